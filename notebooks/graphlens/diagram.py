@@ -1,0 +1,330 @@
+"""What is drawn and said of a snapshot, at three levels of detail.
+
+A :class:`Diagram` is plain data: boxes, arrows and ties, with their words. The picture and the transcript are both made
+from it, so they cannot disagree. Nothing here knows PyTorch, DOT or HTML.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from .snapshot import ALIVE, CHANGED, FREED
+
+LEVELS = ("full", "compact", "folded")
+
+# Kinds of box.
+LEAF, NODE, RESULT, BASE, UNTRACKED, GROUP = "leaf", "node", "result", "base", "not tracked", "group"
+
+MARKS = {ALIVE: "●", FREED: "○", CHANGED: "▲"}
+LONGEST_NAME = 40
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One row of a box: a saved tensor, or in the coarser levels the sum of the saved tensors of one state."""
+
+    key: str
+    state: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Box:
+    key: str                    # "t3", "n7" or "g2": unique in the diagram, the same in every process
+    kind: str
+    name: str                   # what a reader calls it: "x", "[7]" or "(2)"
+    title: str = ""             # what follows the name
+    lines: tuple[str, ...] = ()
+    slots: tuple[Slot, ...] = ()
+    dashed: bool = False        # not part of the graph
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """From an input to what was computed from it, as the forward pass ran."""
+
+    source: str
+    target: str
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Tie:
+    """A dotted line between two boxes or two slots that are the same memory."""
+
+    first: str
+    second: str
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Diagram:
+    headline: str
+    boxes: tuple[Box, ...]
+    arrows: tuple[Arrow, ...]
+    ties: tuple[Tie, ...]
+
+
+def make_diagram(snapshot, detail):
+    """Return the :class:`Diagram` of a snapshot. detail: one of LEVELS."""
+    return {"full": _Full, "compact": _Compact, "folded": _Folded}[detail](snapshot).make()
+
+
+def headline(snapshot):
+    """The counts in one line."""
+    if not snapshot.nodes:
+        return "no graph: no tensor here was computed from a tracked tensor"
+    parts = [_count(len(snapshot.nodes), "node"), _count(len(snapshot.leaves), "leaf", "leaves")]
+    saved = len(snapshot.saved)
+    if not saved:
+        return ", ".join(parts + ["no saved tensors"])
+    states = ", ".join(f"{snapshot.states[state]} {state}" for state in MARKS if snapshot.states[state])
+    held = f" ({_bytes(snapshot.saved_bytes)})" if snapshot.saved_bytes else ""
+    return f"{', '.join(parts)}, {_count(saved, 'saved tensor')}: {states}{held}"
+
+
+def node_counts(snapshot):
+    """How often each kind of node occurs, the most frequent first."""
+    return sorted(Counter(node.name for node in snapshot.nodes).items(), key=lambda item: (-item[1], item[0]))
+
+
+def _count(number, singular, plural=None):
+    return f"{number} {singular if number == 1 else plural or singular + 's'}"
+
+
+def _bytes(number):
+    return f"{number:,} B"
+
+
+def _shape(shape):
+    return "shape varies" if shape is None else f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
+
+
+def _kind_of_data(tensor):
+    return "" if tensor.dtype == "float32" else " " + tensor.dtype
+
+
+def _printable(name):
+    """A name as one short line that every font and file can hold."""
+    text = "".join(c if c.isprintable() and not 0xD800 <= ord(c) < 0xE000 else " " for c in name).strip() or "?"
+    return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"
+
+
+def _slot_text(slot, names):
+    words = [slot.name]
+    if slot.holds is not None:
+        words.append("= " + names[slot.holds])
+    elif slot.views is not None:
+        words.append("views " + names[slot.views])
+    if slot.shape is not None:
+        words.append(_shape(slot.shape) + _kind_of_data(slot))
+    if slot.packed:
+        words.append("packed by a hook")
+    if slot.nbytes is not None:
+        words.append(_bytes(slot.nbytes))
+    words.append(slot.state)
+    if slot.versions:
+        words.append("(saved at version {}, now {})".format(*slot.versions))
+    return " ".join(words)
+
+
+class _Full:
+    """Every node and every slot."""
+
+    def __init__(self, snapshot):
+        self.snapshot = snapshot
+        self.names = self.tensor_names()
+        self.home = {}              # index of a node -> key of the box that it is drawn in
+
+    def make(self):
+        boxes, arrows = [], []
+        self.place(boxes, arrows)
+        drawn = {box.key for box in boxes}
+        ties = [tie for tie in self.tensor_ties() if tie.first in drawn and tie.second in drawn]
+        return Diagram(headline(self.snapshot), tuple(boxes), tuple(arrows), (*ties, *self.slot_ties()))
+
+    def tensor_names(self):
+        """The words for each drawn tensor: the caller's names, else its role and a number."""
+        names, seen = [], Counter()
+        roles = {LEAF: "leaf", RESULT: "result", BASE: "base", UNTRACKED: "tensor"}
+        for tensor in self.snapshot.tensors:
+            role = roles[self.kind_of(tensor)]
+            seen[role] += not tensor.names
+            names.append(" = ".join(map(_printable, tensor.names)) or f"{role} {seen[role]}")
+        return names
+
+    @staticmethod
+    def kind_of(tensor):
+        if not tensor.requires_grad:
+            return UNTRACKED
+        if tensor.is_leaf:
+            return LEAF
+        return RESULT if tensor.given else BASE
+
+    def place(self, boxes, arrows):
+        """Put the boxes of this level in forward order, and the arrows between them."""
+        for i, node in enumerate(self.snapshot.nodes):
+            self.home[i] = f"n{i + 1}"
+            if node.leaf is not None:
+                boxes.append(self.tensor_box(node.leaf))
+                arrows.append(Arrow(f"t{node.leaf}", f"n{i + 1}"))
+            boxes.append(self.node_box(i, node))
+            arrows += self.arrows_into(i)
+        self.place_results(boxes, arrows)
+
+    def place_results(self, boxes, arrows):
+        drawn = {box.key for box in boxes}
+        for i, tensor in enumerate(self.snapshot.tensors):
+            if f"t{i}" in drawn or not self.stands_alone(tensor):
+                continue
+            boxes.append(self.tensor_box(i))
+            if tensor.producer:
+                arrows.append(Arrow(self.home[tensor.producer.node], f"t{i}", self.output_text(tensor.producer)))
+
+    def stands_alone(self, tensor):
+        return True
+
+    def arrows_into(self, i):
+        return [Arrow(self.home[edge.node], self.home[i], self.output_text(edge))
+                for edge in self.snapshot.nodes[i].inputs if edge]
+
+    def output_text(self, edge):
+        return f"output {edge.output}" if self.snapshot.nodes[edge.node].outputs > 1 else ""
+
+    def node_box(self, i, node):
+        return Box(f"n{i + 1}", NODE, f"[{i + 1}]", node.name, slots=self.slots(i, node))
+
+    def slots(self, i, node):
+        return tuple(Slot(f"n{i + 1}s{k}", slot.state, _slot_text(slot, self.names))
+                     for k, slot in enumerate(node.saved))
+
+    def tensor_box(self, i, *more_lines):
+        tensor = self.snapshot.tensors[i]
+        kind = self.kind_of(tensor)
+        on = "" if tensor.device == "cpu" else f" on {tensor.device}"
+        lines = [f"{kind} {_shape(tensor.shape)}{_kind_of_data(tensor)}{on}", *more_lines]
+        if kind == LEAF or tensor.grad_shape is not None:
+            lines.append(".grad " + ("None" if tensor.grad_shape is None else _shape(tensor.grad_shape)))
+        if not tensor.in_graph and kind != UNTRACKED:
+            lines.append("not in this graph")
+        if tensor.version is not None and self.version_matters(i):
+            lines.append(f"version {tensor.version}")
+        return Box(f"t{i}", kind, self.names[i], lines=tuple(lines), dashed=not tensor.in_graph)
+
+    def version_matters(self, i):
+        """Whether the reader needs this tensor's version: who shares its memory, or was it changed after it was saved?"""
+        return (any(i in (shared.first, shared.second) for shared in self.snapshot.shared)
+                or any(i in (slot.holds, slot.views) for slot in self.snapshot.saved if slot.state == CHANGED))
+
+    def tensor_ties(self):
+        for shared in self.snapshot.shared:
+            first, second = sorted((shared.first, shared.second))
+            tensors = self.snapshot.tensors
+            view = tensors[first].base == second or tensors[second].base == first
+            counter = "one version counter" if shared.one_counter else "two version counters"
+            yield Tie(f"t{first}", f"t{second}", f"{'a view: ' if view else ''}one storage, {counter}")
+
+    def slot_ties(self):
+        """Tie the slots that hold one tensor, each to the next."""
+        last = {}
+        for i, node in enumerate(self.snapshot.nodes):
+            for k, slot in enumerate(node.saved):
+                if slot.storage is None:
+                    continue
+                key = f"n{i + 1}s{k}"
+                if (slot.storage, slot.layout) in last:
+                    yield Tie(last[slot.storage, slot.layout], key, "one tensor")
+                last[slot.storage, slot.layout] = key
+
+
+class _Compact(_Full):
+    """One box for a leaf, its AccumulateGrad and its transpose; the slots of a node are a line per state."""
+
+    def place(self, boxes, arrows):
+        producers = {tensor.producer.node for tensor in self.snapshot.tensors if tensor.producer}
+        leaf_of, transposed = {}, set()
+        for i, node in enumerate(self.snapshot.nodes):
+            if node.leaf is not None:
+                leaf_of[i] = node.leaf
+            elif node.name == "TBackward0" and i not in producers and node.inputs[0].node in leaf_of:
+                leaf_of[i] = leaf_of[node.inputs[0].node]
+                transposed.add(leaf_of[i])
+        for i, node in enumerate(self.snapshot.nodes):
+            if i in leaf_of:
+                self.home[i] = f"t{leaf_of[i]}"
+                if node.leaf is not None:
+                    boxes.append(self.tensor_box(node.leaf, *["used transposed"] * (node.leaf in transposed)))
+            else:
+                self.home[i] = f"n{i + 1}"
+                boxes.append(self.node_box(i, node))
+                arrows += self.arrows_into(i)
+        self.place_results(boxes, arrows)
+
+    def slots(self, i, node):
+        return _summed_slots(f"n{i + 1}", node.saved)
+
+    def slot_ties(self):
+        return ()
+
+
+class _Folded(_Compact):
+    """Only the given tensors stand alone. All nodes that lead to the same next given tensors are one box."""
+
+    def place(self, boxes, arrows):
+        nodes, tensors = self.snapshot.nodes, self.snapshot.tensors
+        # For each node, the given tensors that its results reach first. Crossing an arrow between two groups takes a
+        # tensor away from this set, or passes a given tensor: so the groups cannot form a cycle.
+        reaches = [set() for _ in nodes]
+        for i, tensor in enumerate(tensors):
+            if tensor.producer and tensor.given:
+                reaches[tensor.producer.node].add(i)
+        is_end = [bool(reached) for reached in reaches]
+        for i in reversed(range(len(nodes))):
+            for edge in nodes[i].inputs:
+                if edge and not is_end[edge.node]:
+                    reaches[edge.node] |= reaches[i]
+        groups = {}
+        for i, node in enumerate(nodes):
+            if node.leaf is not None and tensors[node.leaf].given:
+                self.home[i] = f"t{node.leaf}"
+                boxes.append(self.tensor_box(node.leaf))
+            else:
+                groups.setdefault(frozenset(reaches[i]), []).append(i)
+        for number, members in enumerate(groups.values(), 1):
+            for i in members:
+                self.home[i] = f"g{number}"
+            boxes.append(self.group_box(number, members))
+        between = (arrow for i in range(len(nodes)) for arrow in self.arrows_into(i))
+        arrows += dict.fromkeys(arrow for arrow in between if arrow.source != arrow.target)
+        self.place_results(boxes, arrows)
+
+    def stands_alone(self, tensor):
+        return tensor.given
+
+    def arrows_into(self, i):
+        given = {tensor.producer: f"t{k}" for k, tensor in enumerate(self.snapshot.tensors) if tensor.given}
+        return [Arrow(given.get(edge, self.home[edge.node]), self.home[i]) for edge in self.snapshot.nodes[i].inputs if edge]
+
+    def output_text(self, edge):
+        return ""
+
+    def group_box(self, number, members):
+        nodes = [self.snapshot.nodes[i] for i in members]
+        leaves = sum(node.leaf is not None for node in nodes)
+        slots = _summed_slots(f"g{number}", [slot for node in nodes for slot in node.saved])
+        if len(nodes) == 1:
+            return Box(f"g{number}", GROUP, f"[{members[0] + 1}]", nodes[0].name, slots=slots)
+        return Box(f"g{number}", GROUP, f"({number})", _count(len(nodes), "node"),
+                   (_count(leaves, "leaf", "leaves"),) if leaves else (), slots)
+
+
+def _summed_slots(key, saved):
+    """One slot for each state that occurs, with the number of saved tensors and their bytes."""
+    summed = []
+    for state in MARKS:
+        slots = [slot for slot in saved if slot.state == state]
+        if slots:
+            sizes = {(slot.storage, slot.layout) if slot.storage is not None else i: slot.nbytes or 0
+                     for i, slot in enumerate(slots)}
+            held = "" if state == FREED else " " + _bytes(sum(sizes.values()))
+            summed.append(Slot(f"{key}{state[0]}", state, f"{len(slots)} saved{held} {state}"))
+    return tuple(summed)

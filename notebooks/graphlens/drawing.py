@@ -1,0 +1,216 @@
+"""A diagram as SVG. The only module that knows DOT: torchviz draws the graph, Graphviz lays it out in this process."""
+
+import contextlib
+import functools
+import html
+import importlib.util
+import io
+import os
+import re
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+from .diagram import BASE, GROUP, LEAF, MARKS, NODE, RESULT, UNTRACKED
+from .snapshot import ALIVE, CHANGED, FREED
+
+FONT = "DejaVu Sans"                        # matplotlib ships it, so it is there on every machine
+LARGE = 150                                 # boxes; beyond it the layout takes less care, so that it ends soon
+FALLBACK_FONTS = "Verdana, sans-serif"      # about as wide, for readers who do not have it
+
+# torchviz's own colours, so that readers know these pictures when they meet others.
+_FILL = {LEAF: "lightblue", NODE: "lightgrey", GROUP: "lightgrey", RESULT: "darkolivegreen1",
+         BASE: "darkolivegreen3", UNTRACKED: "white"}
+_SLOT = {ALIVE: 'BORDER="1" BGCOLOR="orange"',
+         FREED: 'BORDER="1" BGCOLOR="white" STYLE="dashed"',
+         CHANGED: 'BORDER="4" BGCOLOR="#ffd0d0" COLOR="#b00020"'}
+_TIE = {"style": "dotted", "dir": "none", "constraint": "false", "penwidth": "2"}
+
+
+def draw(diagram, label):
+    """Return the SVG of a diagram as a string. label: the sentences for readers who do not see it."""
+    return lay_out(_to_dot(diagram), label)
+
+
+def lay_out(dot, label):
+    """Return a DOT source, laid out, as an SVG string: the same bytes on every machine and in every process."""
+    # pygraphviz warns on stderr that a large graph takes long.
+    with contextlib.redirect_stderr(io.StringIO()):
+        graph = _graphviz().AGraph(string=dot)
+        svg = graph.draw(format="svg", prog="dot").decode()
+        graph.close()
+    svg = re.sub(r"<!--.*?-->\n?", "", svg[svg.index("<svg"):], flags=re.DOTALL)
+    svg = svg.replace(f'font-family="{FONT}"', f'font-family="{FONT}, {FALLBACK_FONTS}"')
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', 1)
+
+
+@functools.cache
+def _graphviz():
+    """Import pygraphviz (slow, so not before it is needed) and let it measure text with matplotlib's fonts.
+
+    With the fonts of the machine the widths, and so the whole picture, would differ from machine to machine. Fontconfig
+    reads its settings once in a process, at the first layout.
+    """
+    import pygraphviz
+    fonts = Path(importlib.util.find_spec("matplotlib").origin).parent / "mpl-data/fonts/ttf"
+    with tempfile.TemporaryDirectory(prefix="graphlens-", ignore_cleanup_errors=True) as folder:
+        settings = Path(folder, "fonts.conf")
+        settings.write_text(f"<fontconfig><dir>{html.escape(str(fonts))}</dir>"
+                            f"<cachedir>{html.escape(folder)}</cachedir></fontconfig>", encoding="utf-8")
+        with _environment(FONTCONFIG_FILE=str(settings)), _silent_descriptor(2):
+            pygraphviz.AGraph(string=f'digraph {{ warm [fontname="{FONT}"] }}').draw(format="svg", prog="dot")
+    return pygraphviz
+
+
+@contextlib.contextmanager
+def _environment(**values):
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _silent_descriptor(number):
+    """Drop what C code writes there: fontconfig complains about settings of the machine that we do not even use."""
+    kept = os.dup(number)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), number)
+        yield
+    finally:
+        os.dup2(kept, number)
+        os.close(kept)
+
+
+def _to_dot(diagram):
+    graph, keys = _draw_with_torchviz(diagram)
+    graph.body[:] = [*_arrows(graph.body, keys, diagram), *map(_box, diagram.boxes)]
+    graph.graph_attr.clear()
+    graph.graph_attr.update(ranksep="0.35", nodesep="0.3")
+    if len(diagram.boxes) > LARGE:
+        graph.graph_attr.update(nslimit="0.2", nslimit1="0.2", mclimit="0.2")
+    graph.node_attr.clear()
+    graph.node_attr.update(shape="box", style="filled", fontname=FONT, fontsize="15", margin="0.12,0.06", height="0.3")
+    graph.edge_attr.update(fontname=FONT, fontsize="13")
+    for island, neighbour in _islands_with_a_tie(diagram).items():
+        with graph.subgraph() as level:
+            level.attr(rank="same")
+            level.node(neighbour)
+            level.node(island)
+    places = {slot.key: f"{box.key}:{slot.key}:e" for box in diagram.boxes for slot in box.slots}
+    for tie in diagram.ties:
+        graph.edge(places.get(tie.first, tie.first), places.get(tie.second, tie.second),
+                   label="" if tie.first in places else tie.text, **_TIE)
+    return graph.source
+
+
+def _arrows(body, keys, diagram):
+    """The arrows of torchviz's DOT, with our keys for its addresses, and with the text of those that have one.
+
+    Its labels we leave out: ours say more.
+    """
+    texts = {}
+    for arrow in diagram.arrows:
+        texts.setdefault((arrow.source, arrow.target), []).append(arrow.text)
+    for line in body:
+        source, is_arrow, target = line.strip().partition(" -> ")
+        if is_arrow:
+            source, target = keys[source], keys[target]
+            text = texts[source, target].pop(0)
+            label = f' [label=" {text}"]' if text else ""
+            yield f"\t{source} -> {target}{label}\n"
+
+
+def _box(box):
+    """One box as a line of DOT. Plain labels where they will do: a table takes Graphviz three times as long."""
+    shape = ' shape="box3d"' if box.kind == GROUP else ""
+    style = ",".join(["filled", *["rounded"] * (box.kind == NODE), *["dashed"] * box.dashed])
+    if box.kind == NODE and not box.slots:
+        label = f'"{box.name} {_plain(box.title)}"'
+    else:
+        label = f"<{_table(box)}>"
+    return f'\t{box.key} [label={label} fillcolor="{_FILL[box.kind]}" style="{style}"{shape}]\n'
+
+
+def _table(box):
+    bold = ("<B>", "</B>") if box.kind != NODE else ("", "")
+    rows = [f"<TR><TD>{bold[0]}{_text(box.name)}{bold[1]}{_text(' ' + box.title) if box.title else ''}</TD></TR>"]
+    rows += [f"<TR><TD>{_text(line)}</TD></TR>" for line in box.lines]
+    rows += [f'<TR><TD PORT="{slot.key}" ALIGN="LEFT" CELLPADDING="3" {_SLOT[slot.state]}>'
+             f"{MARKS[slot.state]} {_text(slot.text)}</TD></TR>" for slot in box.slots]
+    return f'<TABLE BORDER="0" CELLSPACING="2" CELLPADDING="0">{"".join(rows)}</TABLE>'
+
+
+def _text(words):
+    """Words for a table: a backslash would start one of DOT's own escapes."""
+    return html.escape(words).replace("\\", "&#92;")
+
+
+def _plain(words):
+    """Words for a plain label."""
+    return words.replace("\\", "\\\\").replace('"', '\\"')
+
+
+class _Function:
+    """What torchviz reads of a node."""
+
+    def __init__(self):
+        self.next_functions = []
+
+
+class _Tensor:
+    """What torchviz reads of an output."""
+
+    grad_fn = None
+
+    def _is_view(self):
+        return False
+
+    def size(self):
+        return ()
+
+
+def _draw_with_torchviz(diagram):
+    """Let torchviz draw stand-ins for the boxes: return its Digraph, and the key of the box behind each of its ids.
+
+    Stand-ins, because a snapshot outlives its graph, one box may stand for many nodes, and torchviz fails on some live
+    graphs (a custom Function after backward). Boxes with no arrow out are tensors, so torchviz takes them as outputs.
+    """
+    has_arrow_out = {arrow.source for arrow in diagram.arrows}
+    stand_ins = {box.key: _Function() if box.key in has_arrow_out else _Tensor() for box in diagram.boxes}
+    for arrow in diagram.arrows:
+        source, target = stand_ins[arrow.source], stand_ins[arrow.target]
+        if isinstance(target, _Tensor):
+            target.grad_fn = source
+        else:
+            target.next_functions.append((source, 0))
+    outputs = tuple(s for s in stand_ins.values() if isinstance(s, _Tensor))
+    limit = sys.getrecursionlimit()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")         # torchviz imports distutils
+        from torchviz import make_dot
+        try:
+            sys.setrecursionlimit(limit + 4 * len(stand_ins))       # torchviz walks the graph by recursion
+            graph = make_dot(outputs)
+        finally:
+            sys.setrecursionlimit(limit)
+    return graph, {str(id(stand_in)): key for key, stand_in in stand_ins.items()}
+
+
+def _islands_with_a_tie(diagram):
+    """Each box without an arrow that is tied to another, and that other: they should stand side by side."""
+    connected = {key for arrow in diagram.arrows for key in (arrow.source, arrow.target)}
+    neighbours = {}
+    for tie in diagram.ties:
+        for island, other in ((tie.first, tie.second), (tie.second, tie.first)):
+            if island not in connected and neighbours.get(other) != island:
+                neighbours.setdefault(island, other)
+    return {island: other for island, other in neighbours.items() if island in {box.key for box in diagram.boxes}}

@@ -1,0 +1,349 @@
+"""Read a live autograd graph into plain frozen data. The only module that knows PyTorch's internals.
+
+A :class:`GraphSnapshot` holds no tensor and no node, so it keeps nothing alive and can be compared with ``==``.
+Taking one runs no operation, fires no hook and changes no tensor.
+
+Sources: ``torch/csrc/autograd/saved_variable.cpp`` (what a saved tensor is and when it may be unpacked) and
+``torch/csrc/autograd/python_cpp_function.cpp`` (the attributes of a node).
+"""
+
+import heapq
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+
+ALIVE, FREED, CHANGED = "alive", "freed", "changed in place"
+
+_RAW = "_raw_saved_"
+_IN_PLACE = re.compile(r"modified (by an )?in-?place")
+_VERSIONS = re.compile(r"is at version (\d+); expected version (\d+)")
+
+
+@dataclass(frozen=True)
+class SavedTensor:
+    """One saved-tensor slot of a node.
+
+    ``shape``, ``dtype`` and ``nbytes`` (elements × size of one) are None where the tensor cannot be seen: after it was
+    freed, or when a saved-tensor hook packed it into another object. ``storage`` numbers the storages of one snapshot;
+    two slots with equal ``storage`` and ``layout`` hold the same values in the same memory. ``holds`` is the index of
+    the drawn tensor that the slot holds, ``views`` that of a drawn tensor of which it holds another view.
+    """
+
+    name: str
+    state: str
+    shape: tuple | None = None
+    dtype: str = ""
+    nbytes: int | None = None
+    storage: int | None = None
+    layout: tuple | None = None
+    holds: int | None = None
+    views: int | None = None
+    versions: tuple[int, int] | None = None     # (when saved, now) of a tensor changed in place, where known
+    packed: bool = False                        # a saved-tensor hook holds it
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Where a node sends gradient to: ``node`` (an index) and the number of that node's output."""
+
+    node: int
+    output: int
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of the graph. ``inputs`` has a None for each input that needs no gradient."""
+
+    name: str
+    inputs: tuple[Edge | None, ...]
+    saved: tuple[SavedTensor, ...]
+    outputs: int                    # how many results the operation has
+    leaf: int | None = None         # AccumulateGrad only: the index of its leaf in `tensors`
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor that is drawn: given by the caller, a leaf of the graph, or the base of a given view."""
+
+    names: tuple[str, ...]
+    given: bool
+    shape: tuple | None             # None where the tensor has no single shape (a nested tensor)
+    dtype: str
+    device: str
+    requires_grad: bool
+    is_leaf: bool
+    in_graph: bool                  # False for an island: no node of this graph leads to or from it
+    producer: Edge | None           # the node that a result came from
+    base: int | None                # the tensor of which this one is a view
+    grad_shape: tuple | None        # of `.grad`, None where there is none
+    version: int | None             # None where no version is counted (inference mode)
+    storage: int | None             # None where the storage cannot be seen (sparse)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Two drawn tensors on one storage. ``one_counter`` says whether they share the version counter too."""
+
+    first: int
+    second: int
+    one_counter: bool
+
+
+@dataclass(frozen=True)
+class GraphSnapshot:
+    """A graph at one moment. Nodes stand in the order in which the forward pass made them."""
+
+    nodes: tuple[Node, ...]
+    tensors: tuple[Tensor, ...]
+    shared: tuple[Shared, ...]
+    saved_bytes: int    # held by the slots that are not freed: whole storages, each counted once
+
+    @property
+    def leaves(self):
+        """The tensors of this graph that own an AccumulateGrad node."""
+        return tuple(self.tensors[node.leaf] for node in self.nodes if node.leaf is not None)
+
+    @property
+    def saved(self):
+        """Every saved-tensor slot of every node."""
+        return tuple(slot for node in self.nodes for slot in node.saved)
+
+    @property
+    def states(self):
+        """How many slots are in each state: a Counter over ALIVE, FREED and CHANGED."""
+        return Counter(slot.state for slot in self.saved)
+
+
+def take_snapshot(outputs, names):
+    """Return the :class:`GraphSnapshot` of all that is reachable from the given tensors.
+
+    outputs: tensors without a name. names: a dict from name to tensor. Both may be empty.
+    """
+    # Tensor subclasses may run code of their own on every attribute that is read: not while we look.
+    with torch._C.DisableTorchFunctionSubclass():
+        return _Reader(outputs, names).read()
+
+
+class _Reader:
+    """One walk. It holds tensors and nodes while it runs, because their identities are compared by `id`."""
+
+    def __init__(self, outputs, names):
+        self.tensors = []           # the drawn tensors, in order
+        self.tensor_index = {}      # id(tensor) -> index
+        self.tensor_names = []
+        self.storages = {}          # address of a storage -> its number in this snapshot
+        self.storage_bytes = {}     # number of a storage held by an alive slot -> its size
+        self.holding = {}           # a storage, or (storage, layout), -> the first drawn tensor there
+        self.attributes = {}        # type of a node -> the names of its slots
+        for tensor in outputs:
+            self.add_tensor(tensor)
+        for name, tensor in names.items():
+            self.tensor_names[self.add_tensor(tensor)].append(name)
+        self.given = len(self.tensors)
+        for tensor in self.tensors[: self.given]:
+            if _has_base(tensor):
+                self.add_tensor(tensor._base)
+
+    def add_tensor(self, tensor):
+        index = self.tensor_index.setdefault(id(tensor), len(self.tensors))
+        if index == len(self.tensors):
+            self.tensors.append(tensor)
+            self.tensor_names.append([])
+        return index
+
+    def read(self):
+        functions = self.walk()
+        index = {id(function): i for i, function in enumerate(functions)}
+        edges = [tuple(None if f is None else Edge(index[id(f)], number) for f, number in function.next_functions)
+                 for function in functions]
+        leaf = [self.add_tensor(f.variable) if _is_accumulate(f) else None for f in functions]
+        for i, tensor in reversed(list(enumerate(self.tensors))):     # reversed: the first of several wins
+            storage = self.storage_of(tensor)
+            if storage is not None:
+                self.holding[storage] = self.holding[storage, _layout(tensor)] = i
+        nodes = tuple(
+            Node(type(function).__name__, edges[i], tuple(self.slots(function)),
+                 len(function._input_metadata),     # what comes in backward is what went out forward
+                 leaf[i])
+            for i, function in enumerate(functions))
+        tensors = tuple(self.describe(i, tensor, index, set(leaf)) for i, tensor in enumerate(self.tensors))
+        return GraphSnapshot(nodes, tensors, tuple(self.shared(tensors)), sum(self.storage_bytes.values()))
+
+    def walk(self):
+        """All nodes, inputs before consumers, otherwise in the order in which they were made."""
+        pending = [t.grad_fn for t in reversed(self.tensors) if t.grad_fn is not None]
+        found, consumers = {}, {}
+        while pending:
+            function = pending.pop()
+            if id(function) in found:
+                continue
+            found[id(function)] = function
+            inputs = [other for other, _ in function.next_functions if other is not None]
+            for other in inputs:
+                consumers.setdefault(id(other), []).append(function)
+            pending += reversed(inputs)     # so that the first input is found first
+        # An AccumulateGrad has no creation number of its own: it stands just before the first node that needs it.
+        made = {key: f._sequence_nr() for key, f in found.items() if not _is_accumulate(f)}
+        for key in found.keys() - made.keys():
+            made[key] = min((made[id(c)] for c in consumers.get(key, ())), default=0) - 0.5
+        waiting = {key: sum(f is not None for f, _ in function.next_functions) for key, function in found.items()}
+        position = {key: i for i, key in enumerate(found)}      # settles ties between threads
+        ready = [(made[key], position[key], key) for key, count in waiting.items() if not count]
+        heapq.heapify(ready)
+        ordered = []
+        while ready:
+            _, _, key = heapq.heappop(ready)
+            ordered.append(found[key])
+            for consumer in consumers.get(key, ()):
+                waiting[id(consumer)] -= 1
+                if not waiting[id(consumer)]:
+                    heapq.heappush(ready, (made[id(consumer)], position[id(consumer)], id(consumer)))
+        return ordered
+
+    def slots(self, function):
+        for attribute in self.slot_attributes(type(function)):
+            name = attribute.removeprefix(_RAW)
+            try:
+                raw = getattr(function, attribute)
+            except RuntimeError:        # a list of saved tensors, freed: PyTorch no longer knows how many there were
+                yield SavedTensor(name, FREED)
+                continue
+            if isinstance(raw, tuple):
+                slots = [self.slot(f"{name}[{i}]", item, function, item.unpack) for i, item in enumerate(raw)]
+            else:
+                slots = [self.slot(name, raw, function, lambda: getattr(function, "_saved_" + name))]
+            yield from filter(None, slots)      # None: the node saved no tensor there
+
+    def slot(self, name, raw, function, unpack):
+        packed = raw.unpack_hook is not None
+        changed, versions = False, None
+        if not packed:      # unpacking would call the hook of whoever packed it
+            try:
+                if unpack() is None:
+                    return None
+            except RuntimeError as error:
+                if raw.data is None:
+                    return SavedTensor(name, FREED)
+                changed, versions = _in_place_change(error)
+                if not changed and isinstance(function, torch.autograd.function.BackwardCFunction):
+                    changed, versions = _change_of_own_result(function, raw)
+        state = CHANGED if changed else ALIVE
+        data = raw.data
+        if not isinstance(data, torch.Tensor):
+            return SavedTensor(name, state, packed=packed)
+        storage, layout = self.storage_of(data), _layout(data)
+        if storage is not None:
+            self.storage_bytes[storage] = data.untyped_storage().nbytes()
+        holds = self.holding.get((storage, layout))
+        views = self.holding.get(storage) if holds is None else None
+        return SavedTensor(name, state, _shape(data), _dtype(data), data.numel() * data.element_size(),
+                           storage, layout, holds, views, versions, packed)
+
+    def slot_attributes(self, function_type):
+        if function_type not in self.attributes:
+            names = [name for name in dir(function_type) if name.startswith(_RAW)]
+            self.attributes[function_type] = sorted(names, key=lambda name: (name != _RAW + "self", name))
+        return self.attributes[function_type]
+
+    def storage_of(self, tensor):
+        try:
+            address = tensor.untyped_storage()._cdata
+        except (RuntimeError, NotImplementedError):     # sparse, nested, or wrapped by torch.func
+            return None
+        return self.storages.setdefault(address, len(self.storages))
+
+    def describe(self, i, tensor, index, leaves):
+        producer = None
+        if tensor.grad_fn is not None:
+            producer = Edge(index[id(tensor.grad_fn)], tensor.output_nr)
+        # Reading `.grad` of a result warns, and finds nothing unless the caller asked for it.
+        grad = tensor.grad if tensor.is_leaf or tensor.retains_grad else None
+        return Tensor(
+            names=tuple(self.tensor_names[i]), given=i < self.given, shape=_shape(tensor), dtype=_dtype(tensor),
+            device=str(tensor.device), requires_grad=tensor.requires_grad, is_leaf=tensor.is_leaf,
+            in_graph=producer is not None or i in leaves, producer=producer,
+            base=self.tensor_index.get(id(tensor._base)) if i < self.given and _has_base(tensor) else None,
+            grad_shape=None if grad is None else _shape(grad), version=_version(tensor),
+            storage=self.storage_of(tensor))
+
+    def shared(self, described):
+        """Tie the drawn tensors of each storage into a chain, neighbours with one version counter side by side."""
+        groups = {}
+        for i, tensor in enumerate(described):
+            if tensor.storage is not None:
+                groups.setdefault(tensor.storage, []).append(i)
+        for group in groups.values():
+            counters = []       # lists of tensors that share one version counter
+            for i in group:
+                home = next((c for c in counters if _one_counter(self.tensors[c[0]], self.tensors[i])), None)
+                if home is None:
+                    counters.append([i])
+                else:
+                    home.append(i)
+            chain = [(i, number) for number, counter in enumerate(counters) for i in counter]
+            for (first, here), (second, there) in zip(chain, chain[1:]):
+                yield Shared(first, second, here == there)
+
+
+def _is_accumulate(function):
+    # Not by its attribute `variable`: a custom Function's context may have one too.
+    return type(function).__name__ == "AccumulateGrad"
+
+
+def _in_place_change(error):
+    """What PyTorch's in-place check says: (was it changed, (version when saved, version now) where it tells)."""
+    found = _VERSIONS.search(str(error))
+    return bool(_IN_PLACE.search(str(error))), found and (int(found[2]), int(found[1]))
+
+
+def _change_of_own_result(function, raw):
+    """The same for a result that a custom Function saved: only the function as a whole can unpack it."""
+    if any(item.unpack_hook is not None for item in function._raw_saved_tensors):
+        return False, None
+    try:
+        function.saved_tensors
+    except RuntimeError as error:
+        changed, versions = _in_place_change(error)
+        if versions and versions[1] == raw.data._version:
+            return changed, versions
+    return False, None
+
+
+def _has_base(tensor):
+    return tensor._is_view() and tensor._base is not None
+
+
+def _shape(tensor):
+    try:
+        return tuple(str(n) if isinstance(n, torch.SymInt) else int(n) for n in tensor.shape)
+    except RuntimeError:
+        return None
+
+
+def _layout(tensor):
+    try:
+        return tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride()), _dtype(tensor)
+    except (RuntimeError, NotImplementedError):
+        return None
+
+
+def _dtype(tensor):
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _version(tensor):
+    try:
+        return tensor._version
+    except RuntimeError:    # inference tensors count no versions
+        return None
+
+
+def _one_counter(first, second):
+    """Whether two tensors share a version counter. PyTorch does not tell: count one up, look at the other, put it back."""
+    if _version(first) is None or first._version != _version(second):
+        return False
+    with torch.autograd._unsafe_preserve_version_counter(first):
+        torch.autograd.graph.increment_version(first)
+        return first._version == second._version

@@ -1,0 +1,34 @@
+"""A diagram as text: what a reader who sees no picture gets, and what the regression run compares."""
+
+MOST_BOXES_IN_ALT = 12
+
+
+def make_transcript(diagram):
+    """The headline, then a line for each box in forward order, then a line for each tie."""
+    return "\n".join([diagram.headline, *_box_lines(diagram), *_tie_lines(diagram)])
+
+
+def make_alt(diagram):
+    """One paragraph for the picture's alt text. It names every box of a small graph, and counts those of a large one."""
+    if len(diagram.boxes) > MOST_BOXES_IN_ALT:
+        return f"Computation graph: {diagram.headline}. It is drawn as {len(diagram.boxes)} boxes."
+    return "Computation graph: " + ". ".join([diagram.headline, *_box_lines(diagram), *_tie_lines(diagram)]) + "."
+
+
+def _box_lines(diagram):
+    names = {box.key: box.name for box in diagram.boxes}
+    sources = {box.key: [] for box in diagram.boxes}
+    for arrow in diagram.arrows:
+        sources[arrow.target].append(names[arrow.source] + (f" {arrow.text}" if arrow.text else ""))
+    for box in diagram.boxes:
+        line = " ".join(filter(None, (box.name, box.title)))
+        if sources[box.key]:
+            line += " from " + ", ".join(sources[box.key])
+        yield "; ".join([line, *box.lines, *(slot.text for slot in box.slots)])
+
+
+def _tie_lines(diagram):
+    words = {box.key: box.name for box in diagram.boxes}
+    words |= {slot.key: f"{slot.text.split()[0]} of {box.name}" for box in diagram.boxes for slot in box.slots}
+    for tie in diagram.ties:
+        yield f"{words[tie.first]} and {words[tie.second]}: {tie.text}"
