@@ -1,0 +1,43 @@
+# Every target first builds .venv or brings it up to date (tools/environment.py).
+# All paths are relative: make cannot handle a space in the path of the checkout.
+
+PYTHON ?= python3
+PORT =
+ARGS =
+VENV = .venv/bin/python
+
+# The kernel called python3 is the one in .venv, whatever the user has registered elsewhere.
+export JUPYTER_PREFER_ENV_PATH = 1
+unexport JUPYTER_PATH PYTHONHOME PYTHONPATH
+
+.PHONY: help lab test refresh figures benchmark environment
+
+help:
+	@echo "make lab        open the notebooks in JupyterLab (PORT=9000, ARGS=--no-browser)"
+	@echo "make test       run all tests and notebooks (ARGS: more options for pytest)"
+	@echo "make refresh    run the notebooks again and store their outputs (ARGS: which)"
+	@echo "make figures    draw the figures again"
+	@echo "make benchmark  time the drawing of large graphs"
+	@echo "Each first builds .venv where needed; another Python: make lab PYTHON=python3.12"
+
+lab: environment
+	@$(VENV) -m jupyter trust notebooks/*.ipynb
+	@$(VENV) -m jupyterlab $(if $(PORT),--port=$(PORT)) --ServerApp.root_dir=. $(ARGS) notebooks/00_start_here.ipynb
+
+test: environment
+	$(VENV) -m pytest -n auto --dist loadfile --nbval tests notebooks $(ARGS)
+
+refresh: environment
+	$(VENV) tools/refresh.py $(ARGS)
+
+figures: environment
+	$(VENV) tools/figures.py $(ARGS)
+
+benchmark: environment
+	$(VENV) tests/benchmarks/drawing.py $(ARGS)
+
+environment:
+	@"$(PYTHON)" -c "import sys; sys.exit(sys.version_info < (3, 6))" 2>/dev/null || { \
+	  echo "There is no Python 3 called $(PYTHON): 3.11 or newer is needed; install it, or name it: make lab PYTHON=python3.12" >&2; \
+	  exit 1; }
+	@"$(PYTHON)" tools/environment.py
