@@ -35,6 +35,7 @@ class Box:
     title: str = ""             # what follows the name
     lines: tuple[str, ...] = ()
     slots: tuple[Slot, ...] = ()
+    named: bool = False         # by the caller
     dashed: bool = False        # not part of the graph
 
 
@@ -133,6 +134,9 @@ class _Full:
     def __init__(self, snapshot):
         self.snapshot = snapshot
         self.names = self.tensor_names()
+        # The tensors whose version a reader needs: their memory is shared, or was changed after a node saved it.
+        self.versioned = {i for shared in snapshot.shared for i in (shared.first, shared.second)}
+        self.versioned |= {i for slot in snapshot.saved if slot.state == CHANGED for i in (slot.holds, slot.views)}
         self.home = {}              # index of a node -> key of the box that it is drawn in
 
     def make(self):
@@ -206,14 +210,10 @@ class _Full:
             lines.append(".grad " + ("None" if tensor.grad_shape is None else _shape(tensor.grad_shape)))
         if not tensor.in_graph and kind != UNTRACKED:
             lines.append("not in this graph")
-        if tensor.version is not None and self.version_matters(i):
+        if tensor.version is not None and i in self.versioned:
             lines.append(f"version {tensor.version}")
-        return Box(f"t{i}", kind, self.names[i], lines=tuple(lines), dashed=not tensor.in_graph)
-
-    def version_matters(self, i):
-        """Whether the reader needs this tensor's version: who shares its memory, or was it changed after it was saved?"""
-        return (any(i in (shared.first, shared.second) for shared in self.snapshot.shared)
-                or any(i in (slot.holds, slot.views) for slot in self.snapshot.saved if slot.state == CHANGED))
+        return Box(f"t{i}", kind, self.names[i], lines=tuple(lines), named=bool(tensor.names),
+                   dashed=not tensor.in_graph)
 
     def tensor_ties(self):
         for shared in self.snapshot.shared:

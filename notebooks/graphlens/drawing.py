@@ -96,7 +96,7 @@ def _to_dot(diagram):
     graph.graph_attr.clear()
     graph.graph_attr.update(ranksep="0.35", nodesep="0.3")
     if len(diagram.boxes) > LARGE:
-        graph.graph_attr.update(nslimit="0.2", nslimit1="0.2", mclimit="0.2")
+        graph.graph_attr.update(nslimit="0.05", nslimit1="0.05", mclimit="0.05")
     graph.node_attr.clear()
     graph.node_attr.update(shape="box", style="filled", fontname=FONT, fontsize="15", margin="0.12,0.06", height="0.3")
     graph.edge_attr.update(fontname=FONT, fontsize="13")
@@ -133,16 +133,17 @@ def _box(box):
     """One box as a line of DOT. Plain labels where they will do: a table takes Graphviz three times as long."""
     shape = ' shape="box3d"' if box.kind == GROUP else ""
     style = ",".join(["filled", *["rounded"] * (box.kind == NODE), *["dashed"] * box.dashed])
-    if box.kind == NODE and not box.slots:
-        label = f'"{box.name} {_plain(box.title)}"'
+    if not box.slots and not box.named:
+        first = f"{box.name} {box.title}".strip()
+        label = '"' + r"\n".join(map(_plain, (first, *box.lines))) + '"'
     else:
         label = f"<{_table(box)}>"
     return f'\t{box.key} [label={label} fillcolor="{_FILL[box.kind]}" style="{style}"{shape}]\n'
 
 
 def _table(box):
-    bold = ("<B>", "</B>") if box.kind != NODE else ("", "")
-    rows = [f"<TR><TD>{bold[0]}{_text(box.name)}{bold[1]}{_text(' ' + box.title) if box.title else ''}</TD></TR>"]
+    first = _text(f"{box.name} {box.title}".strip())
+    rows = [f"<TR><TD>{f'<B>{first}</B>' if box.named else first}</TD></TR>"]
     rows += [f"<TR><TD>{_text(line)}</TD></TR>" for line in box.lines]
     rows += [f'<TR><TD PORT="{slot.key}" ALIGN="LEFT" CELLPADDING="3" {_SLOT[slot.state]}>'
              f"{MARKS[slot.state]} {_text(slot.text)}</TD></TR>" for slot in box.slots]
@@ -207,10 +208,11 @@ def _draw_with_torchviz(diagram):
 
 def _islands_with_a_tie(diagram):
     """Each box without an arrow that is tied to another, and that other: they should stand side by side."""
+    boxes = {box.key for box in diagram.boxes}
     connected = {key for arrow in diagram.arrows for key in (arrow.source, arrow.target)}
     neighbours = {}
     for tie in diagram.ties:
         for island, other in ((tie.first, tie.second), (tie.second, tie.first)):
-            if island not in connected and neighbours.get(other) != island:
+            if island in boxes and island not in connected and neighbours.get(other) != island:
                 neighbours.setdefault(island, other)
-    return {island: other for island, other in neighbours.items() if island in {box.key for box in diagram.boxes}}
+    return neighbours

@@ -1,0 +1,87 @@
+"""What a picture costs: show_graph beside plain torchviz piped through a `dot` process, interleaved in one run.
+
+Run by hand: make benchmark. It needs the `dot` program of Graphviz, which the course itself does not.
+"""
+
+import shutil
+import statistics
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "notebooks"))
+from graphlens import show_graph  # noqa: E402
+
+ROUNDS = 15
+
+
+class Residual(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels), nn.ReLU())
+        self.second = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels))
+
+    def forward(self, x):
+        return torch.relu(x + self.second(self.first(x)))
+
+
+def four_nodes():
+    x = torch.ones(2, 2, requires_grad=True)
+    y = x + 2
+    return (3 * y * y).mean()
+
+
+def classifier():
+    net = nn.Sequential(
+        nn.Conv2d(1, 5, 5), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(5, 16, 5), nn.MaxPool2d(2), nn.ReLU(), nn.Dropout2d(),
+        nn.Flatten(), nn.Linear(256, 20), nn.ReLU(), nn.Linear(20, 10))
+    return net(torch.randn(1, 1, 28, 28)).sum()
+
+
+def residual_50():
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), *[Residual(8) for _ in range(24)], nn.Flatten(), nn.Linear(288, 10))
+    return net(torch.randn(2, 3, 8, 8)).sum()
+
+
+def encoder_12():
+    layer = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)
+    return nn.TransformerEncoder(layer, 12)(torch.randn(2, 5, 32)).sum()
+
+
+def torchviz_and_dot(output):
+    from torchviz import make_dot
+    return make_dot(output).pipe(format="svg")
+
+
+def ours(detail):
+    return lambda output: show_graph(output, detail=detail, max_boxes=10**6).svg
+
+
+def main():
+    warnings.simplefilter("ignore")
+    if not shutil.which("dot"):
+        sys.exit("The baseline needs the program `dot`, which is not installed: install Graphviz and run this again.")
+    ways = {"torchviz + dot": torchviz_and_dot, **{detail: ours(detail) for detail in ("full", "compact", "folded")}}
+    print(f"Milliseconds for one picture (median of {ROUNDS}, interleaved), and the ratio to torchviz + dot")
+    print(f"{'':14}{'nodes':>7}" + "".join(f"{way:>20}" for way in ways))
+    for build in (four_nodes, classifier, residual_50, encoder_12):
+        torch.manual_seed(0)
+        output = build()
+        times = {way: [] for way in ways}
+        for _ in range(ROUNDS + 1):         # the first round warms up, and is left out
+            for way, draw in ways.items():
+                start = time.perf_counter()
+                draw(output)
+                times[way].append(time.perf_counter() - start)
+        medians = {way: statistics.median(t[1:]) * 1000 for way, t in times.items()}
+        base = medians["torchviz + dot"]
+        cells = "".join(f"{f'{ms:.1f}  ({ms / base:.2f}x)':>20}" for ms in medians.values())
+        print(f"{build.__name__:14}{len(show_graph(output).snapshot.nodes):>7}{cells}")
+
+
+if __name__ == "__main__":
+    main()

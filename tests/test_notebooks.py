@@ -1,0 +1,138 @@
+"""The notebooks as documents: that they run and show what they store is checked by nbval."""
+
+import copy
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from notebook_guards import NOTEBOOKS, problems
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+import figures  # noqa: E402
+
+SOLUTION = re.compile(r"<details><summary>A solution</summary>\s*```python\n(.*?)```\s*</details>", re.DOTALL)
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def test_the_series_is_numbered_without_a_gap():
+    assert [path.name[:3] for path in NOTEBOOKS] == [f"{number:02}_" for number in range(len(NOTEBOOKS))]
+
+
+@each_notebook
+def test_no_guard_complains(path):
+    assert problems(read(path), path.stat().st_size) == []
+
+
+@each_notebook
+def test_the_first_cell_says_what_one_learns_what_one_needs_and_how_long_it_takes(path):
+    first = read(path).cells[0].source
+    assert first.startswith(f"# {path.name[:2]} · ")
+    for words in ("After this notebook you can", "**You need**", "**Time:**"):
+        assert words in first
+
+
+@each_notebook
+def test_links_lead_somewhere(path):
+    links = re.findall(r"\]\(([^)#]+)\)", "\n".join(
+        cell.source for cell in read(path).cells if cell.cell_type == "markdown"))
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda path: path.stem)
+def test_the_folded_solutions_run(path):
+    cells = read(path).cells
+    folded = [cell.source for cell in cells if "<details>" in cell.source]
+    solutions = [code for source in folded for code in SOLUTION.findall(source)]
+    assert len(solutions) >= 3 and len(solutions) == sum(source.count("<details>") for source in folded)
+    set_up = next(cell.source for cell in cells if cell.cell_type == "code").replace("%xmode Minimal", "")
+    for solution in solutions:
+        assert "assert " in solution
+        exec(compile(f"{set_up}\n{solution}", f"a solution of {path.name}", "exec"), {})
+
+
+def test_figures_are_those_of_the_notebooks():
+    stored = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "figures").glob("*.svg")}
+    assert stored == figures.figures(), "run `make figures`"
+
+
+def test_every_figure_of_the_readme_exists_and_has_alt_text():
+    shown = re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert shown
+    for alt, link in shown:
+        assert alt and (ROOT / link).is_file()
+
+
+def test_a_refresh_changes_no_byte(tmp_path):
+    copied = shutil.copytree(ROOT / "notebooks", tmp_path / "a path with spaces, é and 图",
+                             ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    notebook = copied / NOTEBOOKS[0].name
+    subprocess.run([sys.executable, ROOT / "tools/refresh.py", notebook], check=True, capture_output=True)
+    assert notebook.read_bytes() == NOTEBOOKS[0].read_bytes()
+
+
+# The guards themselves: each must notice the damage that it is there for.
+
+def strip(notebook):
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+
+
+def first_output(notebook, kind):
+    return next(output for cell in notebook.cells if cell.cell_type == "code"
+                for output in cell.outputs if output.output_type == kind)
+
+
+def raising_cell(notebook):
+    return next(cell for cell in notebook.cells if "raises-exception" in cell.metadata.get("tags", []))
+
+
+def picture(notebook):
+    return next(output.data for cell in notebook.cells if cell.cell_type == "code"
+                for output in cell.outputs if "text/html" in output.get("data", {}))
+
+
+def change_html(old, new):
+    def change(notebook):
+        data = picture(notebook)
+        assert old in data["text/html"]
+        data["text/html"] = data["text/html"].replace(old, new)
+    return change
+
+
+DAMAGE = {
+    "counts are not 1 to n": strip,
+    "stores no error": lambda notebook: raising_cell(notebook).update(outputs=[]),
+    "without the tag": lambda notebook: raising_cell(notebook).metadata.update(tags=[]),
+    "excused": lambda notebook: raising_cell(notebook).metadata.update(tags=["raises-exception", "nbval-ignore-output"]),
+    "excused from": lambda notebook: notebook.cells[1].update(source="# NBVAL_IGNORE_OUTPUT\n1"),
+    "path or an address": lambda notebook: first_output(notebook, "stream").update(text="/home/someone/file"),
+    "address of a machine": lambda notebook: first_output(notebook, "stream").update(text="<Node at 0x7f12ab34cd>"),
+    "whole traceback": lambda notebook: first_output(notebook, "error").update(traceback=["a", "b"]),
+    "stderr": lambda notebook: first_output(notebook, "stream").update(name="stderr"),
+    "without alt text": change_html('alt="', 'title="'),
+    "not in the notebook itself": change_html("data:image/svg+xml;base64,", "picture.svg?"),
+    "without a text": lambda notebook: picture(notebook).update({"text/plain": " "}),
+    "not visible before a run": lambda notebook: picture(notebook).update({"image/svg+xml": "<svg/>"}),
+    "same id": lambda notebook: notebook.cells[1].update(id=notebook.cells[0].id),
+    "no slide type": lambda notebook: notebook.cells[2].metadata.clear(),
+    "kernelspec": lambda notebook: notebook.metadata.kernelspec.update(name="other"),
+    "time of its run": lambda notebook: notebook.cells[2].metadata.update(execution={"iopub": "12:00"}),
+    "more than 15 lines": lambda notebook: notebook.cells[1].update(source="1\n" * 16),
+}
+
+
+@pytest.mark.parametrize("sentence", DAMAGE)
+def test_a_guard_notices(sentence):
+    notebook = copy.deepcopy(read(NOTEBOOKS[1]))
+    DAMAGE[sentence](notebook)
+    assert any(sentence in problem for problem in problems(notebook)), problems(notebook)
