@@ -74,7 +74,7 @@ def headline(snapshot):
     """The counts in one line."""
     if not snapshot.nodes:
         return "no graph: no tensor here was computed from a tracked tensor"
-    parts = [_count(len(snapshot.nodes), "node"), _count(len(snapshot.leaves), "leaf", "leaves")]
+    parts = [_count(len(snapshot.nodes), "node"), _count(len(snapshot.leaves), "tracked leaf", "tracked leaves")]
     saved = len(snapshot.saved)
     if not saved:
         return ", ".join(parts + ["no saved tensors"])
@@ -85,7 +85,7 @@ def headline(snapshot):
 
 def node_counts(snapshot):
     """How often each kind of node occurs, the most frequent first."""
-    return sorted(Counter(node.name for node in snapshot.nodes).items(), key=lambda item: (-item[1], item[0]))
+    return sorted(Counter(short_name(node.name) for node in snapshot.nodes).items(), key=lambda item: (-item[1], item[0]))
 
 
 def _count(number, singular, plural=None):
@@ -104,10 +104,15 @@ def _kind_of_data(tensor):
     return "" if tensor.dtype == "float32" else " " + tensor.dtype
 
 
-def _printable(name):
-    """A name as one short line that every font and file can hold."""
-    text = "".join(c if c.isprintable() and not 0xD800 <= ord(c) < 0xE000 else " " for c in name).strip() or "?"
-    return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"
+def printable(text):
+    """Any text as one line that every font and file can hold."""
+    return "".join(c if c.isprintable() else " " for c in text).strip()
+
+
+def short_name(name):
+    """A name as one short line."""
+    name = printable(name) or "?"
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
 def _slot_text(slot, names):
@@ -133,35 +138,38 @@ class _Full:
 
     def __init__(self, snapshot):
         self.snapshot = snapshot
+        self.leaves = {node.leaf for node in snapshot.nodes}
         self.names = self.tensor_names()
         # The tensors whose version a reader needs: their memory is shared, or was changed after a node saved it.
-        self.versioned = {i for shared in snapshot.shared for i in (shared.first, shared.second)}
+        self.versioned = {i for tie in snapshot.shared for i in (tie.first, tie.second)}
         self.versioned |= {i for slot in snapshot.saved if slot.state == CHANGED for i in (slot.holds, slot.views)}
+        self.placed = set()         # the leaves that have a box
         self.home = {}              # index of a node -> key of the box that it is drawn in
 
     def make(self):
         boxes, arrows = [], []
         self.place(boxes, arrows)
         drawn = {box.key for box in boxes}
-        ties = [tie for tie in self.tensor_ties() if tie.first in drawn and tie.second in drawn]
-        return Diagram(headline(self.snapshot), tuple(boxes), tuple(arrows), (*ties, *self.slot_ties()))
+        tensors = [i for i in range(len(self.snapshot.tensors)) if f"t{i}" in drawn]
+        ties = (*self.tensor_ties(tensors), *self.slot_ties())
+        return Diagram(headline(self.snapshot), tuple(boxes), tuple(arrows), ties)
 
     def tensor_names(self):
         """The words for each drawn tensor: the caller's names, else its role and a number."""
         names, seen = [], Counter()
         roles = {LEAF: "leaf", RESULT: "result", BASE: "base", UNTRACKED: "tensor"}
-        for tensor in self.snapshot.tensors:
-            role = roles[self.kind_of(tensor)]
+        for i, tensor in enumerate(self.snapshot.tensors):
+            role = roles[self.kind_of(i)]
             seen[role] += not tensor.names
-            names.append(" = ".join(map(_printable, tensor.names)) or f"{role} {seen[role]}")
+            names.append(" = ".join(map(short_name, tensor.names)) or f"{role} {seen[role]}")
         return names
 
-    @staticmethod
-    def kind_of(tensor):
+    def kind_of(self, i):
+        tensor = self.snapshot.tensors[i]
+        if i in self.leaves or tensor.requires_grad and tensor.is_leaf:
+            return LEAF
         if not tensor.requires_grad:
             return UNTRACKED
-        if tensor.is_leaf:
-            return LEAF
         return RESULT if tensor.given else BASE
 
     def place(self, boxes, arrows):
@@ -169,11 +177,16 @@ class _Full:
         for i, node in enumerate(self.snapshot.nodes):
             self.home[i] = f"n{i + 1}"
             if node.leaf is not None:
-                boxes.append(self.tensor_box(node.leaf))
+                self.place_leaf(node.leaf, boxes)
                 arrows.append(Arrow(f"t{node.leaf}", f"n{i + 1}"))
             boxes.append(self.node_box(i, node))
             arrows += self.arrows_into(i)
         self.place_results(boxes, arrows)
+
+    def place_leaf(self, i, boxes, *more_lines):
+        if i not in self.placed:        # one leaf may have two AccumulateGrad nodes
+            self.placed.add(i)
+            boxes.append(self.tensor_box(i, *more_lines))
 
     def place_results(self, boxes, arrows):
         drawn = {box.key for box in boxes}
@@ -195,7 +208,9 @@ class _Full:
         return f"output {edge.output}" if self.snapshot.nodes[edge.node].outputs > 1 else ""
 
     def node_box(self, i, node):
-        return Box(f"n{i + 1}", NODE, f"[{i + 1}]", node.name, slots=self.slots(i, node))
+        # An in-place write into a part of a tensor wraps a second node, which PyTorch shows to nobody.
+        lines = ("wraps a node that cannot be seen",) if node.name == "CopySlices" else ()
+        return Box(f"n{i + 1}", NODE, f"[{i + 1}]", short_name(node.name), lines, self.slots(i, node))
 
     def slots(self, i, node):
         return tuple(Slot(f"n{i + 1}s{k}", slot.state, _slot_text(slot, self.names))
@@ -203,20 +218,22 @@ class _Full:
 
     def tensor_box(self, i, *more_lines):
         tensor = self.snapshot.tensors[i]
-        kind = self.kind_of(tensor)
+        kind = self.kind_of(i)
         on = "" if tensor.device == "cpu" else f" on {tensor.device}"
         lines = [f"{kind} {_shape(tensor.shape)}{_kind_of_data(tensor)}{on}", *more_lines]
         if kind == LEAF or tensor.grad_shape is not None:
             lines.append(".grad " + ("None" if tensor.grad_shape is None else _shape(tensor.grad_shape)))
-        if not tensor.in_graph and kind != UNTRACKED:
-            lines.append("not in this graph")
+        if kind == LEAF and not tensor.requires_grad:
+            lines.append("no longer tracked")
+        if kind != UNTRACKED and not tensor.in_graph:
+            lines.append("not in this graph" if tensor.is_leaf else "PyTorch does not tell its node")
         if tensor.version is not None and i in self.versioned:
             lines.append(f"version {tensor.version}")
         return Box(f"t{i}", kind, self.names[i], lines=tuple(lines), named=bool(tensor.names),
                    dashed=not tensor.in_graph)
 
-    def tensor_ties(self):
-        for shared in self.snapshot.shared:
+    def tensor_ties(self, drawn):
+        for shared in self.snapshot.shared_among(drawn):
             first, second = sorted((shared.first, shared.second))
             tensors = self.snapshot.tensors
             view = tensors[first].base == second or tensors[second].base == first
@@ -252,7 +269,7 @@ class _Compact(_Full):
             if i in leaf_of:
                 self.home[i] = f"t{leaf_of[i]}"
                 if node.leaf is not None:
-                    boxes.append(self.tensor_box(node.leaf, *["used transposed"] * (node.leaf in transposed)))
+                    self.place_leaf(node.leaf, boxes, *["used transposed"] * (node.leaf in transposed))
             else:
                 self.home[i] = f"n{i + 1}"
                 boxes.append(self.node_box(i, node))
@@ -286,7 +303,7 @@ class _Folded(_Compact):
         for i, node in enumerate(nodes):
             if node.leaf is not None and tensors[node.leaf].given:
                 self.home[i] = f"t{node.leaf}"
-                boxes.append(self.tensor_box(node.leaf))
+                self.place_leaf(node.leaf, boxes)
             else:
                 groups.setdefault(frozenset(reaches[i]), []).append(i)
         for number, members in enumerate(groups.values(), 1):
@@ -312,7 +329,7 @@ class _Folded(_Compact):
         leaves = sum(node.leaf is not None for node in nodes)
         slots = _summed_slots(f"g{number}", [slot for node in nodes for slot in node.saved])
         if len(nodes) == 1:
-            return Box(f"g{number}", GROUP, f"[{members[0] + 1}]", nodes[0].name, slots=slots)
+            return Box(f"g{number}", GROUP, f"[{members[0] + 1}]", short_name(nodes[0].name), slots=slots)
         return Box(f"g{number}", GROUP, f"({number})", _count(len(nodes), "node"),
                    (_count(leaves, "leaf", "leaves"),) if leaves else (), slots)
 

@@ -12,7 +12,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from .diagram import BASE, GROUP, LEAF, MARKS, NODE, RESULT, UNTRACKED
+from .diagram import BASE, GROUP, LEAF, MARKS, NODE, RESULT, UNTRACKED, printable
 from .snapshot import ALIVE, CHANGED, FREED
 
 FONT = "DejaVu Sans"                        # matplotlib ships it, so it is there on every machine
@@ -22,9 +22,9 @@ FALLBACK_FONTS = "Verdana, sans-serif"      # about as wide, for readers who do 
 # torchviz's own colours, so that readers know these pictures when they meet others.
 _FILL = {LEAF: "lightblue", NODE: "lightgrey", GROUP: "lightgrey", RESULT: "darkolivegreen1",
          BASE: "darkolivegreen3", UNTRACKED: "white"}
-_SLOT = {ALIVE: 'BORDER="1" BGCOLOR="orange"',
-         FREED: 'BORDER="1" BGCOLOR="white" STYLE="dashed"',
-         CHANGED: 'BORDER="4" BGCOLOR="#ffd0d0" COLOR="#b00020"'}
+_SLOT = {ALIVE: 'CELLPADDING="4" BORDER="1" BGCOLOR="orange"',
+         FREED: 'CELLPADDING="4" BORDER="1" BGCOLOR="white" STYLE="dashed"',
+         CHANGED: 'CELLPADDING="7" BORDER="4" BGCOLOR="#ffd0d0" COLOR="#b00020"'}
 _TIE = {"style": "dotted", "dir": "none", "constraint": "false", "penwidth": "2"}
 
 
@@ -35,6 +35,8 @@ def draw(diagram, label):
 
 def lay_out(dot, label):
     """Return a DOT source, laid out, as an SVG string: the same bytes on every machine and in every process."""
+    # Graphviz crashes on a label whose first line is empty, and torchviz and others write such labels.
+    dot = re.sub(r'(label=")(?=\\[nlr]|\n)', r"\1 ", dot)
     # pygraphviz warns on stderr that a large graph takes long.
     with contextlib.redirect_stderr(io.StringIO()):
         graph = _graphviz().AGraph(string=dot)
@@ -42,7 +44,7 @@ def lay_out(dot, label):
         graph.close()
     svg = re.sub(r"<!--.*?-->\n?", "", svg[svg.index("<svg"):], flags=re.DOTALL)
     svg = svg.replace(f'font-family="{FONT}"', f'font-family="{FONT}, {FALLBACK_FONTS}"')
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', 1)
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(printable(label))}" ', 1)
 
 
 @functools.cache
@@ -145,19 +147,19 @@ def _table(box):
     first = _text(f"{box.name} {box.title}".strip())
     rows = [f"<TR><TD>{f'<B>{first}</B>' if box.named else first}</TD></TR>"]
     rows += [f"<TR><TD>{_text(line)}</TD></TR>" for line in box.lines]
-    rows += [f'<TR><TD PORT="{slot.key}" ALIGN="LEFT" CELLPADDING="3" {_SLOT[slot.state]}>'
+    rows += [f'<TR><TD PORT="{slot.key}" ALIGN="LEFT" {_SLOT[slot.state]}>'
              f"{MARKS[slot.state]} {_text(slot.text)}</TD></TR>" for slot in box.slots]
     return f'<TABLE BORDER="0" CELLSPACING="2" CELLPADDING="0">{"".join(rows)}</TABLE>'
 
 
 def _text(words):
-    """Words for a table: a backslash would start one of DOT's own escapes."""
-    return html.escape(words).replace("\\", "&#92;")
+    """Words for a table. A backslash would start one of DOT's own escapes."""
+    return html.escape(words.replace("\\", "\\\\"))
 
 
 def _plain(words):
-    """Words for a plain label."""
-    return words.replace("\\", "\\\\").replace('"', '\\"')
+    """Words for a plain label, in which DOT decodes HTML's names of characters too."""
+    return words.replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
 
 
 class _Function:

@@ -4,7 +4,7 @@ import io
 
 import torch
 
-from .diagram import LEVELS
+from .diagram import LEVELS, printable, short_name
 from .drawing import lay_out
 from .snapshot import take_snapshot
 from .view import GraphView, Picture, SideBySide
@@ -33,7 +33,7 @@ def show_graph(*outputs, detail="full", max_boxes=150, **named):
     if isinstance(max_boxes, bool) or not isinstance(max_boxes, int) or max_boxes < 1:
         raise ValueError(f"max_boxes={_short(max_boxes)} is not a limit: give a whole number of at least 1.")
     for name, tensor in named.items():
-        _check_tensor(tensor, f"{name[:40]}=")
+        _check_tensor(tensor, f"{short_name(name)}=")
     if not outputs and not named:
         raise TypeError("show_graph was given no tensor: give it the result whose graph you want to see, "
                         "as in show_graph(loss) or show_graph(loss=loss, x=x).")
@@ -50,7 +50,7 @@ def side_by_side(**pictures):
         raise TypeError("side_by_side was given nothing: give it pictures, as in side_by_side(before=view, after=view).")
     for title, picture in pictures.items():
         if not isinstance(picture, Picture):
-            raise TypeError(f"{title}= is {_short(picture)}, not a picture: give what show_graph returned.")
+            raise TypeError(f"{short_name(title)}= is {_short(picture)}, not a picture: give what show_graph returned.")
     return SideBySide({title.replace("_", " "): picture for title, picture in pictures.items()})
 
 
@@ -63,9 +63,12 @@ def show_picture(source, alt):
     """
     if not isinstance(alt, str) or not alt.strip():
         raise ValueError("show_picture was given no alt text: say in words what the picture shows.")
-    if hasattr(source, "savefig"):
+    import graphviz
+    from matplotlib.figure import Figure
+    alt = printable(alt)
+    if isinstance(source, Figure):
         return Picture(_plot_to_svg(source), alt)
-    if hasattr(source, "source"):
+    if isinstance(source, (graphviz.Graph, graphviz.Digraph)):
         return Picture(lay_out(source.source, alt), alt)
     raise TypeError(f"show_picture was given {_short(source)}: give a matplotlib figure or a graphviz.Digraph.")
 
@@ -99,7 +102,7 @@ def _check_tensor(value, what):
 
 
 def _short(value):
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if value is None or isinstance(value, (bool, float, str)) or type(value) is int and abs(value) < 10**40:
         text = repr(value)
         return text if len(text) <= 40 else text[:39] + "…"
     name = type(value).__name__

@@ -13,10 +13,12 @@ from collections import Counter
 from dataclasses import dataclass
 
 import torch
+from torch.utils._python_dispatch import _disable_current_modes
 
 ALIVE, FREED, CHANGED = "alive", "freed", "changed in place"
 
 _RAW = "_raw_saved_"
+_OWN_RESULT = "own result", None        # a slot that can be read only together with all others of its node
 _IN_PLACE = re.compile(r"modified (by an )?in-?place")
 _VERSIONS = re.compile(r"is at version (\d+); expected version (\d+)")
 
@@ -80,6 +82,7 @@ class Tensor:
     grad_shape: tuple | None        # of `.grad`, None where there is none
     version: int | None             # None where no version is counted (inference mode)
     storage: int | None             # None where the storage cannot be seen (sparse)
+    counter: int | None = None      # numbers the version counters of one storage; None where the storage is None
 
 
 @dataclass(frozen=True)
@@ -97,13 +100,12 @@ class GraphSnapshot:
 
     nodes: tuple[Node, ...]
     tensors: tuple[Tensor, ...]
-    shared: tuple[Shared, ...]
     saved_bytes: int    # held by the slots that are not freed: whole storages, each counted once
 
     @property
     def leaves(self):
         """The tensors of this graph that own an AccumulateGrad node."""
-        return tuple(self.tensors[node.leaf] for node in self.nodes if node.leaf is not None)
+        return tuple(self.tensors[i] for i in dict.fromkeys(node.leaf for node in self.nodes) if i is not None)
 
     @property
     def saved(self):
@@ -115,14 +117,32 @@ class GraphSnapshot:
         """How many slots are in each state: a Counter over ALIVE, FREED and CHANGED."""
         return Counter(slot.state for slot in self.saved)
 
+    @property
+    def shared(self):
+        """The drawn tensors that share memory: see `shared_among`."""
+        return self.shared_among(range(len(self.tensors)))
+
+    def shared_among(self, indices):
+        """Tie those of the given tensors that lie on one storage into a chain, with one version counter side by side."""
+        groups = {}
+        for i in indices:
+            if self.tensors[i].storage is not None:
+                groups.setdefault(self.tensors[i].storage, []).append(i)
+        ties = []
+        for group in groups.values():
+            group.sort(key=lambda i: (self.tensors[i].counter, i))
+            ties += [Shared(first, second, self.tensors[first].counter == self.tensors[second].counter)
+                     for first, second in zip(group, group[1:])]
+        return tuple(ties)
+
 
 def take_snapshot(outputs, names):
     """Return the :class:`GraphSnapshot` of all that is reachable from the given tensors.
 
     outputs: tensors without a name. names: a dict from name to tensor. Both may be empty.
     """
-    # Tensor subclasses may run code of their own on every attribute that is read: not while we look.
-    with torch._C.DisableTorchFunctionSubclass():
+    # Tensor subclasses and modes may run code of their own on every attribute that is read: not while we look.
+    with torch._C.DisableTorchFunctionSubclass(), _disable_current_modes():
         return _Reader(outputs, names).read()
 
 
@@ -136,6 +156,7 @@ class _Reader:
         self.storages = {}          # address of a storage -> its number in this snapshot
         self.storage_bytes = {}     # number of a storage held by an alive slot -> its size
         self.holding = {}           # a storage, or (storage, layout), -> the first drawn tensor there
+        self.counters = {}          # a storage -> a drawn tensor for each of its version counters
         self.attributes = {}        # type of a node -> the names of its slots
         for tensor in outputs:
             self.add_tensor(tensor)
@@ -169,11 +190,11 @@ class _Reader:
                  leaf[i])
             for i, function in enumerate(functions))
         tensors = tuple(self.describe(i, tensor, index, set(leaf)) for i, tensor in enumerate(self.tensors))
-        return GraphSnapshot(nodes, tensors, tuple(self.shared(tensors)), sum(self.storage_bytes.values()))
+        return GraphSnapshot(nodes, tensors, sum(self.storage_bytes.values()))
 
     def walk(self):
         """All nodes, inputs before consumers, otherwise in the order in which they were made."""
-        pending = [t.grad_fn for t in reversed(self.tensors) if t.grad_fn is not None]
+        pending = [f for f in map(_grad_fn, reversed(self.tensors)) if f is not None]
         found, consumers = {}, {}
         while pending:
             function = pending.pop()
@@ -211,34 +232,28 @@ class _Reader:
                 yield SavedTensor(name, FREED)
                 continue
             if isinstance(raw, tuple):
-                slots = [self.slot(f"{name}[{i}]", item, function, item.unpack) for i, item in enumerate(raw)]
+                checks = [_check(item, item.unpack) for item in raw]
+                if _OWN_RESULT in checks:
+                    checks = _check_own_results(function, raw, checks)
+                slots = [self.slot(f"{name}[{i}]", item, check) for i, (item, check) in enumerate(zip(raw, checks))]
             else:
-                slots = [self.slot(name, raw, function, lambda: getattr(function, "_saved_" + name))]
+                slots = [self.slot(name, raw, _check(raw, lambda: getattr(function, "_saved_" + name)))]
             yield from filter(None, slots)      # None: the node saved no tensor there
 
-    def slot(self, name, raw, function, unpack):
-        packed = raw.unpack_hook is not None
-        changed, versions = False, None
-        if not packed:      # unpacking would call the hook of whoever packed it
-            try:
-                if unpack() is None:
-                    return None
-            except RuntimeError as error:
-                if raw.data is None:
-                    return SavedTensor(name, FREED)
-                changed, versions = _in_place_change(error)
-                if not changed and isinstance(function, torch.autograd.function.BackwardCFunction):
-                    changed, versions = _change_of_own_result(function, raw)
-        state = CHANGED if changed else ALIVE
-        data = raw.data
+    def slot(self, name, raw, check):
+        state, versions = check
+        if state in (None, FREED):
+            return state and SavedTensor(name, state)
+        data, packed = raw.data, raw.unpack_hook is not None
         if not isinstance(data, torch.Tensor):
             return SavedTensor(name, state, packed=packed)
         storage, layout = self.storage_of(data), _layout(data)
         if storage is not None:
-            self.storage_bytes[storage] = data.untyped_storage().nbytes()
+            size = data.untyped_storage().nbytes()
+            self.storage_bytes[storage] = size if isinstance(size, int) else 0      # unknown while compiling
         holds = self.holding.get((storage, layout))
         views = self.holding.get(storage) if holds is None else None
-        return SavedTensor(name, state, _shape(data), _dtype(data), data.numel() * data.element_size(),
+        return SavedTensor(name, state, _shape(data), _dtype(data), _bytes(data),
                            storage, layout, holds, views, versions, packed)
 
     def slot_attributes(self, function_type):
@@ -255,36 +270,31 @@ class _Reader:
         return self.storages.setdefault(address, len(self.storages))
 
     def describe(self, i, tensor, index, leaves):
-        producer = None
-        if tensor.grad_fn is not None:
-            producer = Edge(index[id(tensor.grad_fn)], tensor.output_nr)
+        # A leaf of this graph that was made a result later has a node that is not of this graph.
+        node = index.get(id(_grad_fn(tensor)))
+        producer = None if node is None else Edge(node, tensor.output_nr)
         # Reading `.grad` of a result warns, and finds nothing unless the caller asked for it.
-        grad = tensor.grad if tensor.is_leaf or tensor.retains_grad else None
+        is_leaf = _is_leaf(tensor)
+        grad = tensor.grad if is_leaf or tensor.retains_grad else None
         return Tensor(
             names=tuple(self.tensor_names[i]), given=i < self.given, shape=_shape(tensor), dtype=_dtype(tensor),
-            device=str(tensor.device), requires_grad=tensor.requires_grad, is_leaf=tensor.is_leaf,
+            device=str(tensor.device), requires_grad=tensor.requires_grad, is_leaf=is_leaf,
             in_graph=producer is not None or i in leaves, producer=producer,
             base=self.tensor_index.get(id(tensor._base)) if i < self.given and _has_base(tensor) else None,
             grad_shape=None if grad is None else _shape(grad), version=_version(tensor),
-            storage=self.storage_of(tensor))
+            storage=self.storage_of(tensor), counter=self.counter_of(tensor))
 
-    def shared(self, described):
-        """Tie the drawn tensors of each storage into a chain, neighbours with one version counter side by side."""
-        groups = {}
-        for i, tensor in enumerate(described):
-            if tensor.storage is not None:
-                groups.setdefault(tensor.storage, []).append(i)
-        for group in groups.values():
-            counters = []       # lists of tensors that share one version counter
-            for i in group:
-                home = next((c for c in counters if _one_counter(self.tensors[c[0]], self.tensors[i])), None)
-                if home is None:
-                    counters.append([i])
-                else:
-                    home.append(i)
-            chain = [(i, number) for number, counter in enumerate(counters) for i in counter]
-            for (first, here), (second, there) in zip(chain, chain[1:]):
-                yield Shared(first, second, here == there)
+    def counter_of(self, tensor):
+        """Number the version counter of a tensor among those of its storage."""
+        storage = self.storage_of(tensor)
+        if storage is None:
+            return None
+        counters = self.counters.setdefault(storage, [])
+        for number, other in enumerate(counters):
+            if _one_counter(tensor, other):
+                return number
+        counters.append(tensor)
+        return len(counters) - 1
 
 
 def _is_accumulate(function):
@@ -292,23 +302,74 @@ def _is_accumulate(function):
     return type(function).__name__ == "AccumulateGrad"
 
 
-def _in_place_change(error):
-    """What PyTorch's in-place check says: (was it changed, (version when saved, version now) where it tells)."""
-    found = _VERSIONS.search(str(error))
-    return bool(_IN_PLACE.search(str(error))), found and (int(found[2]), int(found[1]))
+def _check(raw, unpack):
+    """(state, versions) of one slot; the state is None where no tensor was saved. unpack: what reads the slot."""
+    if raw.unpack_hook is not None:     # unpacking would call the hook of whoever packed it
+        return ALIVE, None
+    try:
+        return (None if unpack() is None else ALIVE), None
+    except RuntimeError as error:
+        if raw.data is None:
+            return FREED, None
+        return _in_place_check(error) or _OWN_RESULT
 
 
-def _change_of_own_result(function, raw):
-    """The same for a result that a custom Function saved: only the function as a whole can unpack it."""
-    if any(item.unpack_hook is not None for item in function._raw_saved_tensors):
-        return False, None
+def _in_place_check(error):
+    """What PyTorch's in-place check says: (CHANGED, (version when saved, version now) where it tells), or None."""
+    versions = _VERSIONS.search(str(error))
+    if not versions:
+        return (CHANGED, None) if _IN_PLACE.search(str(error)) else None
+    return CHANGED, (int(versions[2]), int(versions[1]))
+
+
+def _check_own_results(function, raw, checks):
+    """Check the results that a custom Function saved of itself. Only all its slots together can be unpacked.
+
+    So the versions of the slots that are known to have changed are set back while we look, and then, one after the
+    other, those of the results that the message is about.
+    """
+    checks = [(ALIVE, None) if check == _OWN_RESULT else check for check in checks]
+    if any(item.unpack_hook is not None for item in raw):
+        return checks
+    set_version = torch._C._autograd._unsafe_set_version_counter
+    with torch.autograd._unsafe_preserve_version_counter(tuple(item.data for item in raw if item.data is not None)):
+        for item, (_, versions) in zip(raw, checks):
+            if versions:
+                set_version((item.data,), (versions[0],))
+        while message := _message_of_unpacking(function):
+            _, versions = _in_place_check(message) or (None, None)
+            for i, item in enumerate(raw):
+                if versions and checks[i] == (ALIVE, None) and item.data._version == versions[1]:
+                    set_version((item.data,), (versions[0],))
+                    if _message_of_unpacking(function) != message:
+                        checks[i] = CHANGED, versions
+                        break
+                    set_version((item.data,), (versions[1],))
+            else:
+                break
+    return checks
+
+
+def _message_of_unpacking(function):
     try:
         function.saved_tensors
     except RuntimeError as error:
-        changed, versions = _in_place_change(error)
-        if versions and versions[1] == raw.data._version:
-            return changed, versions
-    return False, None
+        return str(error)
+
+
+def _grad_fn(tensor):
+    """The node of a tensor, or None; None too for a part of a split of which another part was changed in place."""
+    try:
+        return tensor.grad_fn
+    except RuntimeError:
+        return None
+
+
+def _is_leaf(tensor):
+    try:
+        return tensor.is_leaf
+    except RuntimeError:    # as in _grad_fn
+        return False
 
 
 def _has_base(tensor):
@@ -317,14 +378,23 @@ def _has_base(tensor):
 
 def _shape(tensor):
     try:
-        return tuple(str(n) if isinstance(n, torch.SymInt) else int(n) for n in tensor.shape)
+        return _sizes(tensor.shape)
     except RuntimeError:
         return None
 
 
+def _sizes(sizes):
+    return tuple(str(n) if isinstance(n, torch.SymInt) else n for n in sizes)
+
+
+def _bytes(tensor):
+    size = tensor.numel() * tensor.element_size()
+    return size if isinstance(size, int) else None
+
+
 def _layout(tensor):
     try:
-        return tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride()), _dtype(tensor)
+        return tensor.storage_offset(), _shape(tensor), _sizes(tensor.stride()), _dtype(tensor)
     except (RuntimeError, NotImplementedError):
         return None
 

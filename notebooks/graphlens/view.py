@@ -8,6 +8,7 @@ notebook that has not been run or trusted on this machine.
 import base64
 import functools
 import html
+import os
 from pathlib import Path
 
 from .diagram import make_diagram, node_counts
@@ -33,8 +34,12 @@ class Picture:
         path = Path(path)
         if path.suffix != ".svg":
             raise ValueError(f"save() writes SVG, but the path is {str(path)!r}: let it end in .svg.")
-        svg = self.svg      # draw before the file is opened: what stands there is not lost when drawing fails
-        path.write_text(svg, encoding="utf-8", newline="\n")
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}")      # what stands at `path` is not lost
+        try:                                                            # when drawing or the disk fails
+            unfinished.write_text(self.svg, encoding="utf-8", newline="\n")
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
         return path
 
     def __repr__(self):

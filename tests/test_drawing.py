@@ -1,0 +1,652 @@
+"""The picture, its transcript and the snapshot say the same; the same input gives the same bytes; nothing leaks out."""
+
+import base64
+import functools
+import hashlib
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import graphviz
+import matplotlib
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+import graphlens.view
+from graphlens import show_graph, show_picture, side_by_side
+from graphlens.snapshot import ALIVE, CHANGED, FREED
+from random_graphs import random_graph
+
+matplotlib.use("Agg")
+
+PATHS = [str(Path(__file__).parents[1] / "notebooks"), str(Path(__file__).parent)]
+LEVELS = ["full", "compact", "folded"]
+MARKS = {"●": ALIVE, "○": FREED, "▲": CHANGED}
+SEEDS = [range(start, start + 20) for start in range(1000, 1100, 20)]
+
+at_all_levels = pytest.mark.parametrize("detail", LEVELS)
+in_chunks = pytest.mark.parametrize("seeds", SEEDS, ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
+
+
+def drawn(seeds, detail):
+    """The view, and the picture as read from its SVG, of the random graph of each seed."""
+    for seed in seeds:
+        yield seed, *draw_once(seed, detail)
+
+
+@functools.cache
+def draw_once(seed, detail):
+    graph = random_graph(seed)
+    view = show_graph(*graph.outputs, **graph.named, detail=detail)
+    return view, read_svg(view.svg)
+
+
+def small_view(**options):
+    x = torch.ones(2, 3, requires_grad=True)
+    h = x.exp()
+    changed = x.sigmoid()
+    with torch.no_grad():
+        changed.add_(1)
+    x.sin().sum().backward()
+    freed = x.cos()
+    torch.autograd.grad(freed.sum(), x)
+    return show_graph((h * h).sum(), x=x, h=h, changed=changed, freed=freed, apart=h.detach(), **options)
+
+
+# Reading a picture and a transcript
+
+
+@dataclass
+class Row:
+    text: str
+    shapes: list = field(default_factory=list)      # what is drawn around it: the attributes of each polygon or path
+
+    @property
+    def border(self):
+        """The style of a slot's border."""
+        outline = next(shape for shape in self.shapes if shape["stroke"] != "none")
+        if outline.get("stroke-width") == "4":
+            return "thick"
+        return "dashed" if "stroke-dasharray" in outline else "plain"
+
+    @property
+    def heights(self):
+        """How far down it begins and ends."""
+        values = [float(point.split(",")[1]) for shape in self.shapes for point in shape["points"].split()]
+        return min(values), max(values)
+
+
+@dataclass
+class Picture:
+    boxes: dict         # key -> its rows
+    outlines: dict      # key -> the attributes of its outline
+    arrows: Counter     # (key, key, text)
+    ties: Counter       # (two ends, sorted, text); an end is a key, or (key, text of a slot)
+
+
+def read_svg(svg):
+    root = ElementTree.fromstring(svg)
+    for element in root.iter():
+        element.tag = element.tag.split("}")[1]
+    boxes, outlines, arrows, ties = {}, {}, Counter(), Counter()
+    groups = {kind: [g for g in root.iter("g") if g.get("class") == kind] for kind in ("node", "edge")}
+    for g in groups["node"]:
+        key = g.find("title").text
+        assert key not in boxes
+        boxes[key] = read_rows(g)
+        outlines[key] = next(e.attrib for e in g if e.tag in ("polygon", "path"))
+    for g in groups["edge"]:
+        ends = g.find("title").text.split("->")
+        text = (g.findtext("text") or "").strip()
+        path = g.find("path").attrib
+        if "stroke-dasharray" in path:
+            assert g.find("polygon") is None            # a tie has no arrow head
+            numbers = re.findall(r"-?[\d.]+", path["d"])
+            heights = float(numbers[1]), float(numbers[-1])
+            found = [tie_end(boxes, *end) for end in zip(ends, heights)]
+            ties[*sorted(found, key=str), text] += 1
+        else:
+            assert g.find("polygon") is not None
+            arrows[*ends, text] += 1
+    return Picture(boxes, outlines, arrows, ties)
+
+
+def read_rows(g):
+    rows, shapes, last_y = [], [], None
+    for element in g:
+        if element.tag in ("polygon", "path"):
+            shapes.append(element.attrib)
+        elif element.tag == "text":
+            text = (element.text or "").replace("\xa0", " ")
+            if element.get("y") == last_y:      # a name and what follows it stand in one row
+                rows[-1].text += text
+            else:
+                rows.append(Row(text, shapes))
+            shapes, last_y = [], element.get("y")
+    return rows
+
+
+def tie_end(boxes, end, height):
+    """Graphviz does not tell which row of a box a line ends at: see how far down it ends."""
+    key, is_row, _ = end.partition(":")
+    if not is_row:
+        return key
+    slot, = (row for row in boxes[key][1:] if row.shapes and row.heights[0] < height < row.heights[1])
+    return key, slot.text[2:]
+
+
+@dataclass
+class Line:
+    """A line of a transcript: a box."""
+    name: str
+    sources: list       # (name, text) for each arrow
+    parts: list         # all other words
+
+    @classmethod
+    def read(cls, text):
+        head, *parts = text.split("; ")
+        head, _, sources = head.partition(" from ")
+        pairs = [re.fullmatch(r"(.*?)(?: (output \d+))?", source).groups("") for source in filter(None, sources.split(", "))]
+        return cls(head, pairs, parts)
+
+
+def read_transcript(transcript, number_of_ties):
+    headline, *lines = transcript.split("\n")
+    middle = len(lines) - number_of_ties
+    return headline, [Line.read(line) for line in lines[:middle]], lines[middle:]
+
+
+def slot_rows(picture):
+    return [row for rows in picture.boxes.values() for row in rows[1:] if row.shapes]
+
+
+# The picture and its transcript
+
+
+@at_all_levels
+@in_chunks
+def test_picture_and_transcript_say_the_same(seeds, detail):
+    for seed, view, picture in drawn(seeds, detail):
+        headline, lines, ties = read_transcript(repr(view), sum(picture.ties.values()))
+        boxes = Counter((rows[0].text, *(re.sub("^[●○▲] ", "", row.text) for row in rows[1:]))
+                        for rows in picture.boxes.values())
+        assert boxes == Counter((line.name, *line.parts) for line in lines), seed
+
+        name = {key: rows[0].text for key, rows in picture.boxes.items()}
+        short = {key: short_name(text) for key, text in name.items()}
+        arrows = Counter()
+        for (source, target, text), count in picture.arrows.items():
+            arrows[short[source], text, name[target]] += count
+        assert arrows == Counter((*source, line.name) for line in lines for source in line.sources), seed
+
+        drawn_ties = Counter()
+        for (first, second, text), count in picture.ties.items():
+            ends = (short[end] if isinstance(end, str) else f"{end[1].split()[0]} of {short[end[0]]}"
+                    for end in (first, second))
+            drawn_ties[frozenset(ends), text or "one tensor"] += count
+        assert drawn_ties == Counter((frozenset(ends.split(" and ")), text)
+                                     for ends, text in (tie.split(": ", 1) for tie in ties)), seed
+
+
+def short_name(heading):
+    """What an arrow's other end is called: "[3]" for "[3] MulBackward0", else the whole name."""
+    found = re.match(r"(\[\d+\]|\(\d+\)) ", heading)
+    return found[1] if found else heading
+
+
+@in_chunks
+def test_the_full_picture_has_every_node_edge_and_slot_of_the_snapshot(seeds):
+    for seed, view, picture in drawn(seeds, "full"):
+        snapshot = view.snapshot
+        nodes = {key: rows for key, rows in picture.boxes.items() if key.startswith("n")}
+        assert sorted(rows[0].text for rows in nodes.values()) == sorted(
+            f"[{i}] {node.name}" for i, node in enumerate(snapshot.nodes, 1)), seed
+        assert len(picture.boxes) == len(snapshot.nodes) + len(snapshot.tensors), seed
+        for i, node in enumerate(snapshot.nodes, 1):
+            slots = [row for row in nodes[f"n{i}"] if row.shapes][1:]
+            assert [(row.text.split()[1], MARKS[row.text[0]]) for row in slots] == [
+                (slot.name, slot.state) for slot in node.saved], seed
+        expected = Counter()
+        for i, node in enumerate(snapshot.nodes, 1):
+            for edge in filter(None, node.inputs):
+                text = f"output {edge.output}" if snapshot.nodes[edge.node].outputs > 1 else ""
+                expected[f"n{edge.node + 1}", f"n{i}", text] += 1
+        between_nodes = Counter({arrow: count for arrow, count in picture.arrows.items()
+                                 if arrow[0][0] == arrow[1][0] == "n"})
+        assert between_nodes == expected, seed
+        results = [tensor for tensor in snapshot.tensors if tensor.producer]
+        accumulators = [node for node in snapshot.nodes if node.leaf is not None]
+        assert sum(picture.arrows.values()) == sum(expected.values()) + len(results) + len(accumulators), seed
+
+
+@at_all_levels
+@in_chunks
+def test_sums_over_boxes_are_the_totals(seeds, detail):
+    for seed, view, picture in drawn(seeds, detail):
+        headline = repr(view).split("\n")[0]
+        states, size = Counter(), Counter()
+        for row in slot_rows(picture):
+            state = MARKS[row.text[0]]
+            number = 1 if detail == "full" else int(re.match(r". (\d+) saved", row.text)[1])
+            states[state] += number
+            size[state] += sum(int(n.replace(",", "")) for n in re.findall(r"([\d,]+) B ", row.text))
+        assert states == view.snapshot.states, seed
+        for state, number in states.items():
+            assert f"{number} {state}" in headline, seed
+        assert size[FREED] == 0, seed
+        if detail == "folded":      # every node is in one group, or it is the AccumulateGrad of a given leaf
+            nodes = [int((re.search(r"(\d+) nodes", rows[0].text) or [0, 1])[1])
+                     for key, rows in picture.boxes.items() if key.startswith("g")]
+            given = [node for node in view.snapshot.nodes if node.leaf is not None
+                     and view.snapshot.tensors[node.leaf].given]
+            assert sum(nodes) + len(given) == len(view.snapshot.nodes), seed
+        if detail == "full":
+            assert sum(size.values()) == sum(slot.nbytes or 0 for slot in view.snapshot.saved), seed
+
+
+@in_chunks
+def test_the_bytes_of_a_box_count_a_tensor_once(seeds):
+    """In the coarser levels: what is held by two slots of one box is counted once."""
+    for seed, view, picture in drawn(seeds, "compact"):
+        for i, node in enumerate(view.snapshot.nodes, 1):
+            for row in [row for row in picture.boxes.get(f"n{i}", []) if row.text[0] in MARKS]:
+                slots = [slot for slot in node.saved if slot.state == MARKS[row.text[0]]]
+                tensors = {(slot.storage, slot.layout): slot.nbytes for slot in slots if slot.storage is not None}
+                if MARKS[row.text[0]] != FREED:
+                    assert f" {sum(tensors.values()):,} B " in row.text, seed
+
+
+@at_all_levels
+@in_chunks
+def test_no_cycle(seeds, detail):
+    for seed, view, picture in drawn(seeds, detail):
+        order = TopologicalSorter()
+        for source, target, _ in picture.arrows:
+            order.add(target, source)
+        order.prepare()     # raises for a cycle
+
+
+@at_all_levels
+@in_chunks
+def test_drawn_tensors_on_one_storage_are_tied(seeds, detail):
+    for seed, view, picture in drawn(seeds, detail):
+        tensors = {f"t{i}": tensor for i, tensor in enumerate(view.snapshot.tensors)}
+        group = {key: {key} for key in tensors}
+        for first, second, text in picture.ties:
+            if first in tensors:
+                assert "one storage" in text, seed
+                group[first] |= group[second]
+                for key in group[first]:
+                    group[key] = group[first]
+        for a in picture.boxes.keys() & tensors:
+            for b in picture.boxes.keys() & tensors:
+                assert (a in group[b]) == (tensors[a].storage == tensors[b].storage), (seed, a, b)
+
+
+@in_chunks
+def test_slots_that_hold_one_tensor_are_tied(seeds):
+    for seed, view, picture in drawn(seeds, "full"):
+        keys = {}       # (box, text of the row) -> what it holds
+        for i, node in enumerate(view.snapshot.nodes, 1):
+            rows = [row for row in picture.boxes[f"n{i}"][1:] if row.shapes]
+            for row, slot in zip(rows, node.saved, strict=True):
+                keys[f"n{i}", row.text[2:]] = slot.storage is not None and (slot.storage, slot.layout)
+        ties = [(first, second) for first, second, _ in picture.ties if first in keys]
+        assert all(keys[first] == keys[second] for first, second in ties), seed
+        # As few lines as will do: one less than there are slots on each tensor.
+        slots = Counter(filter(None, keys.values()))
+        assert Counter(keys[first] for first, _ in ties) == Counter({key: n - 1 for key, n in slots.items() if n > 1}), seed
+
+
+def test_two_views_of_a_base_that_is_not_drawn_are_tied():
+    h = torch.ones(4, requires_grad=True) * 2
+    view = show_graph(v=h.view(2, 2), d=h.data, detail="folded")
+    assert "v and d: one storage, two version counters" in repr(view)
+
+
+# What a reader sees
+
+
+@at_all_levels
+def test_state_is_told_by_text_mark_and_border(detail):
+    borders = {ALIVE: "plain", FREED: "dashed", CHANGED: "thick"}
+    seen = set()
+    for row in slot_rows(read_svg(small_view(detail=detail).svg)):
+        state = MARKS[row.text[0]]
+        assert state in row.text
+        assert row.border == borders[state]
+        seen.add(state)
+    assert seen == set(borders)
+
+
+def test_kinds_of_boxes_are_told_apart_without_colour():
+    picture = read_svg(small_view().svg)
+    second_line = {rows[0].text: rows[1].text for key, rows in picture.boxes.items() if key.startswith("t")}
+    assert second_line["x"].startswith("leaf")
+    assert second_line["h"].startswith("result")
+    assert second_line["apart"].startswith("not tracked")
+    dashed = [picture.boxes[key][0].text for key, outline in picture.outlines.items() if "stroke-dasharray" in outline]
+    assert dashed == ["apart"]
+
+
+def test_torchviz_colours():
+    picture = read_svg(small_view().svg)
+    fill = {rows[0].text: picture.outlines[key]["fill"] for key, rows in picture.boxes.items()}
+    assert (fill["x"], fill["h"]) == ("lightblue", "#caff70")       # darkolivegreen1
+    assert {fill for name, fill in fill.items() if name.startswith("[")} == {"lightgrey"}
+    assert {row.shapes[0]["fill"] for row in slot_rows(picture) if row.text[0] == "●"} == {"orange"}
+
+
+def test_every_use_of_a_tensor_is_an_arrow():
+    x = torch.ones(3, requires_grad=True)
+    h = x.sin()
+    picture = read_svg(show_graph(h * h).svg)
+    assert picture.arrows["n2", "n3", ""] == 2
+
+
+def test_which_of_several_results_goes_where():
+    a, b = torch.ones(2, 3, requires_grad=True).unbind()
+    picture = read_svg(show_graph(b - a, a=a).svg)
+    assert picture.arrows["n2", "n3", "output 1"] == picture.arrows["n2", "n3", "output 0"] == 1
+    assert picture.arrows["n2", "t1", "output 0"] == 1
+
+
+def test_compact_puts_a_weight_and_its_transpose_into_one_box():
+    layer = torch.nn.Linear(3, 2)
+    view = show_graph(layer(torch.ones(4, 3)), weight=layer.weight, bias=layer.bias, detail="compact")
+    picture = read_svg(view.svg)
+    assert sorted(rows[0].text for rows in picture.boxes.values()) == ["[4] AddmmBackward0", "bias", "result 1", "weight"]
+    assert "used transposed" in [row.text for rows in picture.boxes.values() for row in rows if rows[0].text == "weight"]
+
+
+def test_folded_shows_the_fork():
+    x = torch.ones(3, requires_grad=True)
+    trunk = x.sin().cos()
+    left, right = trunk.exp().sum(), trunk.tanh().sum()
+    picture = read_svg(show_graph(x=x, trunk=trunk, left=left, right=right, detail="folded").svg)
+    name = {key: rows[0].text for key, rows in picture.boxes.items()}
+    arrows = {(name[a], name[b]) for a, b, _ in picture.arrows}
+    assert arrows == {("x", "(1) 2 nodes"), ("(1) 2 nodes", "trunk"), ("trunk", "(2) 2 nodes"), ("(2) 2 nodes", "left"),
+                      ("trunk", "(3) 2 nodes"), ("(3) 2 nodes", "right")}
+
+
+def test_a_leaf_with_two_accumulators_is_one_box():
+    x = torch.ones(3, requires_grad=True)
+    y = x * x
+    x.data = x.data.double()        # as net.double() does: the next use gets a new AccumulateGrad
+    view = show_graph(y, x * x, x=x)
+    assert len([line for line in repr(view).split("\n") if line.startswith("x;")]) == 1
+
+
+# Long graphs
+
+
+def chain(length):
+    y = torch.ones((), requires_grad=True)
+    for _ in range(length):
+        y = y * 1
+    return y
+
+
+def test_a_chain_of_5000_operations():
+    limit = sys.getrecursionlimit()
+    y = chain(5000)
+    summary = show_graph(y)
+    assert summary.svg == ""
+    assert re.search(r"\b5000 MulBackward0\b", repr(summary)) and re.search(r"\b1 AccumulateGrad\b", repr(summary))
+    assert "max_boxes" in repr(summary)
+    assert "<img" not in summary._repr_mimebundle_()["text/html"]
+    with pytest.raises(ValueError, match="max_boxes"):
+        summary.save("chain.svg")
+    picture = read_svg(show_graph(y, max_boxes=10_000, detail="compact").svg)
+    assert sum(key.startswith("n") for key in picture.boxes) == 5000
+    assert show_graph(y, detail="folded").svg
+    assert sys.getrecursionlimit() == limit
+
+
+def test_max_boxes_is_the_largest_number_drawn():
+    y = chain(3)        # with its leaf: 6 boxes
+    assert show_graph(y, max_boxes=6).svg
+    assert show_graph(y, max_boxes=5).svg == ""
+
+
+# The same bytes, and no trace
+
+
+def hashes():
+    """One for all that each of some views displays. The source of this function also runs in other processes."""
+    found = []
+    for seed in range(1000, 1010):
+        for detail in ("full", "compact", "folded"):
+            graph = random_graph(seed)
+            bundle = show_graph(*graph.outputs, **graph.named, detail=detail)._repr_mimebundle_()
+            found.append(hashlib.sha256(repr(bundle).encode()).hexdigest())
+    return found
+
+
+SCRIPT = f"""
+import hashlib, json, os, sys
+sys.path[:0] = sys.argv[2:]
+from graphlens import show_graph
+from random_graphs import random_graph
+{inspect.getsource(hashes)}
+settings = dict(os.environ)
+found = hashes()
+assert dict(os.environ) == settings
+with open(sys.argv[1], "w") as file:
+    json.dump(found, file)
+"""
+
+
+def test_the_same_bytes_in_every_process(tmp_path):
+    elsewhere = tmp_path / "elsewhere ü"
+    elsewhere.mkdir()
+    (tmp_path / "fonts.conf").write_text("not <xml")
+    garbage = {"FONTCONFIG_FILE": str(tmp_path / "fonts.conf"), "FONTCONFIG_PATH": str(tmp_path / "nowhere"),
+               "HOME": str(elsewhere), "XDG_CACHE_HOME": str(elsewhere)}
+    runs = [({"PYTHONHASHSEED": "1"}, tmp_path), ({"PYTHONHASHSEED": "2", **garbage}, elsewhere)]
+    processes = [subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / f"{i}.json"), *PATHS], cwd=folder,
+                                  env={**os.environ, **settings}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                 for i, (settings, folder) in enumerate(runs)]
+    here = hashes()
+    for i, process in enumerate(processes):
+        assert process.communicate() == (b"", b"")      # nothing on either descriptor, from Python or from C
+        assert process.returncode == 0
+        assert json.loads((tmp_path / f"{i}.json").read_text()) == here
+    assert list(elsewhere.iterdir()) == []      # no font cache left behind
+
+
+@at_all_levels
+def test_the_same_bytes_twice(detail):
+    assert small_view(detail=detail)._repr_mimebundle_() == small_view(detail=detail)._repr_mimebundle_()
+
+
+# Displays and files
+
+
+class Page(HTMLParser):
+    """The tags of a page with their attributes, and its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@at_all_levels
+def test_what_a_view_displays(detail):
+    view = small_view(detail=detail)
+    bundle = view._repr_mimebundle_()
+    assert list(bundle) == ["text/plain", "text/html"]
+    assert bundle["text/plain"] == repr(view) == str(view) == view.transcript
+    page = Page(bundle["text/html"])
+    image, = (attributes for tag, attributes in page.tags if tag == "img")
+    assert image["alt"] == view.alt and "Computation graph" in view.alt
+    kind, _, data = image["src"].partition(",")
+    assert kind == "data:image/svg+xml;base64"
+    assert base64.b64decode(data, validate=True).decode() == view.svg
+    assert view.transcript in page.text
+    assert not {tag for tag, _ in page.tags} & {"script", "style", "link", "iframe", "svg"}
+    assert not any(name.startswith("on") for _, attributes in page.tags for name in attributes)
+    assert ElementTree.fromstring(view.svg).get("aria-label") == view.alt
+
+
+def test_nothing_of_this_machine_or_process_is_shown():
+    x = torch.ones(2, 3, requires_grad=True)
+    h = x.exp()
+    view = show_graph(h, x=x, apart=h.detach())
+    for text in (view.svg, repr(view), view.alt, re.sub("base64,[^\"]*", "", view._repr_mimebundle_()["text/html"])):
+        for number in (id(x), id(h), id(h.grad_fn), x.data_ptr(), h.untyped_storage()._cdata, os.getpid()):
+            assert f"{number}" not in text and f"{number:x}" not in text
+        assert str(Path(torch.__file__).parent) not in text and str(Path(__file__).parent) not in text
+        assert not re.search(r"0x[0-9a-f]{6}|/(tmp|home|usr|lib)/", text)
+
+
+def test_side_by_side():
+    both = side_by_side(before_it=small_view(), after=small_view(detail="folded"))
+    bundle = both._repr_mimebundle_()
+    assert list(bundle) == ["text/plain", "text/html"]
+    assert bundle["text/plain"] == repr(both) == f"before it\n{small_view()!r}\n\nafter\n{small_view(detail='folded')!r}"
+    page = Page(bundle["text/html"])
+    images = [attributes for tag, attributes in page.tags if tag == "img"]
+    assert [image["alt"] for image in images] == [small_view().alt, small_view(detail="folded").alt]
+    assert page.text.index("before it") < page.text.index("after")
+
+
+@pytest.mark.parametrize("name", ["graph.svg", "a graph.svg", "grafiek – 图 ü.svg"])
+def test_save(tmp_path, name):
+    view = small_view()
+    path = view.save(tmp_path / name)
+    assert path == tmp_path / name
+    assert path.read_bytes().decode() == view.svg
+    assert view.save(str(path)) == path
+
+
+@pytest.mark.parametrize("name", ["graph.png", "graph", "graph.SVG", "graph.svg.gz"])
+def test_save_refuses_other_endings(tmp_path, name):
+    with pytest.raises(ValueError, match=r"\.svg\b.*\.$") as caught:
+        small_view().save(tmp_path / name)
+    assert name in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_save_where_nothing_can_be_written(tmp_path):
+    (tmp_path / "file").write_text("a file, not a folder")
+    (tmp_path / "folder.svg").mkdir()
+    for path in (tmp_path / "missing" / "graph.svg", tmp_path / "file" / "graph.svg", tmp_path / "folder.svg"):
+        with pytest.raises(OSError):
+            small_view().save(path)
+
+
+def test_save_in_a_locked_folder(tmp_path):
+    old = tmp_path / "graph.svg"
+    old.write_text("old")
+    old.chmod(0o444)
+    tmp_path.chmod(0o555)
+    try:
+        if os.access(tmp_path, os.W_OK):
+            pytest.skip("this user may write everywhere")
+        for name in ("graph.svg", "new.svg"):
+            with pytest.raises(OSError):
+                small_view().save(tmp_path / name)
+        assert old.read_text() == "old"
+    finally:
+        tmp_path.chmod(0o755)
+
+
+def test_a_file_stays_when_the_picture_cannot_be_drawn(tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no layout")
+
+    old = tmp_path / "graph.svg"
+    old.write_text("old")
+    monkeypatch.setattr(graphlens.view, "draw", fail)
+    with pytest.raises(RuntimeError):
+        small_view().save(old)
+    assert old.read_text() == "old"
+
+
+def test_a_file_stays_when_the_disk_is_full(tmp_path):
+    resource = pytest.importorskip("resource", reason="only Unix can limit the size of a file")
+    old = tmp_path / "graph.svg"
+    old.write_text("old")
+    view = small_view()
+    assert len(view.svg) > 1000
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError):
+            view.save(old)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert old.read_text() == "old"
+
+
+def plot():
+    from matplotlib import pyplot
+    figure, axes = pyplot.subplots()
+    axes.plot([1, 2, 3], label="loss")
+    axes.legend()
+    return figure
+
+
+def test_show_picture_of_a_plot():
+    from matplotlib import pyplot
+    figure = plot()
+    picture = show_picture(figure, alt='It falls from "3" to <1>.')
+    assert not pyplot.fignum_exists(figure.number)
+    assert picture._repr_mimebundle_() == show_picture(plot(), alt='It falls from "3" to <1>.')._repr_mimebundle_()
+    bundle = picture._repr_mimebundle_()
+    assert list(bundle) == ["text/plain", "text/html"]
+    assert bundle["text/plain"] == 'It falls from "3" to <1>.'
+    image, = (attributes for tag, attributes in Page(bundle["text/html"]).tags if tag == "img")
+    assert image["alt"] == 'It falls from "3" to <1>.'
+    assert base64.b64decode(image["src"].partition(",")[2]).decode() == picture.svg
+    assert ElementTree.fromstring(picture.svg).tag.endswith("svg")
+    assert not re.search(r"\d{4}-\d\d-\d\d|Matplotlib v", picture.svg)
+
+
+def test_show_picture_of_a_plot_that_pyplot_does_not_know():
+    figure = Figure()
+    figure.subplots().plot([1, 2])
+    assert show_picture(figure, alt="two points").svg.startswith("<svg")
+
+
+def test_show_picture_of_a_graph_in_dot(tmp_path):
+    graph = graphviz.Digraph()
+    graph.node("a", "first\\nsecond")
+    graph.edge("a", "b", label="then")
+    picture = show_picture(graph, alt="a, then b")
+    assert picture.svg == show_picture(graph, alt="a, then b").svg
+    texts = [element.text for element in ElementTree.fromstring(picture.svg).iter() if element.tag.endswith("}text")]
+    assert sorted(texts) == ["b", "first", "second", "then"]
+    assert picture.save(tmp_path / "dot.svg").read_text() == picture.svg
+
+
+def test_show_picture_of_what_torchviz_draws():
+    """In a process of its own: Graphviz crashes on a label whose first line is empty, and torchviz writes such labels."""
+    code = ("import sys; sys.path[:0] = sys.argv[1:]\n"
+            "import warnings; warnings.simplefilter('ignore')\n"
+            "import torch, torchviz\n"
+            "from graphlens import show_picture\n"
+            "dot = torchviz.make_dot(torch.ones(3, requires_grad=True).exp())\n"
+            "for _ in range(3):\n"
+            "    assert 'ExpBackward0' in show_picture(dot, alt='drawn by torchviz').svg\n")
+    run = subprocess.run([sys.executable, "-c", code, *PATHS], capture_output=True)
+    assert (run.returncode, run.stdout, run.stderr) == (0, b"", b"")
