@@ -149,6 +149,9 @@ class _Builder:
         candidates = [t for t in self.tensors if can_be_asked(t)]
         named = {f"{self.random.choice('xywh')}{i}": self.random.choice(candidates)
                  for i in range(self.random.randint(0, 6))}
+        if named and self.random.random() < 0.7:
+            named["alias"] = self.alias(self.random.choice(list(named.values())))
+            self.tensors.append(named["alias"])
         return RandomGraph(outputs, named, self.tensors, self.leaves, self.fired)
 
     def end(self, outputs):
@@ -315,6 +318,9 @@ class _Builder:
                     self.keep(a * 2)
             case 4:
                 self.keep((a * 2).detach_())
+
+    def alias(self, a):
+        return self.random.choice([lambda: a, lambda: a.data, lambda: a.detach(), lambda: a.view_as(a)])()
 
     def custom(self):
         a = self.pick()

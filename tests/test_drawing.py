@@ -266,6 +266,13 @@ def test_the_bytes_of_a_box_count_a_tensor_once(seeds):
                     assert f" {sum(tensors.values()):,} B " in row.text, seed
 
 
+@pytest.mark.parametrize("detail", ["compact", "folded"])
+def test_a_tensor_that_is_saved_twice_counts_once(detail):
+    h = torch.ones(2, 3, requires_grad=True) * torch.ones(())
+    picture = read_svg(show_graph(h * h, h=h, detail=detail).svg)
+    assert "● 2 saved 24 B alive" in [row.text for row in slot_rows(picture)]
+
+
 @at_all_levels
 @in_chunks
 def test_no_cycle(seeds, detail):
@@ -302,7 +309,7 @@ def test_slots_that_hold_one_tensor_are_tied(seeds):
             for row, slot in zip(rows, node.saved, strict=True):
                 keys[f"n{i}", row.text[2:]] = slot.storage is not None and (slot.storage, slot.layout)
         ties = [(first, second) for first, second, _ in picture.ties if first in keys]
-        assert all(keys[first] == keys[second] for first, second in ties), seed
+        assert all(keys[first] and keys[first] == keys[second] for first, second in ties), seed
         # As few lines as will do: one less than there are slots on each tensor.
         slots = Counter(filter(None, keys.values()))
         assert Counter(keys[first] for first, _ in ties) == Counter({key: n - 1 for key, n in slots.items() if n > 1}), seed
