@@ -22,7 +22,7 @@ help:
 
 lab: environment
 	@$(VENV) -m jupyter trust notebooks/*.ipynb
-	@$(VENV) -m jupyterlab $(if $(PORT),--port=$(PORT)) --ServerApp.root_dir=. $(ARGS) notebooks/00_start_here.ipynb
+	@$(VENV) -m jupyterlab $(if $(PORT),--port=$(PORT)) --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS)
 
 test: environment
 	$(VENV) -m pytest -n auto --dist loadfile --nbval tests notebooks $(ARGS)
