@@ -444,6 +444,22 @@ def test_a_function_whose_input_and_result_were_both_changed():
     assert [slot.state for slot in saved] == [CHANGED, CHANGED]
 
 
+class SavesResultTwice(SavesResult):
+    @staticmethod
+    def forward(ctx, x):
+        result = x.sin()
+        ctx.save_for_backward(result, x, result)
+        return result
+
+
+def test_two_slots_of_one_function_that_hold_one_changed_result():
+    y = SavesResultTwice.apply(torch.ones(3, requires_grad=True))
+    with torch.no_grad():
+        y.add_(1)
+    assert [slot.state for slot in take_snapshot([y], {}).saved] == [CHANGED, ALIVE, CHANGED]
+    assert y._version == 1
+
+
 @pytest.mark.parametrize("operation", [torch.exp, torch.sin, SavesResult.apply, lambda x: SavesInputs.apply(x, x),
                                        lambda x: x[torch.tensor([0, 1])]])
 def test_a_packed_slot_is_read_without_its_hook_and_known_when_freed(operation):

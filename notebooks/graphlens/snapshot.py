@@ -328,7 +328,8 @@ def _check_own_results(function, raw, checks):
     So the versions of the slots that are known to have changed are set back while we look, and then, one after the
     other, those of the results that the message is about.
     """
-    checks = [(ALIVE, None) if check == _OWN_RESULT else check for check in checks]
+    own = {i: raw[i].data for i, check in enumerate(checks) if check == _OWN_RESULT}
+    checks = [(ALIVE, None) if i in own else check for i, check in enumerate(checks)]
     if any(item.unpack_hook is not None for item in raw):
         return checks
     set_version = torch._C._autograd._unsafe_set_version_counter
@@ -338,13 +339,16 @@ def _check_own_results(function, raw, checks):
                 set_version((item.data,), (versions[0],))
         while message := _message_of_unpacking(function):
             _, versions = _in_place_check(message) or (None, None)
-            for i, item in enumerate(raw):
-                if versions and checks[i] == (ALIVE, None) and item.data._version == versions[1]:
-                    set_version((item.data,), (versions[0],))
-                    if _message_of_unpacking(function) != message:
-                        checks[i] = CHANGED, versions
-                        break
-                    set_version((item.data,), (versions[1],))
+            saved, now = versions or (None, None)       # it does not always tell: then there is no suspect
+            suspects = [i for i in own if checks[i] == (ALIVE, None) and own[i]._version == now]
+            for i in suspects:
+                set_version((own[i],), (saved,))
+                if _message_of_unpacking(function) != message:
+                    for j in suspects:
+                        if own[j]._version == saved:        # i itself, and the slots that share its counter
+                            checks[j] = CHANGED, (saved, now)
+                    break
+                set_version((own[i],), (now,))
             else:
                 break
     return checks
