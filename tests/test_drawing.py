@@ -315,6 +315,15 @@ def test_slots_that_hold_one_tensor_are_tied(seeds):
         assert Counter(keys[first] for first, _ in ties) == Counter({key: n - 1 for key, n in slots.items() if n > 1}), seed
 
 
+def test_four_slots_on_two_tensors_are_tied_pair_by_pair():
+    x = torch.ones(3, requires_grad=True)
+    h = x.exp()
+    picture = read_svg(show_graph(h * h + x.sin() + x.cos(), x=x, h=h).svg)
+    ends = sorted([first[0], second[0]] for first, second, _ in picture.ties)
+    # h is the result of exp and both factors of the product; x is saved by sin and by cos.
+    assert ends == [["n2", "n3"], ["n3", "n3"], ["n4", "n6"]]
+
+
 def test_two_views_of_a_base_that_is_not_drawn_are_tied():
     h = torch.ones(4, requires_grad=True) * 2
     view = show_graph(v=h.view(2, 2), d=h.data, detail="folded")
@@ -461,9 +470,10 @@ def test_the_same_bytes_in_every_process(tmp_path):
     (tmp_path / "fonts.conf").write_text("not <xml")
     garbage = {"FONTCONFIG_FILE": str(tmp_path / "fonts.conf"), "FONTCONFIG_PATH": str(tmp_path / "nowhere"),
                "HOME": str(elsewhere), "XDG_CACHE_HOME": str(elsewhere)}
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("FONTCONFIG")}
     runs = [({"PYTHONHASHSEED": "1"}, tmp_path), ({"PYTHONHASHSEED": "2", **garbage}, elsewhere)]
     processes = [subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / f"{i}.json"), *PATHS], cwd=folder,
-                                  env={**os.environ, **settings}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                                  env={**plain, **settings}, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
                  for i, (settings, folder) in enumerate(runs)]
     here = hashes()
     for i, process in enumerate(processes):

@@ -309,7 +309,7 @@ def fingerprint(graph):
     """All of a graph that could change, without firing a hook."""
     nodes = reachable_nodes(given_tensors(graph))
     tensors = [t for t in graph.tensors if can_be_asked(t)]
-    return ([(t._version, t.requires_grad, t.is_leaf, memory(t), t.detach().numpy().tobytes(), gradient_bytes(t))
+    return ([(t._version, t.requires_grad, t.is_leaf, t.retains_grad, memory(t), t.detach().numpy().tobytes(), gradient_bytes(t))
              for t in tensors],
             [(node.name(), *node.next_functions) for node in nodes],
             [raw_slots(node) for node in nodes],
@@ -460,6 +460,26 @@ def test_two_slots_of_one_function_that_hold_one_changed_result():
     assert y._version == 1
 
 
+class SavesTwoResults(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        first, second = x.exp().add_(1), x.sin()        # at versions 1 and 0 when they are saved
+        ctx.save_for_backward(first, second)
+        return first, second
+
+    @staticmethod
+    def backward(ctx, first, second):
+        return first + second
+
+
+def test_a_changed_result_beside_an_unchanged_one_at_the_same_version():
+    first, second = SavesTwoResults.apply(torch.ones(3, requires_grad=True))
+    with torch.no_grad():
+        second.add_(1)
+    assert first._version == second._version == 1
+    assert [slot.state for slot in take_snapshot([first, second], {}).saved] == [ALIVE, CHANGED]
+
+
 @pytest.mark.parametrize("operation", [torch.exp, torch.sin, SavesResult.apply, lambda x: SavesInputs.apply(x, x),
                                        lambda x: x[torch.tensor([0, 1])]])
 def test_a_packed_slot_is_read_without_its_hook_and_known_when_freed(operation):
@@ -509,6 +529,15 @@ def test_versions_that_are_equal_by_chance_are_not_one_counter():
     tie, = take_snapshot([x, data], {}).shared
     assert not tie.one_counter
     assert (x._version, data._version) == (1, 1)
+
+
+def test_the_same_bits_read_as_another_type_are_not_the_same_tensor():
+    x = torch.ones(3, requires_grad=True)
+    bits = x.detach().view(torch.int32)
+    y = x.sin()
+    snapshot = take_snapshot([], {"bits": bits, "x": x, "y": y})
+    slot, = snapshot.saved
+    assert snapshot.tensors[slot.holds].names == ("x",)
 
 
 def test_a_view_has_its_base_beside_it():

@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 ALIVE, FREED, CHANGED = "alive", "freed", "changed in place"
 
 _RAW = "_raw_saved_"
+_NO_VERSION = 10**9
 _OWN_RESULT = "own result", None        # a slot that can be read only together with all others of its node
 _IN_PLACE = re.compile(r"modified (by an )?in-?place")
 _VERSIONS = re.compile(r"is at version (\d+); expected version (\d+)")
@@ -326,7 +327,7 @@ def _check_own_results(function, raw, checks):
     """Check the results that a custom Function saved of itself. Only all its slots together can be unpacked.
 
     So the versions of the slots that are known to have changed are set back while we look, and then, one after the
-    other, those of the results that the message is about.
+    other, those of the results that PyTorch complains about.
     """
     own = {i: raw[i].data for i, check in enumerate(checks) if check == _OWN_RESULT}
     checks = [(ALIVE, None) if i in own else check for i, check in enumerate(checks)]
@@ -337,16 +338,17 @@ def _check_own_results(function, raw, checks):
         for item, (_, versions) in zip(raw, checks):
             if versions:
                 set_version((item.data,), (versions[0],))
-        while message := _message_of_unpacking(function):
-            _, versions = _in_place_check(message) or (None, None)
-            saved, now = versions or (None, None)       # it does not always tell: then there is no suspect
+        while versions := _versions_in_the_way(function):
+            saved, now = versions
             suspects = [i for i in own if checks[i] == (ALIVE, None) and own[i]._version == now]
             for i in suspects:
-                set_version((own[i],), (saved,))
-                if _message_of_unpacking(function) != message:
+                # Give it a version that nobody has: if the message then asks for `saved`, it is about this one.
+                set_version((own[i],), (_NO_VERSION,))
+                if _versions_in_the_way(function) == (saved, _NO_VERSION):
+                    set_version((own[i],), (saved,))
                     for j in suspects:
                         if own[j]._version == saved:        # i itself, and the slots that share its counter
-                            checks[j] = CHANGED, (saved, now)
+                            checks[j] = CHANGED, versions
                     break
                 set_version((own[i],), (now,))
             else:
@@ -354,11 +356,13 @@ def _check_own_results(function, raw, checks):
     return checks
 
 
-def _message_of_unpacking(function):
+def _versions_in_the_way(function):
+    """(version when saved, version now) of the first slot of a custom Function that cannot be unpacked, or None."""
     try:
         function.saved_tensors
     except RuntimeError as error:
-        return str(error)
+        _, versions = _in_place_check(error) or (None, None)
+        return versions
 
 
 def _grad_fn(tensor):
