@@ -208,9 +208,7 @@ class _Full:
         return f"output {edge.output}" if self.snapshot.nodes[edge.node].outputs > 1 else ""
 
     def node_box(self, i, node):
-        # An in-place write into a part of a tensor wraps a second node, which PyTorch shows to nobody.
-        lines = ("wraps a node that cannot be seen",) if node.name == "CopySlices" else ()
-        return Box(f"n{i + 1}", NODE, f"[{i + 1}]", short_name(node.name), lines, self.slots(i, node))
+        return Box(f"n{i + 1}", NODE, f"[{i + 1}]", short_name(node.name), _node_lines(node), self.slots(i, node))
 
     def slots(self, i, node):
         return tuple(Slot(f"n{i + 1}s{k}", slot.state, _slot_text(slot, self.names))
@@ -310,16 +308,14 @@ class _Folded(_Compact):
             for i in members:
                 self.home[i] = f"g{number}"
             boxes.append(self.group_box(number, members))
-        between = (arrow for i in range(len(nodes)) for arrow in self.arrows_into(i))
+        given = {tensor.producer: f"t{k}" for k, tensor in enumerate(tensors) if tensor.given and tensor.producer}
+        between = (Arrow(given.get(edge, self.home[edge.node]), self.home[i])
+                   for i, node in enumerate(nodes) for edge in node.inputs if edge)
         arrows += dict.fromkeys(arrow for arrow in between if arrow.source != arrow.target)
         self.place_results(boxes, arrows)
 
     def stands_alone(self, tensor):
         return tensor.given
-
-    def arrows_into(self, i):
-        given = {tensor.producer: f"t{k}" for k, tensor in enumerate(self.snapshot.tensors) if tensor.given}
-        return [Arrow(given.get(edge, self.home[edge.node]), self.home[i]) for edge in self.snapshot.nodes[i].inputs if edge]
 
     def output_text(self, edge):
         return ""
@@ -329,9 +325,14 @@ class _Folded(_Compact):
         leaves = sum(node.leaf is not None for node in nodes)
         slots = _summed_slots(f"g{number}", [slot for node in nodes for slot in node.saved])
         if len(nodes) == 1:
-            return Box(f"g{number}", GROUP, f"[{members[0] + 1}]", short_name(nodes[0].name), slots=slots)
+            return Box(f"g{number}", GROUP, f"[{members[0] + 1}]", short_name(nodes[0].name), _node_lines(nodes[0]), slots)
         return Box(f"g{number}", GROUP, f"({number})", _count(len(nodes), "node"),
                    (_count(leaves, "leaf", "leaves"),) if leaves else (), slots)
+
+
+def _node_lines(node):
+    # An in-place write into a part of a tensor wraps a second node, which PyTorch shows to nobody.
+    return ("wraps a node that cannot be seen",) if node.name == "CopySlices" else ()
 
 
 def _summed_slots(key, saved):

@@ -16,8 +16,8 @@ from .diagram import BASE, GROUP, LEAF, MARKS, NODE, RESULT, UNTRACKED, printabl
 from .snapshot import ALIVE, CHANGED, FREED
 
 FONT = "DejaVu Sans"                        # matplotlib ships it, so it is there on every machine
-LARGE = 150                                 # boxes; beyond it the layout takes less care, so that it ends soon
 FALLBACK_FONTS = "Verdana, sans-serif"      # about as wide, for readers who do not have it
+LARGE = 150                                 # boxes; beyond it the layout takes less care, so that it ends soon
 
 # torchviz's own colours, so that readers know these pictures when they meet others.
 _FILL = {LEAF: "lightblue", NODE: "lightgrey", GROUP: "lightgrey", RESULT: "darkolivegreen1",

@@ -1,7 +1,7 @@
 """Read a live autograd graph into plain frozen data. The only module that knows PyTorch's internals.
 
 A :class:`GraphSnapshot` holds no tensor and no node, so it keeps nothing alive and can be compared with ``==``.
-Taking one runs no operation, fires no hook and changes no tensor.
+Taking one fires no hook, changes no tensor, and runs no operation that a mode or a hook could see.
 
 Sources: ``torch/csrc/autograd/saved_variable.cpp`` (what a saved tensor is and when it may be unpacked) and
 ``torch/csrc/autograd/python_cpp_function.cpp`` (the attributes of a node).
