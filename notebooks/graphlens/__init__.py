@@ -4,6 +4,7 @@
     show_graph(loss, x=x, w=w)
 """
 
+from .measure import measure
 from .show import show_graph, show_picture, side_by_side
 
-__all__ = ["show_graph", "show_picture", "side_by_side"]
+__all__ = ["measure", "show_graph", "show_picture", "side_by_side"]

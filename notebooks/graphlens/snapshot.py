@@ -147,6 +147,22 @@ def take_snapshot(outputs, names):
         return _Reader(outputs, names).read()
 
 
+def reachable(functions):
+    """Return the nodes that can be reached from the given ones (a None among them is passed over), the given ones too.
+
+    Hold the list while you compare nodes by `id`: PyTorch makes their Python objects on demand.
+    """
+    pending = [function for function in reversed(list(functions)) if function is not None]
+    found = {}
+    while pending:
+        function = pending.pop()
+        if id(function) not in found:
+            found[id(function)] = function
+            # Reversed, so that the first input is found first.
+            pending += reversed([other for other, _ in function.next_functions if other is not None])
+    return list(found.values())
+
+
 class _Reader:
     """One walk. It holds tensors and nodes while it runs, because their identities are compared by `id`."""
 
@@ -195,17 +211,12 @@ class _Reader:
 
     def walk(self):
         """All nodes, inputs before consumers, otherwise in the order in which they were made."""
-        pending = [f for f in map(_grad_fn, reversed(self.tensors)) if f is not None]
-        found, consumers = {}, {}
-        while pending:
-            function = pending.pop()
-            if id(function) in found:
-                continue
-            found[id(function)] = function
-            inputs = [other for other, _ in function.next_functions if other is not None]
-            for other in inputs:
-                consumers.setdefault(id(other), []).append(function)
-            pending += reversed(inputs)     # so that the first input is found first
+        found = {id(f): f for f in reachable(map(_grad_fn, self.tensors))}
+        consumers = {}
+        for function in found.values():
+            for other, _ in function.next_functions:
+                if other is not None:
+                    consumers.setdefault(id(other), []).append(function)
         # An AccumulateGrad has no creation number of its own: it stands just before the first node that needs it.
         made = {key: f._sequence_nr() for key, f in found.items() if not _is_accumulate(f)}
         for key in found.keys() - made.keys():
