@@ -24,6 +24,8 @@ lab: environment
 	@$(VENV) -m jupyter trust notebooks/*.ipynb
 	@$(VENV) -m jupyterlab $(if $(PORT),--port=$(PORT)) --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS)
 
+# The workers share the processors among them; more threads would only wait for each other.
+test: export OMP_NUM_THREADS = 1
 test: environment
 	$(VENV) -m pytest -n auto --dist loadfile --nbval tests notebooks $(ARGS)
 

@@ -15,6 +15,8 @@ ALT = re.compile(r'\balt="([^"]+)"')
 PAYLOAD = re.compile(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)")
 # Words and tags with which a cell would escape the comparison.
 ESCAPES = re.compile(r"nbval[-_](ignore|skip|raises|check)|pytest_validate_ignore", re.IGNORECASE)
+PROGRESS = re.compile(r"\[=* *\] (\d+)/(\d+)")
+STYLE = 'plt.style.use("graphlens.lecture")'
 TAGS = re.compile(r"raises-exception|stateful|figure:[a-z0-9_]+")
 SLIDES = {"slide", "subslide", "fragment", "notes", "skip", "-"}
 
@@ -32,6 +34,8 @@ def problems(notebook, size=0):
     ids = [cell.get("id") for cell in notebook.cells]
     if None in ids or len(set(ids)) != len(ids):
         found.append("Two cells have the same id, or one has none.")
+    if any("import matplotlib" in cell.source for cell in code) and not any(STYLE in cell.source for cell in code):
+        found.append(f"Its plots have another look: {STYLE} is missing.")
     for cell in notebook.cells:
         found += [f"Cell {cell.get('id')}: {problem}" for problem in _cell_problems(cell)]
     return found
@@ -72,6 +76,8 @@ def _output_problems(output):
             yield f"it shows {mime}, which is not visible before a run: use show_graph or show_picture."
     for text in [output.get("text", ""), *output.get("traceback", []), *map(str, data.values())]:
         words = PAYLOAD.sub(lambda found: base64.b64decode(found[1]).decode(), text)
+        if any(done != total for done, total in PROGRESS.findall(words)):
+            yield "it stores a progress bar that is not full."
         if MACHINE.search(words):
             yield f"it stores a path or an address of a machine: {MACHINE.search(words)[0]!r}."
     html = data.get("text/html", "")

@@ -127,6 +127,8 @@ DAMAGE = {
     "no slide type": lambda notebook: notebook.cells[2].metadata.clear(),
     "kernelspec": lambda notebook: notebook.metadata.kernelspec.update(name="other"),
     "time of its run": lambda notebook: notebook.cells[2].metadata.update(execution={"iopub": "12:00"}),
+    "bar that is not full": lambda notebook: first_output(notebook, "stream").update(text="[===   ] 1/2"),
+    "another look": lambda notebook: notebook.cells[1].update(source="import matplotlib.pyplot as plt"),
     "more than 15 lines": lambda notebook: notebook.cells[1].update(source="1\n" * 16),
 }
 
