@@ -5,6 +5,6 @@
 """
 
 from .measure import measure
-from .show import show_graph, show_picture, side_by_side
+from .show import play_backward, show_graph, show_picture, side_by_side, what_if
 
-__all__ = ["measure", "show_graph", "show_picture", "side_by_side"]
+__all__ = ["measure", "play_backward", "show_graph", "show_picture", "side_by_side", "what_if"]

@@ -63,6 +63,7 @@ class Diagram:
     boxes: tuple[Box, ...]
     arrows: tuple[Arrow, ...]
     ties: tuple[Tie, ...]
+    home: tuple[str, ...]       # for each node of the snapshot, the key of the box that it is drawn in
 
 
 def make_diagram(snapshot, detail):
@@ -152,7 +153,8 @@ class _Full:
         drawn = {box.key for box in boxes}
         tensors = [i for i in range(len(self.snapshot.tensors)) if f"t{i}" in drawn]
         ties = (*self.tensor_ties(tensors), *self.slot_ties())
-        return Diagram(headline(self.snapshot), tuple(boxes), tuple(arrows), ties)
+        home = tuple(self.home[i] for i in range(len(self.snapshot.nodes)))
+        return Diagram(headline(self.snapshot), tuple(boxes), tuple(arrows), ties, home)
 
     def tensor_names(self):
         """The words for each drawn tensor: the caller's names, else its role and a number."""
@@ -219,7 +221,7 @@ class _Full:
         kind = self.kind_of(i)
         on = "" if tensor.device == "cpu" else f" on {tensor.device}"
         lines = [f"{kind} {_shape(tensor.shape)}{_kind_of_data(tensor)}{on}", *more_lines]
-        if kind == LEAF or tensor.grad_shape is not None:
+        if kind == LEAF or tensor.keeps_grad or tensor.grad_shape is not None:
             lines.append(".grad " + ("None" if tensor.grad_shape is None else _shape(tensor.grad_shape)))
         if kind == LEAF and not tensor.requires_grad:
             lines.append("no longer tracked")

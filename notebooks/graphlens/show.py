@@ -1,13 +1,17 @@
 """The calls that a notebook makes. They check what they are given; the work is done in the modules beside this one."""
 
 import io
+import itertools
 
 import torch
 
 from .diagram import LEVELS, printable, short_name
 from .drawing import lay_out
+from .recording import record
 from .snapshot import take_snapshot
-from .view import GraphView, Picture, SideBySide
+from .view import BackwardPlay, GraphView, Picture, SideBySide, WhatIf
+
+MOST_COMBINATIONS = 32
 
 
 def show_graph(*outputs, detail="full", max_boxes=150, **named):
@@ -26,18 +30,77 @@ def show_graph(*outputs, detail="full", max_boxes=150, **named):
 
     Raises TypeError for anything that is not a tensor, and ValueError for an unknown detail or limit.
     """
-    for number, output in enumerate(outputs, 1):
-        _check_tensor(output, f"argument {number} of show_graph")
-    if not isinstance(detail, str) or detail not in LEVELS:
-        raise ValueError(f"detail={_short(detail)} is not a level of detail: choose one of {', '.join(map(repr, LEVELS))}.")
-    if isinstance(max_boxes, bool) or not isinstance(max_boxes, int) or max_boxes < 1:
-        raise ValueError(f"max_boxes={_short(max_boxes)} is not a limit: give a whole number of at least 1.")
-    for name, tensor in named.items():
-        _check_tensor(tensor, f"{short_name(name)}=")
+    _check_graph_arguments("show_graph", outputs, named, detail, max_boxes)
     if not outputs and not named:
         raise TypeError("show_graph was given no tensor: give it the result whose graph you want to see, "
                         "as in show_graph(loss) or show_graph(loss=loss, x=x).")
     return GraphView(take_snapshot(outputs, named), detail, max_boxes)
+
+
+def play_backward(*losses, retain_graph=False, gradient=None, detail="full", max_boxes=150, raises=True, **named):
+    """Run backward, once and really, and return it as a play to step through.
+
+    losses, retain_graph, gradient: as for ``torch.autograd.backward``; with several losses, gradient is a list.
+    detail, max_boxes, named: as for :func:`show_graph`. A loss that is not named is called "loss".
+
+    Returns a :class:`graphlens.view.BackwardPlay`. Every ``.grad`` becomes what a plain backward makes of it, bit for
+    bit; the hooks of the caller fire as usual, and none of ours stays behind.
+
+    What backward raises is part of the play. With raises=True the play is shown, up to the node that failed, and the
+    error is then raised; with raises=False the play is returned and holds it as ``.error``.
+    Raises TypeError for a loss that is not a tensor, and ValueError for a leaf, from which there is nothing to walk.
+    """
+    _check_graph_arguments("play_backward", losses, named, detail, max_boxes)
+    if not losses:
+        raise TypeError("play_backward was given no loss: give it the result to start from, as in play_backward(loss, x=x).")
+    for number, loss in enumerate(losses, 1):
+        if loss.is_leaf and loss.requires_grad:
+            raise ValueError(f"argument {number} of play_backward is a leaf, so there is no graph to walk: give a result "
+                             "that was computed from it.")
+    unnamed = {id(loss): loss for loss in losses if not any(loss is tensor for tensor in named.values())}
+    names = ["loss"] if len(unnamed) == 1 else [f"loss {number}" for number in range(1, len(unnamed) + 1)]
+    tensors = {**{_free_name(name, named): loss for name, loss in zip(names, unnamed.values())}, **named}
+    order = list(dict.fromkeys(map(id, tensors.values())))
+    retain_graph = bool(retain_graph)
+    play = BackwardPlay(record(list(losses), tensors, retain_graph, gradient), [order.index(id(loss)) for loss in losses],
+                        retain_graph, detail, max_boxes)
+    if play.error is not None and raises:
+        from IPython.display import display
+        display(play)
+        raise play.error
+    return play
+
+
+def what_if(build, **choices):
+    """Show a picture for each combination of choices, one at a time, with a switch for each name.
+
+    build: a function that returns a picture (of show_graph, say) and takes the names as keywords. choices: for each name,
+    a list of values: ``what_if(build, x=[True, False], w=[True, False])``. All pictures are drawn now: the switches need
+    no kernel. Returns a :class:`graphlens.view.WhatIf`.
+
+    Raises TypeError where build returns something else, and ValueError for no choices, or more than 32 combinations.
+    """
+    values = {name: list(options) for name, options in choices.items() if _is_list(name, options)}
+    combinations = list(itertools.product(*values.values()))
+    if not values or not combinations:
+        raise ValueError("what_if was given nothing to choose from: give each name a list of values, as in "
+                         "what_if(build, x=[True, False]).")
+    if len(combinations) > MOST_COMBINATIONS:
+        raise ValueError(f"what_if was given {len(combinations)} combinations, more than {MOST_COMBINATIONS}: give fewer "
+                         "names, or fewer values.")
+    pictures = [build(**dict(zip(values, combination))) for combination in combinations]
+    for picture in pictures:
+        if not isinstance(picture, Picture):
+            raise TypeError(f"the function given to what_if returned {_short(picture)}, not a picture: let it end in "
+                            "return show_graph(...).")
+    return WhatIf(values, pictures)
+
+
+def _is_list(name, options):
+    if isinstance(options, (list, tuple, range)):
+        return True
+    raise TypeError(f"{short_name(name)}= is {_short(options)}, not a list of values: give a list, as in "
+                    f"{short_name(name)}=[True, False].")
 
 
 def side_by_side(**pictures):
@@ -82,6 +145,23 @@ def _plot_to_svg(figure):
     pyplot.close(figure)    # or Jupyter would show it a second time, without alt text
     svg = buffer.getvalue()
     return svg[svg.index("<svg"):]
+
+
+def _free_name(name, taken):
+    while name in taken:
+        name += "'"
+    return name
+
+
+def _check_graph_arguments(caller, tensors, named, detail, max_boxes):
+    for number, tensor in enumerate(tensors, 1):
+        _check_tensor(tensor, f"argument {number} of {caller}")
+    if not isinstance(detail, str) or detail not in LEVELS:
+        raise ValueError(f"detail={_short(detail)} is not a level of detail: choose one of {', '.join(map(repr, LEVELS))}.")
+    if isinstance(max_boxes, bool) or not isinstance(max_boxes, int) or max_boxes < 1:
+        raise ValueError(f"max_boxes={_short(max_boxes)} is not a limit: give a whole number of at least 1.")
+    for name, tensor in named.items():
+        _check_tensor(tensor, f"{short_name(name)}=")
 
 
 def _check_tensor(value, what):

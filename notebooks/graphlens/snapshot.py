@@ -7,6 +7,7 @@ Sources: ``torch/csrc/autograd/saved_variable.cpp`` (what a saved tensor is and 
 ``torch/csrc/autograd/python_cpp_function.cpp`` (the attributes of a node).
 """
 
+import contextlib
 import heapq
 import re
 from collections import Counter
@@ -80,6 +81,7 @@ class Tensor:
     in_graph: bool                  # False for an island: no node of this graph leads to or from it
     producer: Edge | None           # the node that a result came from
     base: int | None                # the tensor of which this one is a view
+    keeps_grad: bool                # whether backward leaves a `.grad` here: a tracked leaf, or after retain_grad()
     grad_shape: tuple | None        # of `.grad`, None where there is none
     version: int | None             # None where no version is counted (inference mode)
     storage: int | None             # None where the storage cannot be seen (sparse)
@@ -142,9 +144,53 @@ def take_snapshot(outputs, names):
 
     outputs: tensors without a name. names: a dict from name to tensor. Both may be empty.
     """
-    # Tensor subclasses and modes may run code of their own on every attribute that is read: not while we look.
+    return LiveGraph(outputs, names).snapshot
+
+
+class LiveGraph:
+    """A graph that is watched while it changes. It holds the nodes and the drawn tensors, but no saved tensor.
+
+    snapshot: the graph as it was at first. functions: its nodes, in the same order. storage_bytes: the size of each
+    storage that the snapshot numbers.
+    """
+
+    def __init__(self, outputs, names):
+        with undisturbed():
+            self._reader = _Reader(outputs, names)
+            self.snapshot = self._reader.read()
+        self.functions = self._reader.functions
+        self.storage_bytes = self._reader.storage_bytes
+
+    def freed_slots(self, i):
+        """The indices of those slots of node `i` that are freed now."""
+        with undisturbed():
+            states = {slot.name: slot.state for slot in self._reader.slots(self.functions[i])}
+        # A freed list of saved tensors is one slot: PyTorch no longer knows how many there were.
+        return [k for k, slot in enumerate(self.snapshot.nodes[i].saved)
+                if FREED in (states.get(slot.name), states.get(slot.name.partition("[")[0]))]
+
+    def tensors_with_grad(self):
+        """For each node whose run fills a `.grad`, the indices of these drawn tensors: a leaf, or results that keep it."""
+        found = {}
+        for i, node in enumerate(self.snapshot.nodes):
+            if node.leaf is not None:
+                found[i] = [node.leaf]
+        for k, tensor in enumerate(self.snapshot.tensors):
+            if tensor.keeps_grad and tensor.producer:
+                found.setdefault(tensor.producer.node, []).append(k)
+        return found
+
+    def grad(self, k):
+        """The `.grad` of drawn tensor `k` now, or None."""
+        with undisturbed():
+            return self._reader.tensors[k].grad
+
+
+@contextlib.contextmanager
+def undisturbed():
+    """Tensor subclasses and modes may run code of their own on every attribute that is read: not while we look."""
     with torch._C.DisableTorchFunctionSubclass(), _disable_current_modes():
-        return _Reader(outputs, names).read()
+        yield
 
 
 def reachable(functions):
@@ -192,7 +238,7 @@ class _Reader:
         return index
 
     def read(self):
-        functions = self.walk()
+        self.functions = functions = self.walk()
         index = {id(function): i for i, function in enumerate(functions)}
         edges = [tuple(None if f is None else Edge(index[id(f)], number) for f, number in function.next_functions)
                  for function in functions]
@@ -288,12 +334,13 @@ class _Reader:
         # Reading `.grad` of a result warns, and finds nothing unless the caller asked for it.
         is_leaf = _is_leaf(tensor)
         grad = tensor.grad if is_leaf or tensor.retains_grad else None
+        keeps_grad = tensor.requires_grad and is_leaf or tensor.retains_grad
         return Tensor(
             names=tuple(self.tensor_names[i]), given=i < self.given, shape=_shape(tensor), dtype=_dtype(tensor),
             device=str(tensor.device), requires_grad=tensor.requires_grad, is_leaf=is_leaf,
             in_graph=producer is not None or i in leaves, producer=producer,
             base=self.tensor_index.get(id(tensor._base)) if i < self.given and _has_base(tensor) else None,
-            grad_shape=None if grad is None else _shape(grad), version=_version(tensor),
+            keeps_grad=keeps_grad, grad_shape=None if grad is None else _shape(grad), version=_version(tensor),
             storage=self.storage_of(tensor), counter=self.counter_of(tensor))
 
     def counter_of(self, tensor):

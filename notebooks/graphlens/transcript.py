@@ -15,6 +15,12 @@ def make_alt(diagram):
     return "Computation graph: " + ". ".join([diagram.headline, *_box_lines(diagram), *_tie_lines(diagram)]) + "."
 
 
+def make_play_transcript(play):
+    """The title, the graph before backward, a line for each step, and how it ended."""
+    steps = [f"{number}. {frame.says}" for number, frame in enumerate(play.frames, 1)]
+    return "\n".join([play.title, f"before: {play.first.headline}", *steps, play.ending])
+
+
 def _box_lines(diagram):
     names = {box.key: box.name for box in diagram.boxes}
     sources = {box.key: [] for box in diagram.boxes}

@@ -8,12 +8,15 @@ notebook that has not been run or trusted on this machine.
 import base64
 import functools
 import html
+import itertools
+import json
 import os
 from pathlib import Path
 
 from .diagram import make_diagram, node_counts
 from .drawing import draw
-from .transcript import make_alt, make_transcript
+from .play import changes, make_play, title_of, with_room
+from .transcript import make_alt, make_play_transcript, make_transcript
 
 
 class Picture:
@@ -49,12 +52,25 @@ class Picture:
         return {"text/plain": self.transcript, "text/html": self._figure()}
 
     def _figure(self):
-        data = base64.b64encode(self.svg.encode()).decode()
-        caption = f"<figcaption>{html.escape(self.caption)}</figcaption>" if self.caption else ""
-        text = ("<details><summary>The picture as text</summary>"
-                f"<pre>{html.escape(self.transcript)}</pre></details>") if self.transcript != self.alt else ""
-        return (f'<figure style="margin: 0.5em 0"><img alt="{html.escape(self.alt)}" src="data:image/svg+xml;base64,{data}">'
-                f"{caption}{text}</figure>")
+        text = _details("The picture as text", self.transcript) if self.transcript != self.alt else ""
+        return _figure(self.svg, self.alt, self.caption, text)
+
+
+def _figure(svg, alt, caption, more=""):
+    data = base64.b64encode(svg.encode()).decode()
+    caption = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
+    return (f'<figure style="margin: 0.5em 0"><img alt="{html.escape(alt)}" src="data:image/svg+xml;base64,{data}">'
+            f"{caption}{more}</figure>")
+
+
+def _details(summary, text):
+    return f"<details><summary>{summary}</summary><pre>{html.escape(text)}</pre></details>"
+
+
+def _row(titled):
+    """Figures side by side, each under its title. titled: pairs of a title and the HTML of a figure."""
+    return "".join('<div style="display: inline-block; vertical-align: top; margin-right: 2em">'
+                   f"<p><strong>{html.escape(title)}</strong></p>{figure}</div>" for title, figure in titled)
 
 
 class GraphView(Picture):
@@ -99,10 +115,7 @@ class GraphView(Picture):
         return super().save(path)
 
     def _too_large(self):
-        coarser = {"full": 'detail="compact" or detail="folded"', "compact": 'detail="folded"',
-                   "folded": "fewer named tensors"}[self.detail]
-        return (f"This graph has {len(self.diagram.boxes)} boxes at detail={self.detail!r}, too many to draw "
-                f"(the limit is max_boxes={self.max_boxes}): try {coarser}, or a larger max_boxes.")
+        return _advice(len(self.diagram.boxes), self.detail, self.max_boxes)
 
     def _summary(self):
         kinds = [f"{count:>6} {name}" for name, count in node_counts(self.snapshot)]
@@ -112,6 +125,13 @@ class GraphView(Picture):
         if self.is_too_large:
             return f"<pre>{html.escape(self.transcript)}</pre>"
         return super()._figure()
+
+
+def _advice(boxes, detail, max_boxes):
+    coarser = {"full": 'detail="compact" or detail="folded"', "compact": 'detail="folded"',
+               "folded": "fewer named tensors"}[detail]
+    return (f"This graph has {boxes} boxes at detail={detail!r}, too many to draw (the limit is max_boxes={max_boxes}): "
+            f"try {coarser}, or a larger max_boxes.")
 
 
 class SideBySide:
@@ -124,7 +144,101 @@ class SideBySide:
         return "\n\n".join(f"{title}\n{picture!r}" for title, picture in self.pictures.items())
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        cells = "".join('<div style="display: inline-block; vertical-align: top; margin-right: 2em">'
-                        f"<p><strong>{html.escape(title)}</strong></p>{picture._figure()}</div>"
-                        for title, picture in self.pictures.items())
-        return {"text/plain": repr(self), "text/html": f"<div>{cells}</div>"}
+        row = _row((title, picture._figure()) for title, picture in self.pictures.items())
+        return {"text/plain": repr(self), "text/html": f"<div>{row}</div>"}
+
+
+class BackwardPlay:
+    """A backward pass, to be stepped through. Made by :func:`graphlens.play_backward`.
+
+    recording: the facts, a :class:`graphlens.recording.Recording`; its steps are in the order in which PyTorch ran them.
+    error: what backward raised, or None. transcript: the steps as text.
+    """
+
+    def __init__(self, recording, losses, retain_graph, detail, max_boxes):
+        self.recording, self.detail, self.max_boxes = recording, detail, max_boxes
+        self._losses, self._retain_graph = losses, retain_graph
+
+    @property
+    def error(self):
+        return self.recording.error
+
+    @functools.cached_property
+    def _too_large(self):
+        """The sentence to show in place of a play with too many boxes, or an empty string."""
+        boxes = len(make_diagram(self.recording.before, self.detail).boxes)
+        if boxes <= self.max_boxes:
+            return ""
+        return (f"{title_of(self.recording, self._losses, self._retain_graph)}: {len(self.recording.steps)} nodes ran. "
+                + _advice(boxes, self.detail, self.max_boxes))
+
+    @functools.cached_property
+    def _play(self):
+        return make_play(self.recording, self._losses, self._retain_graph, self.detail)
+
+    @property
+    def transcript(self):
+        return self._too_large or make_play_transcript(self._play)
+
+    def __repr__(self):
+        return self.transcript
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        shown = f"<pre>{html.escape(self._too_large)}</pre>" if self._too_large else self._player()
+        return {"text/plain": self.transcript, "text/html": shown}
+
+    def _player(self):
+        """Two stills and the steps as text; where scripts run, a player takes the place of the stills."""
+        play = self._play
+        last = play.frames[-1].diagram if play.frames else play.first
+        stills = _row([("before backward", _figure(draw(with_room(play), make_alt(play.first)), make_alt(play.first),
+                                                   play.first.headline)),
+                       ("where it stopped" if self.error else "after backward", _figure(draw(last, make_alt(last)), make_alt(last), play.ending))])
+        data = {
+            "title": play.title, "start": play.first.headline, "bytes": play.first_bytes, "end": play.ending,
+            "style": _inlined("player.css"),
+            "frames": [{"box": frame.box, "arrows": [f"{source}->{target}" for source, target in frame.arrows],
+                        "says": frame.says, "bytes": frame.held_bytes, "stops": not frame.finished,
+                        "changes": changed}
+                       for frame, changed in zip(play.frames, changes(play))]}
+        return _interactive(stills, _details("The steps as text", self.transcript), data, "player.js")
+
+
+class WhatIf:
+    """A picture for each combination of choices, of which a reader sees one at a time. Made by :func:`graphlens.what_if`.
+
+    choices: a dict from name to its values. pictures: a picture for each combination, in the order of itertools.product.
+    """
+
+    def __init__(self, choices, pictures):
+        self.choices, self.pictures = choices, pictures
+
+    @property
+    def titles(self):
+        """What was chosen for each picture, in words."""
+        return [", ".join(f"{name}: {value}" for name, value in zip(self.choices, values))
+                for values in itertools.product(*self.choices.values())]
+
+    def __repr__(self):
+        return "\n\n".join(f"{title}\n{picture!r}" for title, picture in zip(self.titles, self.pictures))
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        stills = _row(zip(self.titles, (picture._figure() for picture in self.pictures)))
+        data = {"style": _inlined("player.css"), "choices": [[name, list(map(str, values))]
+                                                             for name, values in self.choices.items()]}
+        return {"text/plain": repr(self), "text/html": _interactive(stills, "", data, "what_if.js")}
+
+
+def _interactive(stills, more, data, script):
+    """Stills that a script, where scripts run, makes into something to play with. data: what the script needs."""
+    # "</" would end the script element, wherever it stands.
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("</", r"<\/")
+    return (f'<figure class="graphlens" style="margin: 0.5em 0"><div class="stills">{stills}</div>{more}'
+            f'<script type="application/json">{text}</script><script>{_inlined(script)}</script></figure>')
+
+
+@functools.cache
+def _inlined(name):
+    """A file of this package, without its comments and indentation."""
+    lines = (line.strip() for line in (Path(__file__).parent / name).read_text(encoding="utf-8").splitlines())
+    return "\n".join(line.partition("      // ")[0] for line in lines if line and not line.startswith("//"))

@@ -1,0 +1,148 @@
+"""The frames of a play: a recorded backward pass, cut into what a reader sees and is told at each press of Step.
+
+Plain data, made from a recording and drawn at one level of detail. Nothing here knows PyTorch, DOT or HTML.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from .diagram import GROUP, MARKS, Diagram, headline, make_diagram, printable, short_name
+
+NO_BREAK_SPACE = "\u00a0"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One step of a play. In the coarser levels, the nodes of one box that run one after the other are one step.
+
+    box: the key of the box that runs. arrows: (source, target) of the arrows along which its gradients arrive.
+    says: what happens, in a sentence. diagram: the graph afterwards. held_bytes: what the saved tensors hold afterwards.
+    finished: False where backward stopped with an error.
+    """
+
+    box: str
+    arrows: tuple[tuple[str, str], ...]
+    says: str
+    diagram: Diagram
+    held_bytes: int
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Play:
+    """A recording as a reader sees it.
+
+    title: which backward this was. first: the graph before it. frames: its steps. ending: the last sentence.
+    """
+
+    title: str
+    first: Diagram
+    first_bytes: int
+    frames: tuple[Frame, ...]
+    ending: str
+
+
+def make_play(recording, losses, retain_graph, detail):
+    """Return the :class:`Play` of a recording. losses: the indices of the losses among its tensors."""
+    snapshots = list(recording.snapshots())
+    first = make_diagram(recording.before, detail)
+    home = first.home
+    boxes = {box.key: box for box in first.boxes}
+    given = {f"t{i}" for i in losses}
+    frames, ran, end = [], set(), 0
+    for key, steps in groupby(recording.steps, key=lambda step: home[step.node]):
+        steps = list(steps)
+        end += len(steps)
+        arrows = tuple(dict.fromkeys((arrow.source, arrow.target) for arrow in first.arrows
+                                     if arrow.source == key and arrow.target in ran | given))
+        says = _says(boxes[key], steps, recording.before, retain_graph)
+        ran.add(key)
+        frames.append(Frame(key, arrows, says, make_diagram(snapshots[end], detail), steps[-1].held_bytes,
+                            steps[-1].finished))
+    title = f"{title_of(recording, losses, retain_graph)}: {len(frames)} step{'s' * (len(frames) != 1)}"
+    return Play(title, first, recording.before.saved_bytes, tuple(frames), _ending(recording, snapshots[-1], boxes, home))
+
+
+def title_of(recording, losses, retain_graph):
+    """Which backward this was. Every loss has a name."""
+    names = [short_name(recording.before.tensors[i].names[0]) for i in losses]
+    return f"backward from {' and '.join(names)}{', retain_graph=True' * retain_graph}"
+
+
+def _says(box, steps, snapshot, retain_graph):
+    """What happened in one box, as one sentence."""
+    nodes = [snapshot.nodes[step.node] for step in steps]
+    received = " and ".join(gradient or "nothing" for gradient in steps[0].gradients)
+    if box.kind == GROUP and not box.name.startswith("["):      # it stands for many nodes
+        parts = [f"{box.name} receives {received}", f"{len(nodes)} of its nodes run"]
+    else:
+        parts = [f"{box.name} {box.title}".rstrip() + f" receives {received}"]
+    freed = [(node, k) for node, step in zip(nodes, steps) for k in step.freed]
+    saved = sum(len(node.saved) for node in nodes)
+    if len(steps) == 1 and len(freed) <= 3:
+        words = ", ".join(node.saved[k].name for node, k in freed)
+    else:
+        words = f"{len(freed)} saved tensor{'s' * (len(freed) != 1)}"
+    if freed:
+        parts.append(f"frees {words}")
+    elif saved and retain_graph and steps[-1].finished:
+        parts.append("keeps what it saved")
+    grads = [(snapshot.tensors[k], *words) for step in steps for k, *words in step.grads]
+    if len(grads) == 1:
+        (tensor, before, now), = grads
+        name = short_name(tensor.names[0]) + ".grad" if tensor.names else ".grad of a leaf without a name"
+        parts.append(f"{name}: {before} → {now}")
+    elif grads:
+        parts.append(f".grad of {len(grads)} tensors filled")
+    if not steps[-1].finished:
+        parts.append("stops here")
+    parts.append(f"{steps[-1].held_bytes:,} B still saved")
+    return "; ".join(parts)
+
+
+def _ending(recording, last, boxes, home):
+    """The last line: how the graph is left, or the error and where it came from."""
+    if recording.error is None:
+        return f"finished: {headline(last)}"
+    message = printable(str(recording.error).partition(". ")[0].partition(" (")[0])
+    if not recording.steps:
+        where = "before the first node"
+    else:
+        box = boxes[home[recording.steps[-1].node]]
+        where = ("after" if recording.steps[-1].finished else "at") + f" {box.name} {box.title}".rstrip()
+    return f"stopped {where} by a {type(recording.error).__name__}: {message}; {headline(last)}"
+
+
+def slot_rows(box, count):
+    """The slots of a box as `count` rows of (state, words). Slots beyond that share the last row; missing ones are empty."""
+    rows = [(slot.state, f"{MARKS[slot.state]} {slot.text}") for slot in box.slots]
+    if len(rows) > count > 0:
+        rows[count - 1:] = [(rows[count - 1][0], ", ".join(words for _, words in rows[count - 1:]))]
+    return rows + [("", "")] * (count - len(rows))
+
+
+def with_room(play):
+    """The first diagram, each slot padded with spaces to the longest words that it shows during the play."""
+    longest = {}
+    for first, *later in zip(play.first.boxes, *(frame.diagram.boxes for frame in play.frames)):
+        for row in zip(*(slot_rows(box, len(first.slots)) for box in (first, *later))):
+            longest.setdefault(first.key, []).append(max(len(words) for _, words in row) - len("● "))
+    return replace(play.first, boxes=tuple(
+        replace(box, slots=tuple(replace(slot, text=slot.text.ljust(width, NO_BREAK_SPACE))
+                                 for slot, width in zip(box.slots, longest[box.key])))
+        if box.slots else box for box in play.first.boxes))
+
+
+def changes(play):
+    """For each frame, what it changes in the picture: (key of a box, number of a text in it, the text, state of a slot).
+
+    The texts of a box count from 0, its name. The state is "" where the text is no slot, and where a slot is gone.
+    """
+    diagrams = [play.first, *(frame.diagram for frame in play.frames)]
+    for before, after in zip(diagrams, diagrams[1:]):
+        yield [(old.key, number, *row) for first, old, new in zip(play.first.boxes, before.boxes, after.boxes)
+               for number, (was, row) in enumerate(zip(_texts(old, first), _texts(new, first)), 1) if row != was]
+
+
+def _texts(box, first):
+    return [(line, "") for line in box.lines] + [(words, state) for state, words in slot_rows(box, len(first.slots))]

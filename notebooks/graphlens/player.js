@@ -1,0 +1,152 @@
+// Turns the stills of a play into a player. Inlined behind them, so that it works without network and without a kernel.
+// It touches nothing outside its own <figure>. Without scripts, the stills and the steps as text remain.
+(() => {
+  const figure = document.currentScript.closest("figure");
+  const play = JSON.parse(figure.querySelector("script[type='application/json']").textContent);
+  const stills = figure.querySelector(".stills");
+  const bytes = Uint8Array.from(atob(stills.querySelector("img").src.split(",")[1]), (c) => c.charCodeAt(0));
+  const first = new DOMParser().parseFromString(new TextDecoder().decode(bytes), "image/svg+xml").documentElement;
+  const last = play.frames.length;
+  let now = 0, timer = null;
+
+  const make = (name, properties = {}, ...children) => {
+    const element = Object.assign(document.createElement(name), properties);
+    element.append(...children);
+    return element;
+  };
+  const svg = (name, attributes, text = "") => {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const key in attributes) element.setAttribute(key, attributes[key]);
+    element.textContent = text;
+    return element;
+  };
+
+  // The groups of the picture by the key that Graphviz wrote into their titles. Titles and ids go: several players on a
+  // page would share them, and a title shows as a tooltip.
+  const groups = {};
+  let picture = null;
+  const redraw = () => {
+    picture = document.importNode(first, true);
+    picture.setAttribute("aria-hidden", "true");
+    picture.style.overflow = "visible";
+    for (const key in groups) delete groups[key];
+    for (const group of picture.querySelectorAll("g")) {
+      group.removeAttribute("id");
+      const title = group.querySelector(":scope > title");
+      if (title) (groups[title.textContent] ??= []).push(group), title.remove();
+    }
+    view.replaceChildren(picture);
+  };
+  const middle = (group) => {
+    const xs = group.querySelector("polygon,path").getAttribute(group.querySelector("polygon,path").tagName === "path" ? "d" : "points")
+      .match(/-?[\d.]+,/g).map(parseFloat);
+    return (Math.min(...xs) + Math.max(...xs)) / 2;
+  };
+  const change = ([key, row, words, state]) => {
+    const text = groups[key][0].querySelectorAll("text")[row];
+    text.textContent = words;
+    const border = text.previousElementSibling, isSlot = border.tagName === "polygon" && border.getAttribute("fill") === "none";
+    if (isSlot) {
+      const fill = border.previousElementSibling;
+      fill.setAttribute("fill", state === "alive" ? "orange" : "white");
+      border.setAttribute("stroke", words ? "black" : "none");
+      border.setAttribute("stroke-width", 1);
+      border.setAttribute("stroke-dasharray", state === "freed" ? "5,2" : "none");
+    } else {
+      text.setAttribute("text-anchor", "middle");
+      text.setAttribute("x", middle(groups[key][0]));
+    }
+  };
+  const markVisited = (key, words, color) => {
+    const box = groups[key][0].getBBox();
+    groups[key][0].append(svg("circle", { cx: box.x + box.width, cy: box.y, r: 10, fill: color }),
+      svg("text", { x: box.x + box.width, y: box.y + 4.5, "text-anchor": "middle", "font-size": 12, fill: "white",
+        "font-family": "DejaVu Sans, Verdana, sans-serif", "font-weight": "bold" }, words));
+  };
+  const markCurrent = (key) => {
+    for (const part of groups[key][0].querySelectorAll(":scope > polygon, :scope > path"))
+      if (part.getAttribute("stroke") === "black" && !part.getAttribute("stroke-dasharray")) {
+        part.setAttribute("stroke-width", 5);
+        part.classList.add("now");
+        break;
+      }
+  };
+  // The gradient goes against the arrow: thick, with its head at the other end.
+  const markArrow = (title) => {
+    for (const group of groups[title] ?? []) {
+      const path = group.querySelector("path"), head = group.querySelector("polygon");
+      if (!head) continue;
+      const tip = path.getPointAtLength(0), from = path.getPointAtLength(Math.min(14, path.getTotalLength()));
+      const angle = Math.atan2(tip.y - from.y, tip.x - from.x), at = (turn, far) =>
+        `${tip.x + far * Math.cos(angle + turn)},${tip.y + far * Math.sin(angle + turn)}`;
+      path.setAttribute("stroke-width", 5);
+      head.setAttribute("visibility", "hidden");
+      group.append(svg("polygon", { points: `${at(0, 3)} ${at(2.6, 16)} ${at(-2.6, 16)}` }));
+    }
+  };
+
+  const go = (step) => {
+    now = Math.max(0, Math.min(last, step));
+    redraw();
+    play.frames.slice(0, now).forEach((frame, i) => {
+      frame.changes.forEach(change);
+      markVisited(frame.box, frame.stops ? "✗" : i + 1, frame.stops ? "#b00020" : "black");
+    });
+    const frame = play.frames[now - 1];
+    if (frame) {
+      frame.arrows.forEach(markArrow);
+      markCurrent(frame.box);
+    }
+    says.replaceChildren(make("div", { textContent: `${now} of ${last}: ${frame ? frame.says : play.start}` }));
+    if (now === last) says.append(make("div", { textContent: play.end }));
+    slider.value = now;
+    slider.setAttribute("aria-valuetext", `step ${now} of ${last}`);
+    bar.value = frame ? frame.bytes : play.bytes;
+    back.disabled = now === 0;
+    next.disabled = now === last;
+    if (now === last) pause();
+  };
+  const pause = () => {
+    clearInterval(timer);
+    timer = null;
+    start.textContent = "▶ Play";
+  };
+  const toggle = () => {
+    if (timer) return pause();
+    if (now === last) go(0);
+    start.textContent = "❚❚ Pause";
+    timer = setInterval(() => (figure.isConnected ? go(now + 1) : pause()), 1500);
+  };
+
+  const button = (words, action) => make("button", { type: "button", textContent: words, onclick: action });
+  const back = button("◀ Back", () => (pause(), go(now - 1)));
+  const start = button("▶ Play", toggle);
+  const next = button("Step ▶", () => (pause(), go(now + 1)));
+  const slider = make("input", { type: "range", min: 0, max: last, value: 0, oninput: () => (pause(), go(+slider.value)) });
+  slider.setAttribute("aria-label", "Step");
+  const bar = make("meter", { min: 0, max: Math.max(1, play.bytes) });
+  bar.setAttribute("aria-hidden", "true");
+  const says = make("div", { className: "says" });
+  says.setAttribute("aria-live", "polite");
+  const view = make("div", { className: "view" });
+  const player = make("div", { className: "player", tabIndex: 0 },
+    make("strong", { textContent: play.title }),
+    make("div", { className: "controls" }, back, start, next, slider, make("span", {}, "saved ", bar)), says, view);
+  player.setAttribute("role", "group");
+  player.setAttribute("aria-label", `${play.title}. Arrow keys step, space plays and pauses.`);
+  player.setAttribute("data-lm-suppress-shortcuts", "true");      // JupyterLab's own keys rest while the focus is here
+  player.onkeydown = (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    const action = {
+      ArrowRight: () => (pause(), go(now + 1)), ArrowLeft: () => (pause(), go(now - 1)),
+      Home: () => (pause(), go(0)), End: () => (pause(), go(last)), " ": toggle,
+    }[event.key];
+    if (!action) return;
+    event.stopPropagation();        // a slide show would turn the page
+    if (event.key === " " && event.target.tagName === "BUTTON") return;     // it presses the button
+    event.preventDefault();
+    action();
+  };
+  stills.replaceWith(make("style", { textContent: play.style }), player);
+  go(0);
+})();

@@ -1,0 +1,35 @@
+// Shows one of the pictures at a time, and a choice for each name. Without scripts, all pictures stay in a row.
+(() => {
+  const figure = document.currentScript.closest("figure");
+  const { style, choices } = JSON.parse(figure.querySelector("script[type='application/json']").textContent);
+  const pictures = [...figure.querySelector(".stills").children];
+  const titles = pictures.map((picture) => picture.querySelector("strong").textContent);
+  const chosen = choices.map(() => 0);
+
+  const make = (name, properties = {}, ...children) => {
+    const element = Object.assign(document.createElement(name), properties);
+    element.append(...children);
+    return element;
+  };
+  const show = () => {
+    const number = choices.reduce((sum, [, values], i) => sum * values.length + chosen[i], 0);
+    pictures.forEach((picture, i) => { picture.hidden = i !== number; picture.style.display = i === number ? "" : "none"; });
+    const caption = pictures[number].querySelector("figcaption");
+    status.textContent = `${titles[number]}${caption ? `: ${caption.textContent}` : ""}`;
+  };
+  // Each group of buttons needs a name of its own on the page.
+  const group = () => `graphlens-${Math.random().toString(36).slice(2)}`;
+  const fields = choices.map(([name, values], i) => {
+    const shared = group();
+    return make("fieldset", {}, make("legend", { textContent: name }), ...values.map((value, k) =>
+      make("label", {}, make("input", { type: "radio", name: shared, checked: k === 0,
+        onchange: () => { chosen[i] = k; show(); } }), ` ${value} `)));
+  });
+  const status = make("div");
+  status.setAttribute("aria-live", "polite");
+  const panel = make("div", { className: "player" }, make("div", { className: "controls" }, ...fields), status);
+  panel.setAttribute("data-lm-suppress-shortcuts", "true");      // JupyterLab's own keys rest while the focus is here
+  panel.onkeydown = (event) => event.stopPropagation();           // a slide show would turn the page
+  figure.prepend(make("style", { textContent: style }), panel);
+  show();
+})();
