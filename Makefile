@@ -17,7 +17,7 @@ help:
 	@echo "make test       run all tests and notebooks (ARGS: more options for pytest)"
 	@echo "make refresh    run the notebooks again and store their outputs (ARGS: which)"
 	@echo "make figures    draw the figures again"
-	@echo "make benchmark  time the drawing of large graphs"
+	@echo "make benchmark  time the drawing of graphs and the recording of backward"
 	@echo "Each first builds .venv where needed; another Python: make lab PYTHON=python3.12"
 
 lab: environment
@@ -37,6 +37,7 @@ figures: environment
 
 benchmark: environment
 	$(VENV) tests/benchmarks/drawing.py $(ARGS)
+	$(VENV) tests/benchmarks/recording.py $(ARGS)
 
 environment:
 	@"$(PYTHON)" -c "import sys; sys.exit(sys.version_info < (3, 6))" 2>/dev/null || { \

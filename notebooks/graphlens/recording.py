@@ -62,8 +62,8 @@ class Recording:
 def record(losses, names, retain_graph, gradient):
     """Run ``torch.autograd.backward(losses, gradient, retain_graph)`` and return its :class:`Recording`.
 
-    losses: a list of tensors. names: a dict from name to tensor, in which every loss occurs. An error of backward is part of the recording; a
-    KeyboardInterrupt passes through. No hook stays behind.
+    losses: a list of tensors. names: a dict from name to tensor, in which every loss occurs. An error of backward is part
+    of the recording; a KeyboardInterrupt passes through. No hook stays behind.
     """
     graph = LiveGraph((), names)
     watch = _Watch(graph)
