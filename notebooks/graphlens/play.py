@@ -44,23 +44,34 @@ class Play:
 
 def make_play(recording, losses, retain_graph, detail):
     """Return the :class:`Play` of a recording. losses: the indices of the losses among its tensors."""
-    snapshots = list(recording.snapshots())
     first = make_diagram(recording.before, detail)
     home = first.home
     boxes = {box.key: box for box in first.boxes}
     given = {f"t{i}" for i in losses}
-    frames, ran, end = [], set(), 0
+    frames, ran, last = [], set(), recording.before
+    snapshots = recording.snapshots()
+    next(snapshots)
     for key, steps in groupby(recording.steps, key=lambda step: home[step.node]):
         steps = list(steps)
-        end += len(steps)
-        arrows = tuple(dict.fromkeys((arrow.source, arrow.target) for arrow in first.arrows
-                                     if arrow.source == key and arrow.target in ran | given))
+        for _ in steps:
+            last = next(snapshots)
+        arrows = tuple(_arrows(first, key, ran, given))
         says = _says(boxes[key], steps, recording.before, retain_graph)
         ran.add(key)
-        frames.append(Frame(key, arrows, says, make_diagram(snapshots[end], detail), steps[-1].held_bytes,
+        frames.append(Frame(key, arrows, says, make_diagram(last, detail), steps[-1].held_bytes,
                             steps[-1].finished))
     title = f"{title_of(recording, losses, retain_graph)}: {len(frames)} step{'s' * (len(frames) != 1)}"
-    return Play(title, first, recording.before.saved_bytes, tuple(frames), _ending(recording, snapshots[-1], boxes, home))
+    return Play(title, first, recording.before.saved_bytes, tuple(frames), _ending(recording, last, boxes, home))
+
+
+def _arrows(diagram, key, ran, given):
+    """The arrows along which gradients come to a box: from boxes that ran, straight or through a named result."""
+    leaving = [arrow for arrow in diagram.arrows if arrow.source == key]
+    through = {arrow.target for arrow in leaving} - set(diagram.home)
+    onward = [arrow for arrow in diagram.arrows if arrow.source in through and arrow.target in ran]
+    ends = ran | given | {arrow.source for arrow in onward}
+    return dict.fromkeys((arrow.source, arrow.target) for arrow in [*leaving, *onward]
+                         if arrow.target in ends or arrow in onward)
 
 
 def title_of(recording, losses, retain_graph):
@@ -110,7 +121,8 @@ def _ending(recording, last, boxes, home):
     else:
         box = boxes[home[recording.steps[-1].node]]
         where = ("after" if recording.steps[-1].finished else "at") + f" {box.name} {box.title}".rstrip()
-    return f"stopped {where} by a {type(recording.error).__name__}: {message}; {headline(last)}"
+    kind = type(recording.error).__name__
+    return f"stopped {where} by {'an' if kind[0] in 'AEIOU' else 'a'} {kind}{': ' * bool(message)}{message}; {headline(last)}"
 
 
 def slot_rows(box, count):

@@ -71,6 +71,12 @@
         break;
       }
   };
+  // A tall picture scrolls inside its frame; the page stays where it is.
+  const bringIntoView = (key) => {
+    const box = groups[key][0].getBoundingClientRect(), frame = view.getBoundingClientRect();
+    view.scrollTop += (box.top + box.bottom - frame.top - frame.bottom) / 2;
+    view.scrollLeft += (box.left + box.right - frame.left - frame.right) / 2;
+  };
   // The gradient goes against the arrow: thick, with its head at the other end.
   const markArrow = (title) => {
     for (const group of groups[title] ?? []) {
@@ -96,6 +102,7 @@
     if (frame) {
       frame.arrows.forEach(markArrow);
       markCurrent(frame.box);
+      bringIntoView(frame.box);
     }
     says.replaceChildren(make("div", { textContent: `${now} of ${last}: ${frame ? frame.says : play.start}` }));
     if (now === last) says.append(make("div", { textContent: play.end }));

@@ -22,7 +22,7 @@ class Step:
 
     node: its index in the snapshot. gradients: what arrived for each of its outputs, in words; None where nothing did.
     freed: the indices of the slots that it freed. grads: for each tensor whose `.grad` it filled, (index, words before
-    or None, words after). held_bytes: what the saved tensors of the whole graph held afterwards. finished: False where
+    or None, words after or None). held_bytes: what the saved tensors of the whole graph held afterwards. finished: False where
     it raised.
     """
 
@@ -53,8 +53,8 @@ class Recording:
                 saved[k] = replace(saved[k], state=FREED, shape=None, dtype="", nbytes=None, storage=None, layout=None,
                                    holds=None, views=None, versions=None, packed=False)
             nodes[step.node] = replace(nodes[step.node], saved=tuple(saved))
-            for k, _, _ in step.grads:
-                tensors[k] = replace(tensors[k], grad_shape=tensors[k].shape)
+            for k, _, now in step.grads:
+                tensors[k] = replace(tensors[k], grad_shape=None if now is None else tensors[k].shape)
             snapshot = GraphSnapshot(tuple(nodes), tuple(tensors), step.held_bytes)
             yield snapshot
 
@@ -72,9 +72,18 @@ def record(losses, names, retain_graph, gradient):
         try:
             torch.autograd.backward(losses, gradient, retain_graph=retain_graph)
         except Exception as raised:
-            error = raised.with_traceback(None)     # its frames would keep the graph alive
-        watch.end_step()
+            error = raised
+            _drop_frames(error)
+        watch.end()
     return Recording(graph.snapshot, tuple(watch.steps), error)
+
+
+def _drop_frames(error):
+    """Take the tracebacks from an error and from those that it names: their frames would keep the graph alive."""
+    while error is not None and error.__traceback__ is not None:
+        error.__traceback__ = None
+        _drop_frames(error.__cause__)
+        error = error.__context__
 
 
 class _Watch:
@@ -83,8 +92,9 @@ class _Watch:
     def __init__(self, graph):
         self.graph = graph
         self.steps = []
-        self.running = None         # (index of a node, what arrived) of the step that is not written down yet
-        self.finished = True        # whether PyTorch came out of that node
+        # [index of a node, what arrived, whether PyTorch came out of it] of the steps that are not written down yet:
+        # several where a node runs a backward of its own.
+        self.running = []
         self.freed = {(i, k) for i, node in enumerate(graph.snapshot.nodes)
                       for k, slot in enumerate(node.saved) if slot.state == FREED}
         self.held_bytes = graph.snapshot.saved_bytes
@@ -98,29 +108,40 @@ class _Watch:
         try:
             for i, function in enumerate(self.graph.functions):
                 handles.append(function.register_prehook(functools.partial(self.begin_step, i)))
-                handles.append(function.register_hook(self.finish))
+                handles.append(function.register_hook(functools.partial(self.finish, i)))
             yield
         finally:
             for handle in handles:
                 handle.remove()
 
     def begin_step(self, i, gradients):
-        self.end_step()
-        self.running, self.finished = (i, tuple(map(words_for, gradients))), False
+        self.end_finished()
+        self.running.append([i, tuple(map(words_for, gradients)), False])
 
-    def finish(self, *gradients):
-        self.finished = True
+    def finish(self, i, *gradients):
+        self.end_finished()
+        self.running[-1][2] = True
+
+    def end_finished(self):
+        while self.running and self.running[-1][2]:
+            self.end_step()
+
+    def end(self):
+        while self.running:
+            self.end_step()
+        # A hook of the caller may have stopped backward between a `.grad` and the node.
+        left = [(k, was, now) for k, was in self.grads.items() if (now := words_for(self.graph.grad(k))) != was]
+        if left and self.steps:
+            self.steps[-1] = replace(self.steps[-1], grads=(*self.steps[-1].grads, *left))
 
     def end_step(self):
         """Write down the step that ran last: what it freed can be seen only now."""
-        if self.running is None:
-            return
-        (i, gradients), self.running = self.running, None
+        i, gradients, finished = self.running.pop()
         freed = tuple(k for k in self.graph.freed_slots(i) if (i, k) not in self.freed)
         for k in freed:
             self.free(i, k)
-        grads = tuple(self.filled_grads(i)) if self.finished else ()
-        self.steps.append(Step(i, gradients, freed, grads, self.held_bytes, self.finished))
+        grads = tuple((k, was, now) for k, was, now in self.filled_grads(i) if finished or was != now)
+        self.steps.append(Step(i, gradients, freed, grads, self.held_bytes, finished))
 
     def free(self, i, k):
         self.freed.add((i, k))
@@ -133,7 +154,7 @@ class _Watch:
     def filled_grads(self, i):
         for k in self.with_grad.get(i, ()):
             before, self.grads[k] = self.grads[k], words_for(self.graph.grad(k))
-            if self.grads[k] is not None:       # a leaf may have been given a tensor hook that takes the gradient away
+            if (before, self.grads[k]) != (None, None):     # a hook of the caller may take the gradient away
                 yield k, before, self.grads[k]
 
 
@@ -141,17 +162,24 @@ def words_for(tensor):
     """A gradient in words: its numbers where they are few or all the same, else its norm. None where there is none."""
     if tensor is None:
         return None
-    with torch.no_grad(), undisturbed():
+    with undisturbed(), torch.no_grad():
         shape = f"({', '.join(map(str, tensor.shape))}{',' * (tensor.dim() == 1)})"
         if tensor.layout != torch.strided or tensor.is_nested:
             return f"{str(tensor.layout).removeprefix('torch.')} {shape}"
         if tensor.numel() == 0:
             return f"no numbers {shape}"
-        first = tensor.flatten()[0]
-        if tensor.numel() == 1:
-            return f"{first.item():.4g}"
-        if bool((tensor == first).all()):
-            return f"{first.item():.4g} in all of {shape}"
-        if tensor.numel() <= MOST_VALUES:
-            return f"[{', '.join(f'{value:.4g}' for value in tensor.flatten().tolist())}]"
-        return f"{shape} of norm {torch.linalg.vector_norm(tensor).item():.3g}"
+        try:
+            return _numbers(tensor, shape)
+        except RuntimeError:        # of a meta tensor, or of a dtype that can hardly be computed with
+            return f"{str(tensor.dtype).removeprefix('torch.')} {shape}"
+
+
+def _numbers(tensor, shape):
+    first = tensor.flatten()[0]
+    if tensor.numel() == 1:
+        return f"{first.item():.4g}"
+    if bool((tensor == first).all()):
+        return f"{first.item():.4g} in all of {shape}"
+    if tensor.numel() <= MOST_VALUES:
+        return f"[{', '.join(f'{value:.4g}' for value in tensor.flatten().tolist())}]"
+    return f"{shape} of norm {torch.linalg.vector_norm(tensor).item():.3g}"

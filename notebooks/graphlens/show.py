@@ -8,7 +8,7 @@ import torch
 from .diagram import LEVELS, printable, short_name
 from .drawing import lay_out
 from .recording import record
-from .snapshot import take_snapshot
+from .snapshot import is_leaf, take_snapshot
 from .view import BackwardPlay, GraphView, Picture, SideBySide, WhatIf
 
 MOST_COMBINATIONS = 32
@@ -54,7 +54,7 @@ def play_backward(*losses, retain_graph=False, gradient=None, detail="full", max
     if not losses:
         raise TypeError("play_backward was given no loss: give it the result to start from, as in play_backward(loss, x=x).")
     for number, loss in enumerate(losses, 1):
-        if loss.is_leaf and loss.requires_grad:
+        if is_leaf(loss) and loss.requires_grad:
             raise ValueError(f"argument {number} of play_backward is a leaf, so there is no graph to walk: give a result "
                              "that was computed from it.")
     unnamed = {id(loss): loss for loss in losses if not any(loss is tensor for tensor in named.values())}
@@ -67,7 +67,10 @@ def play_backward(*losses, retain_graph=False, gradient=None, detail="full", max
     if play.error is not None and raises:
         from IPython.display import display
         display(play)
-        raise play.error
+        try:
+            raise play.error
+        finally:
+            del play, losses, loss, named, unnamed, tensors     # the traceback of the error holds this frame
     return play
 
 
@@ -88,6 +91,8 @@ def what_if(build, **choices):
     if len(combinations) > MOST_COMBINATIONS:
         raise ValueError(f"what_if was given {len(combinations)} combinations, more than {MOST_COMBINATIONS}: give fewer "
                          "names, or fewer values.")
+    if not callable(build):
+        raise TypeError(f"what_if was given {_short(build)}, not a function: give a function that returns a picture.")
     pictures = [build(**dict(zip(values, combination))) for combination in combinations]
     for picture in pictures:
         if not isinstance(picture, Picture):

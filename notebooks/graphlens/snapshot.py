@@ -189,7 +189,7 @@ class LiveGraph:
 @contextlib.contextmanager
 def undisturbed():
     """Tensor subclasses and modes may run code of their own on every attribute that is read: not while we look."""
-    with torch._C.DisableTorchFunctionSubclass(), _disable_current_modes():
+    with torch._C.DisableTorchFunction(), _disable_current_modes():
         yield
 
 
@@ -332,12 +332,12 @@ class _Reader:
         node = index.get(id(_grad_fn(tensor)))
         producer = None if node is None else Edge(node, tensor.output_nr)
         # Reading `.grad` of a result warns, and finds nothing unless the caller asked for it.
-        is_leaf = _is_leaf(tensor)
-        grad = tensor.grad if is_leaf or tensor.retains_grad else None
-        keeps_grad = tensor.requires_grad and is_leaf or tensor.retains_grad
+        leaf = is_leaf(tensor)
+        grad = tensor.grad if leaf or tensor.retains_grad else None
+        keeps_grad = tensor.requires_grad and leaf or tensor.retains_grad
         return Tensor(
             names=tuple(self.tensor_names[i]), given=i < self.given, shape=_shape(tensor), dtype=_dtype(tensor),
-            device=str(tensor.device), requires_grad=tensor.requires_grad, is_leaf=is_leaf,
+            device=str(tensor.device), requires_grad=tensor.requires_grad, is_leaf=leaf,
             in_graph=producer is not None or i in leaves, producer=producer,
             base=self.tensor_index.get(id(tensor._base)) if i < self.given and _has_base(tensor) else None,
             keeps_grad=keeps_grad, grad_shape=None if grad is None else _shape(grad), version=_version(tensor),
@@ -431,7 +431,7 @@ def _grad_fn(tensor):
         return None
 
 
-def _is_leaf(tensor):
+def is_leaf(tensor):
     try:
         return tensor.is_leaf
     except RuntimeError:    # as in _grad_fn

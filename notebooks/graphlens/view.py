@@ -11,9 +11,10 @@ import html
 import itertools
 import json
 import os
+import re
 from pathlib import Path
 
-from .diagram import make_diagram, node_counts
+from .diagram import make_diagram, node_counts, printable
 from .drawing import draw
 from .play import changes, make_play, title_of, with_room
 from .transcript import make_alt, make_play_transcript, make_transcript
@@ -166,11 +167,15 @@ class BackwardPlay:
     @functools.cached_property
     def _too_large(self):
         """The sentence to show in place of a play with too many boxes, or an empty string."""
-        boxes = len(make_diagram(self.recording.before, self.detail).boxes)
-        if boxes <= self.max_boxes:
-            return ""
-        return (f"{title_of(self.recording, self._losses, self._retain_graph)}: {len(self.recording.steps)} nodes ran. "
-                + _advice(boxes, self.detail, self.max_boxes))
+        diagram = make_diagram(self.recording.before, self.detail)
+        ran = f"{title_of(self.recording, self._losses, self._retain_graph)}: {len(self.recording.steps)} nodes ran. "
+        if len(diagram.boxes) > self.max_boxes:
+            return ran + _advice(len(diagram.boxes), self.detail, self.max_boxes)
+        steps = sum(1 for _ in itertools.groupby(diagram.home[step.node] for step in self.recording.steps))
+        if steps > self.max_boxes:
+            return ran + (f"This play has {steps} steps, too many to show (the limit is max_boxes={self.max_boxes}): try "
+                          "fewer named tensors, or a larger max_boxes.")
+        return ""
 
     @functools.cached_property
     def _play(self):
@@ -204,6 +209,11 @@ class BackwardPlay:
         return _interactive(stills, _details("The steps as text", self.transcript), data, "player.js")
 
 
+def _words(value):
+    """A choice in words: a function by its name, because its address is another one in each run."""
+    return printable(getattr(value, "__name__", None) or re.sub(r" at 0x[0-9a-f]+", "", str(value)))
+
+
 class WhatIf:
     """A picture for each combination of choices, of which a reader sees one at a time. Made by :func:`graphlens.what_if`.
 
@@ -216,7 +226,7 @@ class WhatIf:
     @property
     def titles(self):
         """What was chosen for each picture, in words."""
-        return [", ".join(f"{name}: {value}" for name, value in zip(self.choices, values))
+        return [", ".join(f"{printable(name)}: {_words(value)}" for name, value in zip(self.choices, values))
                 for values in itertools.product(*self.choices.values())]
 
     def __repr__(self):
@@ -224,15 +234,15 @@ class WhatIf:
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         stills = _row(zip(self.titles, (picture._figure() for picture in self.pictures)))
-        data = {"style": _inlined("player.css"), "choices": [[name, list(map(str, values))]
+        data = {"style": _inlined("player.css"), "choices": [[printable(name), list(map(_words, values))]
                                                              for name, values in self.choices.items()]}
         return {"text/plain": repr(self), "text/html": _interactive(stills, "", data, "what_if.js")}
 
 
 def _interactive(stills, more, data, script):
     """Stills that a script, where scripts run, makes into something to play with. data: what the script needs."""
-    # "</" would end the script element, wherever it stands.
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("</", r"<\/")
+    # "</" would end the script element, and "<!--" keep it open, wherever they stand.
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", r"\u003c")
     return (f'<figure class="graphlens" style="margin: 0.5em 0"><div class="stills">{stills}</div>{more}'
             f'<script type="application/json">{text}</script><script>{_inlined(script)}</script></figure>')
 
