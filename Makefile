@@ -10,11 +10,12 @@ VENV = .venv/bin/python
 export JUPYTER_PREFER_ENV_PATH = 1
 unexport JUPYTER_PATH PYTHONHOME PYTHONPATH
 
-.PHONY: help lab test refresh figures benchmark environment
+.PHONY: help lab test test-browser refresh figures benchmark environment
 
 help:
 	@echo "make lab        open the notebooks in JupyterLab (PORT=9000, ARGS=--no-browser)"
 	@echo "make test       run all tests and notebooks (ARGS: more options for pytest)"
+	@echo "make test-browser  press the buttons and keys of the players in a real browser, if there is one"
 	@echo "make refresh    run the notebooks again and store their outputs (ARGS: which)"
 	@echo "make figures    draw the figures again"
 	@echo "make benchmark  time the drawing of graphs and the recording of backward"
@@ -27,7 +28,10 @@ lab: environment
 # The workers share the processors among them; more threads would only wait for each other.
 test: export OMP_NUM_THREADS = 1
 test: environment
-	$(VENV) -m pytest -n auto --dist loadfile --nbval tests notebooks $(ARGS)
+	$(VENV) -m pytest -n auto --dist loadfile --ignore=tests/browser --nbval tests notebooks $(ARGS)
+
+test-browser: environment
+	@$(VENV) tools/browser.py $(ARGS)
 
 refresh: environment
 	$(VENV) tools/refresh.py $(ARGS)

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from .diagram import GROUP, MARKS, Diagram, headline, make_diagram, printable, short_name
 
-NO_BREAK_SPACE = "\u00a0"
+FIGURE_SPACE = "\u2007"         # as wide as a digit; a no-break space has only half the width of a letter
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def with_room(play):
         for row in zip(*(slot_rows(box, len(first.slots)) for box in (first, *later))):
             longest.setdefault(first.key, []).append(max(len(words) for _, words in row) - len("● "))
     return replace(play.first, boxes=tuple(
-        replace(box, slots=tuple(replace(slot, text=slot.text.ljust(width, NO_BREAK_SPACE))
+        replace(box, slots=tuple(replace(slot, text=slot.text.ljust(width, FIGURE_SPACE))
                                  for slot, width in zip(box.slots, longest[box.key])))
         if box.slots else box for box in play.first.boxes))
 

@@ -58,9 +58,10 @@
     }
   };
   const markVisited = (key, words, color) => {
-    const box = groups[key][0].getBBox();
-    groups[key][0].append(svg("circle", { cx: box.x + box.width, cy: box.y, r: 10, fill: color }),
-      svg("text", { x: box.x + box.width, y: box.y + 4.5, "text-anchor": "middle", "font-size": 12, fill: "white",
+    const group = groups[key][0], box = group.querySelector("polygon,path").getBBox();
+    const x = box.x + box.width - 22 * group.querySelectorAll("circle").length;      // a box can run more than once
+    group.append(svg("circle", { cx: x, cy: box.y, r: 10, fill: color }),
+      svg("text", { x, y: box.y + 4.5, "text-anchor": "middle", "font-size": 12, fill: "white",
         "font-family": "DejaVu Sans, Verdana, sans-serif", "font-weight": "bold" }, words));
   };
   const markCurrent = (key) => {
@@ -82,6 +83,7 @@
     for (const group of groups[title] ?? []) {
       const path = group.querySelector("path"), head = group.querySelector("polygon");
       if (!head) continue;
+      path.setAttribute("d", `${path.getAttribute("d")}L${head.getAttribute("points").split(" ")[1]}`);      // to the other box
       const tip = path.getPointAtLength(0), from = path.getPointAtLength(Math.min(14, path.getTotalLength()));
       const angle = Math.atan2(tip.y - from.y, tip.x - from.x), at = (turn, far) =>
         `${tip.x + far * Math.cos(angle + turn)},${tip.y + far * Math.sin(angle + turn)}`;
@@ -109,8 +111,10 @@
     slider.value = now;
     slider.setAttribute("aria-valuetext", `step ${now} of ${last}`);
     bar.value = frame ? frame.bytes : play.bytes;
-    back.disabled = now === 0;
-    next.disabled = now === last;
+    for (const [button, off] of [[back, now === 0], [next, now === last]]) {
+      if (off && button === document.activeElement) player.focus({ preventScroll: true });      // or the focus would be lost
+      button.disabled = off;
+    }
     if (now === last) pause();
   };
   const pause = () => {
@@ -138,19 +142,20 @@
   const view = make("div", { className: "view" });
   const player = make("div", { className: "player", tabIndex: 0 },
     make("strong", { textContent: play.title }),
-    make("div", { className: "controls" }, back, start, next, slider, make("span", {}, "saved ", bar)), says, view);
+    make("div", { className: "buttons" }, back, start, next, slider, make("span", {}, "saved ", bar)), says, view);
   player.setAttribute("role", "group");
   player.setAttribute("aria-label", `${play.title}. Arrow keys step, space plays and pauses.`);
-  player.setAttribute("data-lm-suppress-shortcuts", "true");      // JupyterLab's own keys rest while the focus is here
+  for (const focusable of [player, back, start, next, slider])
+    focusable.setAttribute("data-lm-suppress-shortcuts", "true");      // JupyterLab's own keys rest while the focus is here
   player.onkeydown = (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     const action = {
       ArrowRight: () => (pause(), go(now + 1)), ArrowLeft: () => (pause(), go(now - 1)),
       Home: () => (pause(), go(0)), End: () => (pause(), go(last)), " ": toggle,
     }[event.key];
-    if (!action) return;
+    if (!action && !event.key.startsWith("Arrow")) return;
     event.stopPropagation();        // a slide show would turn the page
-    if (event.key === " " && event.target.tagName === "BUTTON") return;     // it presses the button
+    if (!action || event.key === " " && event.target.tagName === "BUTTON") return;      // it presses the button
     event.preventDefault();
     action();
   };

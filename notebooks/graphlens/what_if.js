@@ -27,9 +27,12 @@
   });
   const status = make("div");
   status.setAttribute("aria-live", "polite");
-  const panel = make("div", { className: "player" }, make("div", { className: "controls" }, ...fields), status);
-  panel.setAttribute("data-lm-suppress-shortcuts", "true");      // JupyterLab's own keys rest while the focus is here
-  panel.onkeydown = (event) => event.stopPropagation();           // a slide show would turn the page
+  const panel = make("div", { className: "player" }, make("div", { className: "buttons" }, ...fields), status);
+  for (const input of panel.querySelectorAll("input"))
+    input.setAttribute("data-lm-suppress-shortcuts", "true");      // JupyterLab's own keys rest while the focus is here
+  panel.onkeydown = (event) => {
+    if (event.key === " " || event.key.startsWith("Arrow")) event.stopPropagation();      // a slide show would turn the page
+  };
   figure.prepend(make("style", { textContent: style }), panel);
   show();
 })();

@@ -1,0 +1,151 @@
+"""What the tests open: an export on the disk, and a JupyterLab, in a browser that must find nothing to complain of."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCREENSHOTS = ROOT / "build/browser"        # of failed tests
+PATIENCE = 60_000       # milliseconds: a slow machine is no failure
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]
+sys.path.insert(0, str(ROOT / "tools"))
+from browser import find_browser  # noqa: E402
+from sample import TITLE, write_sample  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright: make test-browser installs it")
+    path = find_browser()
+    if not path:
+        pytest.skip("no browser: install Chromium, for example: apt install chromium")
+    sync_api.expect.set_options(timeout=PATIENCE)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def notebooks(browser, tmp_path_factory):
+    """A copy of the folder notebooks, with sample.ipynb and the same under another title, trusted.ipynb."""
+    copied = shutil.copytree(ROOT / "notebooks", tmp_path_factory.mktemp("course") / "notebooks",
+                             ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    sample = write_sample(copied).read_text(encoding="utf-8")
+    (copied / "trusted.ipynb").write_text(sample.replace(TITLE, "# Trusted"), encoding="utf-8")
+    return copied
+
+
+@pytest.fixture(scope="session")
+def export(notebooks):
+    """sample.ipynb as `jupyter nbconvert --to html` writes it."""
+    subprocess.run([sys.executable, "-m", "nbconvert", "--to", "html", "sample.ipynb"], cwd=notebooks, check=True,
+                   capture_output=True)
+    return notebooks / "sample.html"
+
+
+@pytest.fixture(scope="session")
+def lab(notebooks, tmp_path_factory):
+    """The address of a JupyterLab in `notebooks` that knows no settings of this machine and trusts trusted.ipynb only."""
+    home = tmp_path_factory.mktemp("jupyter")
+    folders = {name: str(home / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR",
+                                                   "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")}
+    variables = {**os.environ, **folders, "JUPYTER_PREFER_ENV_PATH": "1"}
+    popups = home / "JUPYTERLAB_SETTINGS_DIR/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+    popups.parent.mkdir(parents=True)
+    popups.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
+    subprocess.run([sys.executable, "-m", "jupyter", "trust", "trusted.ipynb"], cwd=notebooks, env=variables, check=True,
+                   capture_output=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = home / "log.txt"
+    with log.open("w") as file:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
+             f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={notebooks}",
+             "--IdentityProvider.token="], env=variables, stdout=file, stderr=subprocess.STDOUT)
+    try:
+        deadline = time.monotonic() + 60
+        while not _answers(port):
+            assert server.poll() is None and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()      # it ends its kernels first
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+def _answers(port):
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+
+
+@pytest.fixture
+def open_page(browser, request):
+    """A function that opens an address in a page of its own. Errors, and requests to elsewhere, fail the test."""
+    from nbconvert import HTMLExporter
+    empty = HTMLExporter().from_notebook_node(nbformat.v4.new_notebook())[0]
+    wanted_by_nbconvert = set(re.findall(r"https?://[^\"' ]+", empty))
+    pages, complaints = [], []
+
+    def open_it(address, **settings):
+        def hear(message):
+            if message.type == "error" and message.location["url"] not in wanted_by_nbconvert:
+                complaints.append(message.text)
+
+        def see(sent):
+            server = address.partition("/lab/")[0]
+            if sent.url.startswith("http") and not sent.url.startswith(server) and sent.url not in wanted_by_nbconvert:
+                complaints.append(sent.url)
+
+        page = browser.new_context(viewport={"width": 1400, "height": 1000}, **settings).new_page()
+        page.set_default_timeout(PATIENCE)
+        pages.append(page)
+        page.on("console", hear)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", see)
+        page.goto(address)
+        return page
+
+    yield open_it
+    if complaints or request.node.stash.get(FAILED, False):
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        name = re.sub(r"\W+", "_", request.node.name)
+        for number, page in enumerate(pages, 1):
+            page.screenshot(path=SCREENSHOTS / f"{name}_{number}.png")
+    for page in pages:
+        page.context.close()
+    assert complaints == []
+
+
+@pytest.fixture(params=["export", "lab"])
+def page(request, open_page):
+    """The sample with its players: exported, without a network, and as a trusted notebook in JupyterLab."""
+    if request.param == "export":
+        return open_page(request.getfixturevalue("export").as_uri(), offline=True)
+    return open_page(request.getfixturevalue("lab") + "/lab/tree/trusted.ipynb?reset")
+
+
+FAILED = pytest.StashKey()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report

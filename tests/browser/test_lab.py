@@ -1,0 +1,67 @@
+"""Notebooks in a real JupyterLab."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+from sample import CODE, PLAY, WHAT_IF
+from test_player import at, figure, press
+
+pytest.importorskip("playwright", reason="no Playwright: make test-browser installs it")
+from playwright.sync_api import expect  # noqa: E402
+
+COURSE = [path.name for path in sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+          if "play_backward(" in path.read_text(encoding="utf-8")][:2]
+SELECTED = "cells => cells.findIndex((cell) => cell.matches('.jp-mod-selected'))"
+
+
+def run_all(page):
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+
+def test_before_a_run_there_are_stills_and_after_it_players(open_page, lab):
+    page = open_page(f"{lab}/lab/tree/sample.ipynb?reset")
+    figures = page.locator("figure.graphlens")
+    expect(figures).to_have_count(5)
+    expect(page.locator("figure.graphlens .player")).to_have_count(0)
+    for still in figures.first.locator("img").all():
+        expect(still).to_be_visible()
+        assert still.get_attribute("alt").startswith("Computation graph: 5 nodes")
+        assert still.evaluate("image => image.naturalWidth") > 0
+    run_all(page)
+    expect(page.locator("figure.graphlens .player")).to_have_count(5)
+    figure(page, PLAY).locator(".player").focus()
+    press(page, "ArrowRight")
+    at(figure(page, PLAY), 1)
+
+
+def test_jupyterlab_keeps_its_hands_off_the_keys_pressed_in_a_player(open_page, lab):
+    page = open_page(f"{lab}/lab/tree/trusted.ipynb?reset")
+    play, choices = figure(page, PLAY), figure(page, WHAT_IF)
+    cells = page.locator(".jp-Notebook .jp-Cell")
+    for pressed, where in ((play.locator(".says"), play), (play.get_by_role("button", name="Step"), play),
+                           (play.get_by_role("slider"), play), (choices.get_by_role("radio").first, choices)):
+        pressed.click()
+        selected = cells.evaluate_all(SELECTED)
+        press(page, "ArrowDown ArrowUp ArrowRight ArrowLeft ArrowRight j k b a x d d m Enter Home")
+        expect(where.locator(":focus")).to_have_count(1)
+        expect(cells).to_have_count(len(CODE) + 1)
+        assert cells.evaluate_all(SELECTED) == selected
+
+
+@pytest.mark.parametrize("name", COURSE)
+def test_a_notebook_of_the_course_runs_without_a_complaint(open_page, lab, notebooks, name):
+    notebook = nbformat.read(notebooks / name, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell in code:
+        cell.outputs, cell.execution_count = [], None
+    nbformat.write(notebook, notebooks / name)
+    page = open_page(f"{lab}/lab/tree/{name}?reset")
+    cells = page.locator(".jp-Notebook .jp-CodeCell")
+    expect(cells).to_have_count(len(code))
+    run_all(page)
+    expect(cells.last.locator(".jp-InputPrompt")).to_have_text(f"[{len(code)}]:")
+    expect(page.locator("figure.graphlens .player").first).to_be_attached()
+    pictures = page.locator(".jp-Notebook img")
+    assert pictures.count() and pictures.evaluate_all("all => all.filter((one) => !one.naturalWidth).length") == 0
