@@ -15,7 +15,6 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 import figures  # noqa: E402
 
-SOLUTION = re.compile(r"<details><summary>A solution</summary>\s*```python\n(.*?)```\s*</details>", re.DOTALL)
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -48,15 +47,38 @@ def test_links_lead_somewhere(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda path: path.stem)
-def test_the_folded_solutions_run(path):
+def test_it_opens_with_two_questions_on_the_one_before_and_ends_with_the_rules(path):
     cells = read(path).cells
-    folded = [cell.source for cell in cells if "<details>" in cell.source]
-    solutions = [code for source in folded for code in SOLUTION.findall(source)]
-    assert len(solutions) >= 3 and len(solutions) == sum(source.count("<details>") for source in folded)
-    set_up = next(cell.source for cell in cells if cell.cell_type == "code").replace("%xmode Minimal", "")
-    for solution in solutions:
-        assert "assert " in solution
-        exec(compile(f"{set_up}\n{solution}", f"a solution of {path.name}", "exec"), {})
+    assert cells[1].source.startswith(f"**Recall.** Two questions on notebook {int(path.name[:2]) - 1:02}.")
+    assert cells[1].source.count("<details><summary>") == cells[1].source.count("?") == 2
+    assert cells[-1].source.startswith("## The rules\n\n| Rule | Where |")
+    assert len(re.findall(r"^\d\. ", cells[-1].source.partition("**What people get wrong**")[2], re.MULTILINE)) == 3
+
+
+OPTION = re.compile(r"^- ([A-D])\. ", re.MULTILINE)
+FOLDED_ANSWER = re.compile(r"<details><summary>([A-D])</summary>\n\n(.*?)\n\n</details>", re.DOTALL)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda path: path.stem)
+def test_each_prediction_offers_answers_and_explains_each_of_them_after_the_run(path):
+    cells = read(path).cells
+    places = [i for i, cell in enumerate(cells) if "**Predict.**" in cell.source]
+    assert len(places) >= 5
+    for start, end in zip(places, [*places[1:], len(cells)]):
+        offered = OPTION.findall(cells[start].source)
+        section = cells[start:end]
+        explained = [(i, *answer) for i, cell in enumerate(section) for answer in FOLDED_ANSWER.findall(cell.source)]
+        assert len(offered) >= 3 and offered == [letter for _, letter, _ in explained], cells[start].id
+        assert any(cell.cell_type == "code" for cell in section[:explained[0][0]]), "the run comes first"
+        verdicts = [text.startswith("Right. ") for _, _, text in explained]
+        assert sum(verdicts) == 1, cells[start].id
+        assert all(text.startswith("It would be so ") for (_, _, text), right in zip(explained, verdicts) if not right)
+
+
+@each_notebook
+def test_no_answer_of_a_prediction_can_be_read_at_a_glance(path):
+    cells = read(path).cells
+    assert [cell.id for cell in cells if re.search(r"[Aa]nswer [A-D]\b", FOLDED_ANSWER.sub("", cell.source))] == []
 
 
 def test_figures_are_those_of_the_notebooks():
@@ -90,6 +112,10 @@ def strip(notebook):
 def first_output(notebook, kind):
     return next(output for cell in notebook.cells if cell.cell_type == "code"
                 for output in cell.outputs if output.output_type == kind)
+
+
+def first_code(notebook):
+    return next(cell for cell in notebook.cells if cell.cell_type == "code")
 
 
 def raising_cell(notebook):
@@ -128,8 +154,8 @@ DAMAGE = {
     "kernelspec": lambda notebook: notebook.metadata.kernelspec.update(name="other"),
     "time of its run": lambda notebook: notebook.cells[2].metadata.update(execution={"iopub": "12:00"}),
     "bar that is not full": lambda notebook: first_output(notebook, "stream").update(text="[===   ] 1/2"),
-    "another look": lambda notebook: notebook.cells[1].update(source="import matplotlib.pyplot as plt"),
-    "more than 15 lines": lambda notebook: notebook.cells[1].update(source="1\n" * 16),
+    "another look": lambda notebook: first_code(notebook).update(source="import matplotlib.pyplot as plt"),
+    "more than 15 lines": lambda notebook: first_code(notebook).update(source="1\n" * 16),
 }
 
 

@@ -1,0 +1,140 @@
+"""Exercises that check themselves: run the learner's code on fresh inputs, and say in one sentence what is wrong.
+
+The checks of each notebook stand in `graphlens/exercises`. A check is a function that is given `run`, which calls the
+learner's code, and that raises :class:`Wrong` with a sentence.
+"""
+
+import importlib
+import sys
+
+import torch
+
+MOST_INSTRUCTIONS = 1_000_000   # of the learner's Python code in one call; counted, because a clock would judge differently
+RIGHT, WRONG, OPEN = "right", "not yet", "not answered yet"
+
+_checks = {}                # name of an exercise -> its check
+_states = {}                # name of an exercise -> what the last check said, in this kernel
+
+
+class Wrong(Exception):
+    """What is wrong with an answer, as one sentence for the learner."""
+
+
+def exercise(name):
+    """Register the check of an exercise. name: number of the notebook and of the exercise, as in "03.1"."""
+    def register(function):
+        _checks[name] = function
+        return function
+    return register
+
+
+def check(name, answer):
+    """Check the answer of an exercise and print one line. The notebook goes on, whatever the answer does.
+
+    name: as in "03.1". answer: what the exercise asks for, mostly a function. ``...``, or a function with nothing else in
+    it, is an exercise that is not answered yet. Raises ValueError for an exercise that does not exist.
+    """
+    load(str(name).partition(".")[0])
+    if name not in _checks:
+        raise ValueError(f"there is no exercise {name!r}: the names are {', '.join(sorted(_checks))}.")
+    if _is_open(answer):
+        state, sentence = OPEN, ""
+    else:
+        try:
+            with torch.random.fork_rng(devices=[]), torch.enable_grad():
+                _checks[name](lambda *inputs: _run(answer, inputs))
+            state, sentence = RIGHT, ""
+        except Wrong as wrong:
+            state, sentence = WRONG, f" {wrong}"
+    _states[name] = state
+    print(f"Exercise {name}: {state}.{sentence}")
+
+
+def progress(notebook):
+    """Print which exercises of a notebook are done in this kernel. notebook: its number, as in "03"."""
+    load(notebook)
+    names = sorted(name for name in _checks if name.startswith(f"{notebook}."))
+    done = [name for name in names if _states.get(name) == RIGHT]
+    print(f"{len(done)} of {len(names)} exercises done." + (f" Still to do: {', '.join(n for n in names if n not in done)}."
+                                                           if len(done) < len(names) else ""))
+
+
+def load(notebook):
+    """Import the checks of a notebook, where it has any, and return their names."""
+    try:
+        importlib.import_module(f".exercises.notebook_{notebook}", __package__)
+    except ModuleNotFoundError as error:
+        if not str(error.name).startswith(__package__):
+            raise
+    return sorted(name for name in _checks if name.startswith(f"{notebook}."))
+
+
+def _is_open(answer):
+    def nothing():
+        ...
+    code = getattr(answer, "__code__", None)
+    return answer is ... or code is not None and code.co_code == nothing.__code__.co_code
+
+
+def _run(answer, inputs):
+    """Call the learner's function on inputs that are fresh; an answer that is a value is returned as it is."""
+    if not callable(answer):
+        return answer
+    before = [(number, tensor, tensor._version, tensor.detach().clone())
+              for number, tensor in enumerate(inputs, 1) if isinstance(tensor, torch.Tensor)]
+    try:
+        result = _bounded(answer, inputs)
+    except Wrong:
+        raise
+    except (Exception, SystemExit) as error:
+        message = str(error).partition("\n")[0].rstrip(".")
+        raise Wrong(f"Your code raised {type(error).__name__}{': ' * bool(message)}{message}.") from None
+    for number, tensor, version, values in before:
+        if tensor._version != version or not torch.equal(tensor, values):
+            raise Wrong(f"Your code changed its input number {number} in place: compute a new tensor.")
+    return result
+
+
+def _bounded(answer, inputs):
+    """Call the answer, and stop it after MOST_INSTRUCTIONS: an endless loop must not stop the notebook."""
+    instructions = 0
+
+    def count(frame, event, argument):
+        nonlocal instructions
+        # Only the learner's own code is followed: PyTorch's Python code would cost time, and ends by itself.
+        if frame.f_code.co_filename != answer_file:
+            return None
+        frame.f_trace_opcodes = True        # a loop on one line gives no other events
+        instructions += 1
+        if instructions > MOST_INSTRUCTIONS:
+            raise Wrong(f"Your code was stopped after {MOST_INSTRUCTIONS:,} instructions: is there a loop that does not end?")
+        return count
+
+    answer_file = getattr(getattr(answer, "__code__", None), "co_filename", None)
+    previous = sys.gettrace()
+    sys.settrace(count)
+    try:
+        return answer(*inputs)
+    finally:
+        sys.settrace(previous)
+
+
+def same_numbers(answer, expected, what="The result"):
+    """Raise :class:`Wrong` unless the answer is a tensor (or a number) with the expected shape and numbers."""
+    if answer is None:
+        raise Wrong("Your function returns nothing: end it with return.")
+    expected = torch.as_tensor(expected)
+    try:
+        answer = torch.as_tensor(answer).detach()
+    except (TypeError, ValueError, RuntimeError):
+        raise Wrong(f"{what} is of type {type(answer).__name__}: a tensor is expected.") from None
+    if answer.shape != expected.shape:
+        raise Wrong(f"{what} has the shape {tuple(answer.shape)}: {tuple(expected.shape)} is expected.")
+    if not torch.allclose(answer.to(expected.dtype), expected, rtol=1e-4, atol=1e-6):
+        raise Wrong(f"{what} has other numbers: {_short(answer)} where {_short(expected)} is expected.")
+
+
+def _short(tensor):
+    if tensor.numel() > 4:
+        return f"numbers from {tensor.min().item():.4g} to {tensor.max().item():.4g}"
+    return str([float(f"{value:.4g}") for value in tensor.flatten().tolist()])

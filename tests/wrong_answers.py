@@ -1,0 +1,22 @@
+"""Typical wrong answers to the exercises, and words of the sentence with which each must be refused."""
+
+from wrong_answers_23 import WRONG_ANSWERS_23
+from wrong_answers_456 import WRONG_ANSWERS_456
+
+WRONG_ANSWERS = {
+    "01.1": [
+        ("def loss_of(w, x, b, t): return (w * x + b - t) ** 2", "still a node SubBackward0"),
+        ("def loss_of(w, x, b, t): return (w * x.detach() + (b - t)) ** 2", "not tracked"),
+        ("def loss_of(w, x, b, t): return (w * x + (t - b)) ** 2", "other numbers"),
+    ],
+    "01.2": [
+        ("def make_bias(): return torch.zeros(3, requires_grad=True) + 0.5", "a result, not a leaf"),
+        ("def make_bias(): return torch.full((3,), 0.5)", "not tracked"),
+        ("def make_bias(): return torch.full((1, 3), 0.5, requires_grad=True)", "shape"),
+    ],
+    "01.3": [
+        ("def freeze_the_middle(net): net[1].requires_grad = False", "only gives the layer an attribute"),
+        ("def freeze_the_middle(net): net.requires_grad_(False)", "the last layer is frozen too"),
+        ("def freeze_the_middle(net): net[1].weight.requires_grad_(False)", "a weight and a bias"),
+    ],
+} | WRONG_ANSWERS_23 | WRONG_ANSWERS_456
