@@ -806,7 +806,7 @@ def groups(picture):
 
 
 def texts(elements):
-    return [element.text.rstrip("\u00a0") for element in elements if element.tag == SVG + "text"]
+    return [element.text.rstrip() for element in elements if element.tag == SVG + "text"]
 
 
 def words_of(box):
