@@ -22,6 +22,7 @@ import pytest
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import graphlens.view
 from graphlens import play_backward, show_graph, side_by_side, what_if
@@ -254,17 +255,21 @@ def test_backward_runs_where_the_numbers_cannot_be_told(kind):
     assert "(2, 3)" in words_for(gradient)
 
 
-def test_words_change_nothing_and_run_nothing_that_a_mode_sees():
-    class Log(torch.overrides.TorchFunctionMode):
-        def __torch_function__(self, function, types, args=(), kwargs=None):
-            called.append(function)
-            return function(*args, **kwargs or {})
+def test_a_mode_sees_what_it_sees_of_a_plain_backward():
+    class Log(TorchDispatchMode):
+        def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+            called.append(operation)
+            return operation(*args, **kwargs or {})
 
-    called, gradient = [], torch.arange(6.0, requires_grad=True)
-    with Log():
-        words_for(gradient)
-    assert called == []
-    assert (gradient._version, gradient.grad_fn) == (0, None)
+    seen = []
+    for run in (torch.Tensor.backward, play_backward):
+        called, x = [], torch.arange(6.0, requires_grad=True)
+        loss = x.sin().sum()
+        with Log():
+            run(loss)
+        assert (x.grad._version, x.grad.grad_fn) == (0, None)
+        seen.append(called)
+    assert seen[0] == seen[1] != []
 
 
 # Hooks of the user

@@ -134,6 +134,15 @@ def same_numbers(answer, expected, what="The result"):
         raise Wrong(f"{what} has other numbers: {_short(answer)} where {_short(expected)} is expected.")
 
 
+def has_numbers(answer, numbers):
+    """Whether the answer is a tensor with just these numbers."""
+    try:
+        same_numbers(answer, numbers)
+    except Wrong:
+        return False
+    return True
+
+
 def _short(tensor):
     if tensor.numel() > 4:
         return f"numbers from {tensor.min().item():.4g} to {tensor.max().item():.4g}"

@@ -74,7 +74,8 @@ def record(losses, names, retain_graph, gradient):
         except Exception as raised:
             error = raised
             _drop_frames(error)
-        watch.end()
+        with undisturbed(), torch.no_grad():
+            watch.end()
     return Recording(graph.snapshot, tuple(watch.steps), error)
 
 
@@ -100,7 +101,8 @@ class _Watch:
         self.held_bytes = graph.snapshot.saved_bytes
         self.holders = Counter(slot.storage for slot in graph.snapshot.saved if slot.storage is not None)
         self.with_grad = graph.tensors_with_grad()
-        self.grads = {k: words_for(graph.grad(k)) for tensors in self.with_grad.values() for k in tensors}
+        with undisturbed(), torch.no_grad():
+            self.grads = {k: words_for(graph.grad(k)) for tensors in self.with_grad.values() for k in tensors}
 
     @contextlib.contextmanager
     def hooks(self):
@@ -115,12 +117,14 @@ class _Watch:
                 handle.remove()
 
     def begin_step(self, i, gradients):
-        self.end_finished()
-        self.running.append([i, tuple(map(words_for, gradients)), False])
+        with undisturbed(), torch.no_grad():
+            self.end_finished()
+            self.running.append([i, tuple(map(words_for, gradients)), False])
 
     def finish(self, i, *gradients):
-        self.end_finished()
-        self.running[-1][2] = True
+        with undisturbed(), torch.no_grad():
+            self.end_finished()
+            self.running[-1][2] = True
 
     def end_finished(self):
         while self.running and self.running[-1][2]:
@@ -162,16 +166,15 @@ def words_for(tensor):
     """A gradient in words: its numbers where they are few or all the same, else its norm. None where there is none."""
     if tensor is None:
         return None
-    with undisturbed(), torch.no_grad():
-        shape = f"({', '.join(map(str, tensor.shape))}{',' * (tensor.dim() == 1)})"
-        if tensor.layout != torch.strided or tensor.is_nested:
-            return f"{str(tensor.layout).removeprefix('torch.')} {shape}"
-        if tensor.numel() == 0:
-            return f"no numbers {shape}"
-        try:
-            return _numbers(tensor, shape)
-        except RuntimeError:        # of a meta tensor, or of a dtype that can hardly be computed with
-            return f"{str(tensor.dtype).removeprefix('torch.')} {shape}"
+    shape = f"({', '.join(map(str, tensor.shape))}{',' * (tensor.dim() == 1)})"
+    if tensor.layout != torch.strided or tensor.is_nested:
+        return f"{str(tensor.layout).removeprefix('torch.')} {shape}"
+    if tensor.numel() == 0:
+        return f"no numbers {shape}"
+    try:
+        return _numbers(tensor, shape)
+    except RuntimeError:        # of a meta tensor, or of a dtype that can hardly be computed with
+        return f"{str(tensor.dtype).removeprefix('torch.')} {shape}"
 
 
 def _numbers(tensor, shape):

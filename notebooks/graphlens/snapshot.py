@@ -150,6 +150,8 @@ def take_snapshot(outputs, names):
 class LiveGraph:
     """A graph that is watched while it changes. It holds the nodes and the drawn tensors, but no saved tensor.
 
+    Its methods are called in `undisturbed`.
+
     snapshot: the graph as it was at first. functions: its nodes, in the same order. storage_bytes: the size of each
     storage that the snapshot numbers.
     """
@@ -163,8 +165,9 @@ class LiveGraph:
 
     def freed_slots(self, i):
         """The indices of those slots of node `i` that are freed now."""
-        with undisturbed():
-            states = {slot.name: slot.state for slot in self._reader.slots(self.functions[i])}
+        if not self.snapshot.nodes[i].saved:
+            return []
+        states = {slot.name: slot.state for slot in self._reader.slots(self.functions[i])}
         # A freed list of saved tensors is one slot: PyTorch no longer knows how many there were.
         return [k for k, slot in enumerate(self.snapshot.nodes[i].saved)
                 if FREED in (states.get(slot.name), states.get(slot.name.partition("[")[0]))]
@@ -182,8 +185,7 @@ class LiveGraph:
 
     def grad(self, k):
         """The `.grad` of drawn tensor `k` now, or None."""
-        with undisturbed():
-            return self._reader.tensors[k].grad
+        return self._reader.tensors[k].grad
 
 
 @contextlib.contextmanager

@@ -5,18 +5,9 @@ import warnings
 import torch
 from torch import nn
 
-from ..check import Wrong, exercise, same_numbers
+from ..check import Wrong, exercise, has_numbers, same_numbers
 
 mse = nn.functional.mse_loss
-
-
-def _is(answer, numbers):
-    """Does the answer hold just these numbers?"""
-    try:
-        same_numbers(answer, numbers)
-    except Wrong:
-        return False
-    return True
 
 
 @exercise("04.1")
@@ -31,9 +22,9 @@ def the_gradient_of_a_result(run):
     if gradient is None:
         raise Wrong("Your function returns None: a result keeps its gradient only when you call retain_grad() before "
                     "backward.")
-    if _is(gradient, of_the_weight):
+    if has_numbers(gradient, of_the_weight):
         raise Wrong("This is the gradient of first.weight: the gradient of h is asked for, which is a result.")
-    if _is(gradient, 2 * expected):
+    if has_numbers(gradient, 2 * expected):
         raise Wrong("The gradient is twice too large: each backward adds to what is kept, so call it once.")
     same_numbers(gradient, expected, "The gradient")
 
@@ -64,12 +55,12 @@ def a_loop_that_clears_the_gradients(run):
     losses = run(net(), data, target, 5)
     if isinstance(losses, list) and any(isinstance(loss, torch.Tensor) and loss.requires_grad for loss in losses):
         raise Wrong("The list holds tracked tensors, and each of them keeps its graph: keep loss.item().")
-    if _is(losses, losses_of(net(), clear=False)):
+    if has_numbers(losses, losses_of(net(), clear=False)):
         raise Wrong("Old gradients still push the parameters: clear them in each step, before backward adds new ones.")
-    if _is(losses, expected[:1].expand(5)):
+    if has_numbers(losses, expected[:1].expand(5)):
         raise Wrong("The loss never changes: each step needs the new gradients, so do not clear them between backward "
                     "and step.")
-    if _is(losses, expected[-1]):
+    if has_numbers(losses, expected[-1]):
         raise Wrong("This is only the last loss: collect the loss of each step in a list.")
     same_numbers(losses, expected, "The list of losses")
 
@@ -87,14 +78,14 @@ def parts_of_different_size(run):
         gradient = run(net, data, target, size)
         for hook in hooks:
             hook.remove()
-        if _is(gradient, sum(parts)):
+        if has_numbers(gradient, sum(parts)):
             raise Wrong("The gradient is that of the sum of all means: multiply the mean of each part by its share of the "
                         "samples.")
-        if _is(gradient, sum(parts) / len(parts)):
+        if has_numbers(gradient, sum(parts) / len(parts)):
             raise Wrong("The samples of the small part count too much: divide by the number of parts only when all have the "
                         "same size.")
         last_share = len(data.split(size)[-1]) / samples
-        if any(_is(gradient, factor * parts[-1]) for factor in (1, 1 / len(parts), last_share)):
+        if any(has_numbers(gradient, factor * parts[-1]) for factor in (1, 1 / len(parts), last_share)):
             raise Wrong("Only the last part is in the gradient: do not clear it between the parts.")
         same_numbers(gradient, expected, "The gradient")
         if max(lengths, default=0) > size:

@@ -5,16 +5,7 @@ import warnings
 import torch
 from torch import nn
 
-from ..check import Wrong, exercise, same_numbers
-
-
-def _is(answer, numbers):
-    """Does the answer hold just these numbers?"""
-    try:
-        same_numbers(answer, numbers)
-    except Wrong:
-        return False
-    return True
+from ..check import Wrong, exercise, has_numbers, same_numbers
 
 
 def _tracked(answer):
@@ -36,9 +27,9 @@ def a_saved_result_that_must_not_change(run):
             raise Wrong("Your code has already called backward: return the result, and the check calls it.") from None
         raise Wrong("backward refuses: sigmoid saved its result, and your code has changed it in place.") from None
     changed = numbers * s
-    if gradient is not None and _is(gradient, changed * (1 - changed)):
+    if gradient is not None and has_numbers(gradient, changed * (1 - changed)):
         raise Wrong("The gradient is wrong and no error comes: PyTorch does not see a change through .data.")
-    if gradient is None or _is(gradient, s) or _is(gradient, numbers * s * (1 - s)):
+    if gradient is None or has_numbers(gradient, s) or has_numbers(gradient, numbers * s * (1 - s)):
         raise Wrong("A part of the gradient is missing: x comes into the product twice, and a cut takes one of them away.")
     same_numbers(gradient, s + numbers * s * (1 - s), "The gradient of x")
 
@@ -62,11 +53,11 @@ def the_path_of_a_parameter(run):
             raise Wrong("There is no w.grad in the second step: w = w - ... makes a result, so change the leaf in place, "
                         "under no_grad.") from None
         raise
-    if _is(path, w.expand(steps, 3)):
+    if has_numbers(path, w.expand(steps, 3)):
         raise Wrong("All rows are the same: detach() shares the memory of w, so each later step changes the rows too.")
-    if _is(path, torch.stack(forgotten)):
+    if has_numbers(path, torch.stack(forgotten)):
         raise Wrong("Old gradients are still in w.grad: clear it in each step.")
-    if _is(path, torch.stack([start, *expected[:-1]])):
+    if has_numbers(path, torch.stack([start, *expected[:-1]])):
         raise Wrong("The rows come one step too early: keep w after its update.")
     same_numbers(path, torch.stack(expected), "The path")
     if _tracked(path):
@@ -95,8 +86,8 @@ def the_goal_is_a_constant(run):
         raise Wrong("backward fails on your loss: return it, and do not call backward in the function.") from None
     if gradient is None:
         raise Wrong("No gradient comes to net: only the goal should be cut.")
-    if _is(gradient, other_side):
+    if has_numbers(gradient, other_side):
         raise Wrong("The cut is on the wrong side: the goal learns here, and the result for the picture does not.")
-    if _is(gradient, right + other_side):
+    if has_numbers(gradient, right + other_side):
         raise Wrong("The goal still sends a gradient to net: detach its result, after it went through net.")
     same_numbers(gradient, right, "The gradient of net.weight")

@@ -3,16 +3,7 @@
 import torch
 from torch import nn
 
-from ..check import Wrong, exercise, same_numbers
-
-
-def _is(answer, numbers):
-    """Does the answer hold just these numbers?"""
-    try:
-        same_numbers(answer, numbers)
-    except Wrong:
-        return False
-    return True
+from ..check import Wrong, exercise, has_numbers, same_numbers
 
 
 def _watched(layers):
@@ -45,7 +36,7 @@ def two_losses_and_one_pass(run):
     events = _watched([trunk])
     gradient = run(trunk, cat, car, data)
     for name, alone in {"cat": of_cat, "car": of_car}.items():
-        if _is(gradient, alone):
+        if has_numbers(gradient, alone):
             raise Wrong(f"This is the gradient of {name}_loss alone: both losses train the trunk.")
     same_numbers(gradient, of_cat + of_car, "The gradient of trunk.weight")
     _the_trunk_ran_once(events)
@@ -76,9 +67,9 @@ def a_branch_that_only_reads_the_features(run):
         raise Wrong('The branch "cat?" learns nothing: do not cut its loss.')
     if of_trunk is None:
         raise Wrong('The trunk learns nothing: cut the features for "car?" only.')
-    if _is(of_trunk, of_cat + of_car):
+    if has_numbers(of_trunk, of_cat + of_car):
         raise Wrong('The branch "car?" still trains the trunk: nothing is cut between them.')
-    if _is(of_trunk, of_car):
+    if has_numbers(of_trunk, of_car):
         raise Wrong('The wrong branch is cut: "cat?" must train the trunk.')
     for name, gradient, numbers in zip(("trunk", "cat", "car"), (of_trunk, of_cat_branch, of_car_branch), expected):
         same_numbers(gradient, numbers, f"The gradient of {name}.weight")
@@ -102,7 +93,7 @@ def a_cut_at_the_fork_for_three(run):
         raise
     if gradient is None:
         raise Wrong("Your function returns None: send j.grad through the trunk, and return trunk.weight.grad.")
-    if any(_is(gradient, numbers) for numbers in alone):
+    if any(has_numbers(gradient, numbers) for numbers in alone):
         raise Wrong("This is the gradient of one branch alone: let j.grad add up over all three.")
     same_numbers(gradient, expected[0], "The gradient of trunk.weight")
     _the_trunk_ran_once(events)
