@@ -7,7 +7,7 @@ import pytest
 import torch
 from matplotlib import pyplot
 from notebook_guards import NOTEBOOKS
-from wrong_answers import WRONG_ANSWERS
+from wrong_answers import RIGHT_ANSWERS, WRONG_ANSWERS
 
 from graphlens import check, progress
 from graphlens.check import load
@@ -73,6 +73,11 @@ def test_a_stub_is_not_answered_yet(name, capsys):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_solution_is_right(name, capsys):
     assert said(capsys, name, answer(name, FOUND[name][3])) == f"Exercise {name}: right."
+
+
+@pytest.mark.parametrize("name, source", [(name, source) for name in RIGHT_ANSWERS for source in RIGHT_ANSWERS[name]])
+def test_another_right_answer_is_right_too(name, source, capsys):
+    assert said(capsys, name, answer(name, source)) == f"Exercise {name}: right."
 
 
 @pytest.mark.parametrize("name, number", [(name, k) for name in NAMES for k in range(len(WRONG_ANSWERS.get(name, [])))])

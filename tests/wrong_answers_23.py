@@ -130,8 +130,8 @@ WRONG_ANSWERS_23 = {
     ],
     "03.4": [
         (WALK_03_4.format(product="w * h", end="", keep="retain_graph=True"), "still goes back through all the steps"),
-        (WALK_03_4.format(product="w * h", end="", keep=""), "a second time"),
-        (WALK_03_4.format(product="w * h", end=".detach()", keep=""), "does not require grad"),
+        (WALK_03_4.format(product="w * h", end="", keep=""), "an earlier step"),
+        (WALK_03_4.format(product="w * h", end=".detach()", keep=""), "The loss has no history"),
         (WALK_03_4.format(product="w * h.detach()", end="", keep="retain_graph=True"), "still retained"),
         (WALK_03_4.format(product="w * h.detach()", end="", keep="").replace("loss.backward()", ""), "no gradient"),
         (WALK_03_4.format(product="w * h.detach()", end="", keep="").replace("return h", "return loss"), "other numbers"),

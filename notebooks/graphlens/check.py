@@ -46,6 +46,8 @@ def check(name, answer):
             state, sentence = RIGHT, ""
         except Wrong as wrong:
             state, sentence = WRONG, f" {wrong}"
+        except Exception as error:      # of the check itself: it met something that it did not expect
+            state, sentence = WRONG, f" The check cannot use what your function returned or did ({_in_words(error)})."
     _states[name] = state
     print(f"Exercise {name}: {state}.{sentence}")
 
@@ -87,12 +89,16 @@ def _run(answer, inputs):
     except Wrong:
         raise
     except (Exception, SystemExit) as error:
-        message = str(error).partition("\n")[0].rstrip(".")
-        raise Wrong(f"Your code raised {type(error).__name__}{': ' * bool(message)}{message}.") from None
+        raise Wrong(f"Your code raised {_in_words(error)}.") from None
     for number, tensor, version, values in before:
         if tensor._version != version or not torch.equal(tensor, values):
             raise Wrong(f"Your code changed its input number {number} in place: compute a new tensor.")
     return result
+
+
+def _in_words(error):
+    message = str(error).partition("\n")[0].rstrip(".")
+    return f"{type(error).__name__}{': ' * bool(message)}{message}"
 
 
 def _bounded(answer, inputs):
@@ -123,15 +129,18 @@ def same_numbers(answer, expected, what="The result"):
     """Raise :class:`Wrong` unless the answer is a tensor (or a number) with the expected shape and numbers."""
     if answer is None:
         raise Wrong("Your function returns nothing: end it with return.")
+    if callable(answer) and not isinstance(answer, torch.Tensor):
+        raise Wrong(f"{what} is a function: did you forget the brackets behind its name?")
     expected = torch.as_tensor(expected)
     try:
         answer = torch.as_tensor(answer).detach()
     except (TypeError, ValueError, RuntimeError):
-        raise Wrong(f"{what} is of type {type(answer).__name__}: a tensor is expected.") from None
+        raise Wrong(f"{what} is of type {type(answer).__name__}: a {'tensor' if expected.dim() else 'number'} is expected."
+                    ) from None
     if answer.shape != expected.shape:
         raise Wrong(f"{what} has the shape {tuple(answer.shape)}: {tuple(expected.shape)} is expected.")
     if not torch.allclose(answer.to(expected.dtype), expected, rtol=1e-4, atol=1e-6):
-        raise Wrong(f"{what} has other numbers: {_short(answer)} where {_short(expected)} is expected.")
+        raise Wrong(f"{what} has other numbers: {_short(answer)}, and not {_short(expected)}.")
 
 
 def has_numbers(answer, numbers):

@@ -29,6 +29,8 @@ def a_loss_that_saves_nothing(run):
         raise Wrong("x gets no gradient: the loss must be computed from x.")
     if torch.allclose(x.grad, torch.full((4,), 0.5)):
         raise Wrong("The gradient of x is half as large as before: one of the ways back to x is cut off.")
+    if torch.allclose(x.grad, torch.full((4,), 2.0)) or torch.allclose(x.grad, torch.full((4,), 1.5)):
+        raise Wrong("Do not call backward in your function: the check calls it twice.")
     same_numbers(x.grad, torch.full((4,), 1.0), "The gradient of x after two backward calls")
 
 
@@ -39,11 +41,17 @@ def a_new_prediction_for_each_step(run):
     net = nn.Linear(2, 1)
     start, reference = copy.deepcopy(net), copy.deepcopy(net)
     expected = _train(reference, [(x, t)] * 4)
-    predictions = []
-    net.register_forward_hook(lambda module, inputs, prediction: predictions.append(prediction))
-    losses = run(net, torch.optim.SGD(net.parameters(), lr=0.1), x, t, 4)
+    walked = []         # the predictions that backward came through
+
+    def watch(module, inputs, prediction):
+        if prediction.requires_grad:
+            prediction.grad_fn.register_prehook(lambda gradients: walked.append(prediction))
+
+    net.register_forward_hook(watch)
+    optimizer, steps = _counted(net)
+    losses = run(net, optimizer, x, t, 4)
     losses = [entry.detach() if isinstance(entry, torch.Tensor) else entry for entry in _list(losses, 4)]
-    _changed(net, start)
+    _changed(net, start, steps)
     same_numbers(losses[0], expected[0], "The first loss")
     if all(_close(loss, losses[0]) for loss in losses):
         raise Wrong("All losses are the same: each step needs its own prediction, from the new weights.")
@@ -51,7 +59,7 @@ def a_new_prediction_for_each_step(run):
     for number, (loss, number_expected) in enumerate(zip(losses, expected), 1):
         same_numbers(loss, number_expected, f"Loss number {number}")
     same_numbers(net.weight, reference.weight, "The weight after the last step")
-    if any(show_graph(prediction).snapshot.saved_bytes for prediction in predictions if prediction.requires_grad):
+    if any(show_graph(prediction).snapshot.saved_bytes for prediction in walked):
         raise Wrong("A graph is still retained: with a new graph in each step, no graph is walked twice.")
 
 
@@ -62,10 +70,11 @@ def a_history_without_graphs(run):
     net = nn.Linear(2, 1)
     start, reference = copy.deepcopy(net), copy.deepcopy(net)
     expected = _train(reference, zip(xs, ts))
-    history = _list(run(net, torch.optim.SGD(net.parameters(), lr=0.1), xs, ts), 4)
+    optimizer, steps = _counted(net)
+    history = _list(run(net, optimizer, xs, ts), 4)
     if any(isinstance(entry, torch.Tensor) and entry.requires_grad for entry in history):
         raise Wrong("An entry of the history is still tracked, so it holds its graph: append the plain number.")
-    _changed(net, start)
+    _changed(net, start, steps)
     _cleared(history, _train(start, zip(xs, ts), clear=False))
     for number, (entry, number_expected) in enumerate(zip(history, expected), 1):
         same_numbers(entry, number_expected, f"Entry number {number}")
@@ -88,6 +97,9 @@ def _all_leaves(found, expected):
         raise Wrong("Your function returns nothing: end it with return.")
     if not isinstance(found, (list, tuple)):
         raise Wrong(f"The result is of type {type(found).__name__}: a list of leaves is expected.")
+    if not found:
+        raise Wrong("The list is empty: no AccumulateGrad node was recognised. Its name() is longer than in the pictures, "
+                    "so ask for its attribute variable.")
     for entry in found:
         if not isinstance(entry, torch.Tensor):
             raise Wrong(f"The list holds an object of type {type(entry).__name__}: a leaf is the variable of its "
@@ -111,8 +123,18 @@ def _list(answer, length):
     return list(answer)
 
 
-def _changed(net, start):
+def _counted(net):
+    """An optimizer, and a list that gets an entry for each of its steps."""
+    optimizer, steps = torch.optim.SGD(net.parameters(), lr=0.1), []
+    optimizer.register_step_post_hook(lambda *_: steps.append(1))
+    return optimizer, steps
+
+
+def _changed(net, start, steps):
     if torch.equal(net.weight, start.weight):
+        if steps:
+            raise Wrong("optimizer.step() ran, but the weight had no gradient: call zero_grad() before backward(), and do "
+                        "not detach the prediction.")
         raise Wrong("The weight of net did not change: each step ends with optimizer.step().")
 
 

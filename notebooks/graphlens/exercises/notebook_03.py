@@ -45,6 +45,9 @@ def the_gradients_apart(run):
         raise Wrong("A leaf has got a .grad: torch.autograd.grad returns the gradient, and leaves .grad alone.")
     if answer is None:
         raise Wrong("Your function returns nothing: end it with return.")
+    if isinstance(answer, (list, tuple)) and len(answer) == 1:
+        raise Wrong("The result has one entry: grad of several losses gives the gradient of their sum, so call it once for "
+                    "each loss.")
     if not isinstance(answer, (list, tuple)) or len(answer) != 2:
         raise Wrong(f"The result is of type {type(answer).__name__}: a pair of two gradients is expected.")
     if any(isinstance(entry, (list, tuple)) for entry in answer):
@@ -63,9 +66,16 @@ def one_step_on_two_losses(run):
     start = copy.deepcopy(net)
     for parameter in net.parameters():
         parameter.grad = torch.ones_like(parameter)     # of an earlier step: it must be cleared
-    run(net, torch.optim.SGD(net.parameters(), lr=0.1), x, t)
+    optimizer, steps_taken = torch.optim.SGD(net.parameters(), lr=0.1), []
+    optimizer.register_step_post_hook(lambda *_: steps_taken.append(1))
+    run(net, optimizer, x, t)
     if _same(net, start):
+        if steps_taken:
+            raise Wrong("optimizer.step() ran, but the parameters had no gradient: call zero_grad() before backward().")
         raise Wrong("The parameters of net did not change: the step is missing.")
+    if len(steps_taken) > 1 and not any(_same(net, _stepped(start, x, t, [(1, 0), (0, 1)], clear))
+                                        for clear in (True, "once")):
+        raise Wrong(f"There were {len(steps_taken)} steps: take one step, after the last backward.")
     two_steps = "There were two steps: take one step, after the last backward."
     for sentence, steps, clear in (
             ("The step comes from loss1 alone: loss2 must run backward too.", [(1, 0)], True),
@@ -86,7 +96,7 @@ def one_step_on_two_losses(run):
 def a_state_that_is_cut_off(run):
     w, h = torch.tensor(0.8, requires_grad=True), torch.tensor(0.6)
     numbers, cut, full = _walk(w, h, 4)
-    state = run(w, h, 4)
+    state = _run_cut(run, w, h)
     same_numbers(state, numbers, "The last state")
     if w.grad is None:
         raise Wrong("w has no gradient: each step must run backward.")
@@ -99,6 +109,19 @@ def a_state_that_is_cut_off(run):
             raise Wrong("The last state still holds the graph of the earlier steps.")
         if snapshot.saved_bytes:
             raise Wrong("The graph of the last step is still retained: with a cut state, no node is walked twice.")
+
+
+def _run_cut(run, w, h):
+    try:
+        return run(w, h, 4)
+    except Wrong as wrong:
+        if "does not have a grad_fn" in str(wrong):
+            raise Wrong("The loss has no history: cut only the old h, before the multiplication, or w is cut off too."
+                        ) from None
+        if "a second time" in str(wrong):
+            raise Wrong("backward came into the graph of an earlier step: cut the old h off, and use what detach() "
+                        "returns.") from None
+        raise
 
 
 def _same(net, other):
