@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = "tests/browser"
+PATIENCE = 300      # seconds, for a download; some networks answer nothing at all
 
 
 def find_browser():
@@ -37,7 +38,10 @@ def _starts(path):
 
 def install(*command):
     """Run one installation. What it prints is of use only where it fails, and then one line of ours says more."""
-    return subprocess.run([sys.executable, "-m", *command], capture_output=True).returncode == 0
+    try:
+        return subprocess.run([sys.executable, "-m", *command], capture_output=True, timeout=PATIENCE).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def main(arguments):
