@@ -116,6 +116,9 @@ WRONG_ANSWERS_23 = {
          "other numbers"),
     ],
     "03.3": [
+        ("def train_step(net, optimizer, x, t):\n    error = net(x) - t\n    optimizer.zero_grad()\n"
+         "    (error.square().mean() + error.abs().mean()).backward(retain_graph=True)\n    optimizer.step()",
+         "The last backward needs no retain_graph"),
         (STEP_03_3.format(lines="optimizer.zero_grad(); loss1.backward(retain_graph=True); optimizer.step(); loss2.backward()"),
          "modified by an inplace operation"),
         (STEP_03_3.format(lines="optimizer.zero_grad(); loss1.backward(retain_graph=True); loss1.backward(); optimizer.step()"),
@@ -134,6 +137,8 @@ WRONG_ANSWERS_23 = {
         (WALK_03_4.format(product="w * h", end=".detach()", keep=""), "The loss has no history"),
         (WALK_03_4.format(product="w * h.detach()", end="", keep="retain_graph=True"), "still retained"),
         (WALK_03_4.format(product="w * h.detach()", end="", keep="").replace("loss.backward()", ""), "no gradient"),
+        (WALK_03_4.format(product="w * h", end="", keep="retain_graph=True").replace(
+            "loss.backward(retain_graph=True)", "loss.backward(retain_graph=True); h = h.detach()"), "is still there"),
         (WALK_03_4.format(product="w * h.detach()", end="", keep="").replace("return h", "return loss"), "other numbers"),
     ],
 }

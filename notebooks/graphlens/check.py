@@ -4,6 +4,8 @@ The checks of each notebook stand in `graphlens/exercises`. A check is a functio
 learner's code, and that raises :class:`Wrong` with a sentence.
 """
 
+import contextlib
+import functools
 import importlib
 import sys
 
@@ -123,6 +125,23 @@ def _bounded(answer, inputs):
         return answer(*inputs)
     finally:
         sys.settrace(previous)
+
+
+@contextlib.contextmanager
+def watched_backwards():
+    """Yield a list that gets, for each backward pass, whether it was asked to retain the graph."""
+    backward, flags = torch.autograd.backward, []
+
+    @functools.wraps(backward)
+    def watch(tensors, grad_tensors=None, retain_graph=None, *more, **named):
+        flags.append(bool(retain_graph))
+        return backward(tensors, grad_tensors, retain_graph, *more, **named)
+
+    torch.autograd.backward = watch
+    try:
+        yield flags
+    finally:
+        torch.autograd.backward = backward
 
 
 def same_numbers(answer, expected, what="The result"):

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import nn
 
-from ..check import Wrong, exercise, same_numbers
+from ..check import Wrong, exercise, same_numbers, watched_backwards
 from ..show import show_graph
 
 
@@ -68,7 +68,8 @@ def one_step_on_two_losses(run):
         parameter.grad = torch.ones_like(parameter)     # of an earlier step: it must be cleared
     optimizer, steps_taken = torch.optim.SGD(net.parameters(), lr=0.1), []
     optimizer.register_step_post_hook(lambda *_: steps_taken.append(1))
-    run(net, optimizer, x, t)
+    with watched_backwards() as retained:
+        run(net, optimizer, x, t)
     if _same(net, start):
         if steps_taken:
             raise Wrong("optimizer.step() ran, but the parameters had no gradient: call zero_grad() before backward().")
@@ -90,13 +91,16 @@ def one_step_on_two_losses(run):
     right = _stepped(start, x, t, [(1, 1)])
     for (name, parameter), expected in zip(net.named_parameters(), right.parameters()):
         same_numbers(parameter, expected, f"The parameter {name}")
+    if retained[-1]:
+        raise Wrong("The last backward needs no retain_graph: nobody walks the graph after it.")
 
 
 @exercise("03.4")
 def a_state_that_is_cut_off(run):
     w, h = torch.tensor(0.8, requires_grad=True), torch.tensor(0.6)
     numbers, cut, full = _walk(w, h, 4)
-    state = _run_cut(run, w, h)
+    with watched_backwards() as retained:
+        state = _run_cut(run, w, h)
     same_numbers(state, numbers, "The last state")
     if w.grad is None:
         raise Wrong("w has no gradient: each step must run backward.")
@@ -109,6 +113,8 @@ def a_state_that_is_cut_off(run):
             raise Wrong("The last state still holds the graph of the earlier steps.")
         if snapshot.saved_bytes:
             raise Wrong("The graph of the last step is still retained: with a cut state, no node is walked twice.")
+    if any(retained):
+        raise Wrong("retain_graph=True is still there: with a cut state, no node is walked twice.")
 
 
 def _run_cut(run, w, h):
