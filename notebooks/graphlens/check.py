@@ -56,11 +56,10 @@ def check(name, answer):
 
 def progress(notebook):
     """Print which exercises of a notebook are done in this kernel. notebook: its number, as in "03"."""
-    load(notebook)
-    names = sorted(name for name in _checks if name.startswith(f"{notebook}."))
+    names = load(notebook)
     done = [name for name in names if _states.get(name) == RIGHT]
-    print(f"{len(done)} of {len(names)} exercises done." + (f" Still to do: {', '.join(n for n in names if n not in done)}."
-                                                           if len(done) < len(names) else ""))
+    to_do = [name for name in names if name not in done]
+    print(f"{len(done)} of {len(names)} exercises done." + (f" Still to do: {', '.join(to_do)}." if to_do else ""))
 
 
 def load(notebook):
