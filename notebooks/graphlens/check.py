@@ -8,6 +8,7 @@ import contextlib
 import functools
 import importlib
 import sys
+import warnings
 
 import torch
 
@@ -49,7 +50,7 @@ def check(name, answer):
         except Wrong as wrong:
             state, sentence = WRONG, f" {wrong}"
         except Exception as error:      # of the check itself: it met something that it did not expect
-            state, sentence = WRONG, f" The check cannot use what your function returned or did ({_in_words(error)})."
+            state, sentence = WRONG, f" The check cannot use what your function returned or did ({in_words(error)})."
     _states[name] = state
     print(f"Exercise {name}: {state}.{sentence}")
 
@@ -86,24 +87,29 @@ def _run(answer, inputs):
     before = [(number, tensor, tensor._version, tensor.detach().clone())
               for number, tensor in enumerate(inputs, 1) if isinstance(tensor, torch.Tensor)]
     try:
-        result = _bounded(answer, inputs)
+        result = bounded(answer, inputs)
     except Wrong:
         raise
     except (Exception, SystemExit) as error:
-        raise Wrong(f"Your code raised {_in_words(error)}.") from None
+        raise Wrong(f"Your code raised {in_words(error)}.") from None
     for number, tensor, version, values in before:
         if tensor._version != version or not torch.equal(tensor, values):
             raise Wrong(f"Your code changed its input number {number} in place: compute a new tensor.")
     return result
 
 
-def _in_words(error):
+def in_words(error):
+    """The type of an error, and the first line of its message without the full stop."""
     message = str(error).partition("\n")[0].rstrip(".")
     return f"{type(error).__name__}{': ' * bool(message)}{message}"
 
 
-def _bounded(answer, inputs):
-    """Call the answer, and stop it after MOST_INSTRUCTIONS: an endless loop must not stop the notebook."""
+def bounded(answer, inputs, followed=None):
+    """Call the answer, and stop it after MOST_INSTRUCTIONS: an endless loop must not stop the notebook.
+
+    followed: the function in whose file the instructions are counted; that is the answer, unless the call goes through
+    PyTorch to code of the learner.
+    """
     instructions = 0
 
     def count(frame, event, argument):
@@ -117,13 +123,25 @@ def _bounded(answer, inputs):
             raise Wrong(f"Your code was stopped after {MOST_INSTRUCTIONS:,} instructions: is there a loop that does not end?")
         return count
 
-    answer_file = getattr(getattr(answer, "__code__", None), "co_filename", None)
+    answer_file = getattr(getattr(followed or answer, "__code__", None), "co_filename", None)
     previous = sys.gettrace()
     sys.settrace(count)
     try:
         return answer(*inputs)
     finally:
         sys.settrace(previous)
+
+
+def quietly(run, *inputs):
+    """Call the learner's function without PyTorch's warnings: where one matters, a sentence of the check says it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return run(*inputs)
+
+
+def is_tracked(answer):
+    """Whether the answer is a tensor that is tracked."""
+    return isinstance(answer, torch.Tensor) and answer.requires_grad
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import nn
 
-from ..check import Wrong, exercise, same_numbers
+from ..check import Wrong, exercise, is_tracked, same_numbers
 from ..show import show_graph
 
 
@@ -14,7 +14,7 @@ def a_loss_that_saves_nothing(run):
     x = torch.tensor([1.0, -2.0, 4.5, 0.5], requires_grad=True)
     loss = run(x)
     same_numbers(loss, 2.0, "The loss")
-    if not isinstance(loss, torch.Tensor) or not loss.requires_grad:
+    if not is_tracked(loss):
         raise Wrong("The loss is not tracked: x must still get a gradient.")
     saved = show_graph(loss).snapshot.saved
     if saved:
@@ -72,7 +72,7 @@ def a_history_without_graphs(run):
     expected = _train(reference, zip(xs, ts))
     optimizer, steps = _counted(net)
     history = _list(run(net, optimizer, xs, ts), 4)
-    if any(isinstance(entry, torch.Tensor) and entry.requires_grad for entry in history):
+    if any(is_tracked(entry) for entry in history):
         raise Wrong("An entry of the history is still tracked, so it holds its graph: append the plain number.")
     _changed(net, start, steps)
     _cleared(history, _train(start, zip(xs, ts), clear=False))

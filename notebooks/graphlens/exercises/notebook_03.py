@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import nn
 
-from ..check import Wrong, exercise, same_numbers, watched_backwards
+from ..check import Wrong, exercise, is_tracked, same_numbers, watched_backwards
 from ..show import show_graph
 
 
@@ -107,7 +107,7 @@ def a_state_that_is_cut_off(run):
     if torch.allclose(w.grad, full):
         raise Wrong("backward still goes back through all the steps: cut the state off from its history.")
     same_numbers(w.grad, cut, "The gradient of w")
-    if isinstance(state, torch.Tensor) and state.requires_grad:
+    if is_tracked(state):
         snapshot = show_graph(state).snapshot
         if sum(node.name.startswith("Tanh") for node in snapshot.nodes) > 1:
             raise Wrong("The last state still holds the graph of the earlier steps.")

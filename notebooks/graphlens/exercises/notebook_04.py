@@ -1,11 +1,9 @@
 """The checks of notebook 04, gradients add up."""
 
-import warnings
-
 import torch
 from torch import nn
 
-from ..check import Wrong, exercise, has_numbers, same_numbers
+from ..check import Wrong, exercise, has_numbers, is_tracked, quietly, same_numbers
 
 mse = nn.functional.mse_loss
 
@@ -16,9 +14,7 @@ def the_gradient_of_a_result(run):
     first, last, data = nn.Linear(3, 2), nn.Linear(2, 1), torch.randn(5, 3)
     h = first(data)
     expected, of_the_weight = torch.autograd.grad(last(h).square().mean(), (h, first.weight))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")     # PyTorch warns of h.grad; the sentence below says it
-        gradient = run(first, last, data)
+    gradient = quietly(run, first, last, data)      # PyTorch warns of h.grad; the sentence below says it
     if gradient is None:
         raise Wrong("Your function returns None: a result keeps its gradient only when you call retain_grad() before "
                     "backward.")
@@ -53,7 +49,7 @@ def a_loop_that_clears_the_gradients(run):
 
     expected = losses_of(net(), clear=True)
     losses = run(net(), data, target, 5)
-    if isinstance(losses, list) and any(isinstance(loss, torch.Tensor) and loss.requires_grad for loss in losses):
+    if isinstance(losses, list) and any(map(is_tracked, losses)):
         raise Wrong("The list holds tracked tensors, and each of them keeps its graph: keep loss.item().")
     if has_numbers(losses, losses_of(net(), clear=False)):
         raise Wrong("Old gradients still push the parameters: clear them in each step, before backward adds new ones.")

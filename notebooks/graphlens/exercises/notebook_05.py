@@ -1,15 +1,9 @@
 """The checks of notebook 05, detach, clone and .data."""
 
-import warnings
-
 import torch
 from torch import nn
 
-from ..check import Wrong, exercise, has_numbers, same_numbers
-
-
-def _tracked(answer):
-    return isinstance(answer, torch.Tensor) and answer.requires_grad
+from ..check import Wrong, exercise, has_numbers, is_tracked, quietly, same_numbers
 
 
 @exercise("05.1")
@@ -18,7 +12,7 @@ def a_saved_result_that_must_not_change(run):
     y = run(x)
     numbers, s = x.detach(), x.detach().sigmoid()
     same_numbers(y, numbers * s, "The result")
-    if not _tracked(y):
+    if not is_tracked(y):
         raise Wrong("The result is not tracked: x must still get a gradient.")
     try:
         gradient, = torch.autograd.grad(y.sum(), x, allow_unused=True)
@@ -45,9 +39,7 @@ def the_path_of_a_parameter(run):
         expected.append(w)
         forgotten.append(v)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")     # PyTorch warns of the .grad of a result; the sentence below says it
-            path = run(start, steps)
+        path = quietly(run, start, steps)       # PyTorch warns of the .grad of a result; the sentence below says it
     except Wrong as wrong:
         if "NoneType" in str(wrong):
             raise Wrong("There is no w.grad in the second step: w = w - ... makes a result, so change the leaf in place, "
@@ -60,7 +52,7 @@ def the_path_of_a_parameter(run):
     if has_numbers(path, torch.stack([start, *expected[:-1]])):
         raise Wrong("The rows come one step too early: keep w after its update.")
     same_numbers(path, torch.stack(expected), "The path")
-    if _tracked(path):
+    if is_tracked(path):
         raise Wrong("The rows are right, but they are tracked: clone() stays inside the graph, and a plot refuses that.")
 
 
@@ -78,7 +70,7 @@ def the_goal_is_a_constant(run):
     same_numbers(loss, (net(picture) - net(model)).square().mean(), "The loss")
     if not net.weight.requires_grad:
         raise Wrong("Your code freezes net: it must still learn from the picture.")
-    if not _tracked(loss):
+    if not is_tracked(loss):
         raise Wrong("The loss is not tracked, so net learns nothing: cut only the goal, and not the loss.")
     try:
         gradient, = torch.autograd.grad(loss, net.weight, allow_unused=True)

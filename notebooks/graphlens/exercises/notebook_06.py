@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ..check import Wrong, exercise, has_numbers, same_numbers
+from ..check import Wrong, exercise, has_numbers, is_tracked, same_numbers
 
 
 def _watched(layers):
@@ -55,7 +55,7 @@ def a_branch_that_only_reads_the_features(run):
     same_numbers(loss, (cat_loss + car_loss).detach(), "The loss")
     if not all(layer.weight.requires_grad for layer in (trunk, cat, car)):
         raise Wrong("Your code freezes a layer: all three must learn, each from the right loss.")
-    if not isinstance(loss, torch.Tensor) or not loss.requires_grad:
+    if not is_tracked(loss):
         raise Wrong("The loss is not tracked: nothing learns from it.")
     try:
         of_trunk, of_cat_branch, of_car_branch = torch.autograd.grad(loss, (trunk.weight, *weights), allow_unused=True)
