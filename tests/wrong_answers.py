@@ -2,6 +2,9 @@
 
 from wrong_answers_23 import WRONG_ANSWERS_23
 from wrong_answers_456 import WRONG_ANSWERS_456
+from wrong_answers_7 import RIGHT_ANSWERS_7, WRONG_ANSWERS_7
+from wrong_answers_8 import RIGHT_ANSWERS_8, WRONG_ANSWERS_8
+from wrong_answers_9 import RIGHT_ANSWERS_9, WRONG_ANSWERS_9
 
 WRONG_ANSWERS = {
     "01.1": [
@@ -24,7 +27,7 @@ WRONG_ANSWERS = {
         ("def freeze_the_middle(net): net[1].eval()", "it does not freeze"),
         ("def freeze_the_middle(net):\n    with torch.no_grad(): net[1]", "call net[1].requires_grad_(False)"),
     ],
-} | WRONG_ANSWERS_23 | WRONG_ANSWERS_456
+} | WRONG_ANSWERS_23 | WRONG_ANSWERS_456 | WRONG_ANSWERS_7 | WRONG_ANSWERS_8 | WRONG_ANSWERS_9
 
 # Answers that are not those of the solutions, and right as well.
 RIGHT_ANSWERS = {
@@ -41,4 +44,4 @@ RIGHT_ANSWERS = {
         losses.append(loss.item())
         prediction = net(x)
     return losses"""],
-}
+} | RIGHT_ANSWERS_7 | RIGHT_ANSWERS_8 | RIGHT_ANSWERS_9

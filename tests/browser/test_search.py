@@ -1,0 +1,32 @@
+"""A reader pastes an error message into the search of JupyterLab, and is led to its case."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("playwright", reason="no Playwright: make test-browser installs it")
+from playwright.sync_api import expect  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from clinic import CASES, CELLS, messages  # noqa: E402
+
+ACTIVE = "cells => cells.findIndex((cell) => cell.matches('.jp-mod-active'))"
+
+
+def test_each_message_pasted_into_the_search_leads_to_its_case(open_page, lab):
+    page = open_page(f"{lab}/lab/tree/08_error_clinic.ipynb?reset")
+    cells = page.locator(".jp-Notebook .jp-Cell")
+    expect(cells).to_have_count(len(CELLS))
+    cells.first.click()
+    page.keyboard.press("Control+f")
+    search, counter = page.locator(".jp-DocumentSearch-input"), page.locator(".jp-DocumentSearch-index-counter")
+    for case in CASES.values():
+        for message in messages(case):
+            search.fill(message)
+            expect(counter).to_have_text("1/1")     # nowhere else, so that the search leads there at once
+            search.press("Enter")
+            found = CELLS[cells.evaluate_all(ACTIVE)]
+            assert found in case and message in found.source
+            search.fill("")
+            expect(counter).to_have_text("-/-")
