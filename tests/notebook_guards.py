@@ -18,6 +18,8 @@ ESCAPES = re.compile(r"nbval[-_](ignore|skip|raises|check)|pytest_validate_ignor
 PROGRESS = re.compile(r"\[=* *\] (\d+)/(\d+)")
 STYLE = 'plt.style.use("graphlens.lecture")'
 TAGS = re.compile(r"raises-exception|stateful|figure:[a-z0-9_]+")
+TEX = re.compile(r"\$[^$\n]+\$|\\\(|\\\[")
+CODE = re.compile(r"```.*?```|`[^`]*`", re.DOTALL)
 SLIDES = {"slide", "subslide", "fragment", "notes", "skip", "-"}
 
 
@@ -53,6 +55,8 @@ def _cell_problems(cell):
     if "execution" in cell.metadata:
         yield "it stores the time of its run."
     if cell.cell_type != "code":
+        if TEX.search(CODE.sub("", cell.source)):
+            yield "it contains TeX mathematics, which slides and pages cannot show without a network: write x²."
         return
     if len(cell.source.splitlines()) > LONGEST_CELL and "class " not in cell.source:
         yield f"it has more than {LONGEST_CELL} lines."

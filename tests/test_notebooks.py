@@ -155,6 +155,7 @@ DAMAGE = {
     "time of its run": lambda notebook: notebook.cells[2].metadata.update(execution={"iopub": "12:00"}),
     "bar that is not full": lambda notebook: first_output(notebook, "stream").update(text="[===   ] 1/2"),
     "another look": lambda notebook: first_code(notebook).update(source="import matplotlib.pyplot as plt"),
+    "TeX mathematics": lambda notebook: notebook.cells[0].update(source="$x^2$"),
     "more than 15 lines": lambda notebook: first_code(notebook).update(source="1\n" * 16),
 }
 

@@ -139,13 +139,15 @@
   bar.setAttribute("aria-hidden", "true");
   const says = make("div", { className: "says" });
   says.setAttribute("aria-live", "polite");
-  const view = make("div", { className: "view" });
+  const view = make("div", { className: "view", tabIndex: 0 });      // a large graph scrolls, by the keyboard too
+  view.setAttribute("role", "group");
+  view.setAttribute("aria-label", "The graph");
   const player = make("div", { className: "player", tabIndex: 0 },
     make("strong", { textContent: play.title }),
     make("div", { className: "buttons" }, back, start, next, slider, make("span", {}, "saved ", bar)), says, view);
   player.setAttribute("role", "group");
   player.setAttribute("aria-label", `${play.title}. Arrow keys step, space plays and pauses.`);
-  for (const focusable of [player, back, start, next, slider])
+  for (const focusable of [player, back, start, next, slider, view])
     focusable.setAttribute("data-lm-suppress-shortcuts", "true");      // JupyterLab's own keys rest while the focus is here
   player.onkeydown = (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey) return;

@@ -68,10 +68,14 @@ def _details(summary, text):
     return f"<details><summary>{summary}</summary><pre>{html.escape(text)}</pre></details>"
 
 
-def _row(titled):
-    """Figures side by side, each under its title. titled: pairs of a title and the HTML of a figure."""
-    return "".join('<div style="display: inline-block; vertical-align: top; margin-right: 2em">'
-                   f"<p><strong>{html.escape(title)}</strong></p>{figure}</div>" for title, figure in titled)
+def _row(titled, name="row"):
+    """Figures side by side, each under its title. titled: pairs of a title and the HTML of a figure. name: of the row.
+
+    Pictures shrink to stay beside each other, down to 240 pixels each; then the row breaks.
+    """
+    figures = "".join('<div style="flex: 1 1 240px; margin-right: 1em">'
+                      f"<p><strong>{html.escape(title)}</strong></p>{figure}</div>" for title, figure in titled)
+    return f'<div class="{name}" style="display: flex; flex-wrap: wrap">{figures}</div>'
 
 
 class GraphView(Picture):
@@ -146,7 +150,7 @@ class SideBySide:
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         row = _row((title, picture._figure()) for title, picture in self.pictures.items())
-        return {"text/plain": repr(self), "text/html": f"<div>{row}</div>"}
+        return {"text/plain": repr(self), "text/html": row}
 
 
 class BackwardPlay:
@@ -196,9 +200,9 @@ class BackwardPlay:
         """Two stills and the steps as text; where scripts run, a player takes the place of the stills."""
         play = self._play
         last = play.frames[-1].diagram if play.frames else play.first
-        stills = _row([("before backward", _figure(draw(with_room(play), make_alt(play.first)), make_alt(play.first),
-                                                   play.first.headline)),
-                       ("where it stopped" if self.error else "after backward", _figure(draw(last, make_alt(last)), make_alt(last), play.ending))])
+        first, end = "before backward", "where it stopped" if self.error else "after backward"
+        stills = _row([(first, _figure(draw(with_room(play), make_alt(play.first)), make_alt(play.first), play.first.headline)),
+                       (end, _figure(draw(last, make_alt(last)), make_alt(last), play.ending))], "stills")
         data = {
             "title": play.title, "start": play.first.headline, "bytes": play.first_bytes, "end": play.ending,
             "style": _inlined("player.css"),
@@ -233,7 +237,7 @@ class WhatIf:
         return "\n\n".join(f"{title}\n{picture!r}" for title, picture in zip(self.titles, self.pictures))
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        stills = _row(zip(self.titles, (picture._figure() for picture in self.pictures)))
+        stills = _row(zip(self.titles, (picture._figure() for picture in self.pictures)), "stills")
         data = {"style": _inlined("player.css"), "choices": [[printable(name), list(map(_words, values))]
                                                              for name, values in self.choices.items()]}
         return {"text/plain": repr(self), "text/html": _interactive(stills, "", data, "what_if.js")}
@@ -243,7 +247,7 @@ def _interactive(stills, more, data, script):
     """Stills that a script, where scripts run, makes into something to play with. data: what the script needs."""
     # "</" would end the script element, and "<!--" keep it open, wherever they stand.
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", r"\u003c")
-    return (f'<figure class="graphlens" style="margin: 0.5em 0"><div class="stills">{stills}</div>{more}'
+    return (f'<figure class="graphlens" style="margin: 0.5em 0">{stills}{more}'
             f'<script type="application/json">{text}</script><script>{_inlined(script)}</script></figure>')
 
 
