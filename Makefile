@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 PORT =
+N =
 ARGS =
 VENV = .venv/bin/python
 
@@ -10,12 +11,15 @@ VENV = .venv/bin/python
 export JUPYTER_PREFER_ENV_PATH = 1
 unexport JUPYTER_PATH PYTHONHOME PYTHONPATH
 
-.PHONY: help lab test test-browser refresh figures benchmark environment
+.PHONY: help lab lecture slides html test test-browser refresh figures benchmark environment
 
 help:
 	@echo "make lab        open the notebooks in JupyterLab (PORT=9000, ARGS=--no-browser)"
+	@echo "make lecture    open a notebook as live slides (N=03)"
+	@echo "make slides     write a deck for each notebook, which opens without a network"
+	@echo "make html       write the notebooks as pages to read, without Python and without a network"
 	@echo "make test       run all tests and notebooks (ARGS: more options for pytest)"
-	@echo "make test-browser  press the buttons and keys of the players in a real browser, if there is one"
+	@echo "make test-browser  open JupyterLab, slides and pages in a real browser, if there is one"
 	@echo "make refresh    run the notebooks again and store their outputs (ARGS: which)"
 	@echo "make figures    draw the figures again"
 	@echo "make benchmark  time the drawing of graphs and the recording of backward"
@@ -24,6 +28,15 @@ help:
 lab: environment
 	@$(VENV) -m jupyter trust notebooks/*.ipynb
 	@$(VENV) -m jupyterlab $(if $(PORT),--port=$(PORT)) --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS)
+
+lecture: environment
+	@$(VENV) tools/lecture.py "$(N)" $(if $(PORT),--port=$(PORT)) $(ARGS)
+
+slides: environment
+	@$(VENV) tools/slides.py $(ARGS)
+
+html: environment
+	@$(VENV) tools/pages.py
 
 # The workers share the processors among them; more threads would only wait for each other.
 test: export OMP_NUM_THREADS = 1

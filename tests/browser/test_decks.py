@@ -1,0 +1,83 @@
+"""Every slide fits its screen of 1280 × 720: in the decks, from the disk without a network, and live in JupyterLab."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("playwright", reason="no Playwright: make test-browser installs it")
+from playwright.sync_api import expect  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+import slides  # noqa: E402
+from test_player import press  # noqa: E402
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SCREEN = {"width": 1280, "height": 720}
+# A line for each slide that hangs over an edge, with everything unfolded, and how many slides there are.
+MEASURE = """async () => {
+    const found = [], leaves = [...document.querySelectorAll(".slides section")].filter((one) => !one.querySelector("section"));
+    for (const slide of leaves) {
+        const { h, v } = Reveal.getIndices(slide);
+        Reveal.slide(h, v);
+        await new Promise(requestAnimationFrame);
+        slide.querySelectorAll("details").forEach((fold) => fold.open = true);
+        for (const cell of slide.querySelectorAll(".jp-Cell")) {
+            const { bottom, right } = cell.getBoundingClientRect();
+            if (!cell.closest("aside") && (bottom > innerHeight || right > innerWidth))
+                found.push(`slide ${h}/${v} ends at ${Math.round(bottom)}: ${slide.innerText.trim().slice(0, 60)}`);
+        }
+    }
+    return [found, leaves.length];
+}"""
+# The slide that is shown live: its place, its first words, and where it ends, with everything unfolded.
+SHOWN = """() => {
+    const slide = [...document.querySelectorAll(".slides section.present")].pop();
+    slide.querySelectorAll("details").forEach((fold) => fold.open = true);
+    document.activeElement.blur();
+    const ends = [...slide.querySelectorAll(".jp-Cell")].filter((cell) => !cell.closest("aside"))
+        .map((cell) => cell.getBoundingClientRect().bottom);
+    return [location.hash, slide.innerText.trim().slice(0, 60), Math.max(...ends)];
+}"""
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_no_slide_of_a_deck_hangs_over_an_edge(open_page, tmp_path, path):
+    deck = tmp_path / "deck.html"
+    deck.write_text(slides.deck(path), encoding="utf-8")
+    page = open_page(deck.as_uri(), offline=True, viewport=SCREEN)
+    page.wait_for_function("Reveal.isReady()")
+    found, count = page.evaluate(MEASURE)
+    assert found == [] and count > 10
+
+
+def test_a_play_in_a_deck_steps_and_the_deck_stays(open_page, tmp_path):
+    deck = tmp_path / "deck.html"
+    deck.write_text(slides.deck(ROOT / "notebooks/03_several_losses.ipynb"), encoding="utf-8")
+    page = open_page(deck.as_uri() + "#/2", offline=True)
+    player = page.locator("section.present section.present .player")
+    player.focus()
+    press(page, "ArrowRight ArrowRight")
+    expect(player.locator(".says")).to_contain_text("2 of 4")
+    assert page.evaluate("Reveal.getIndices().h") == 2
+    page.locator("body").click(position={"x": 5, "y": 5})
+    page.keyboard.press("Space")
+    page.wait_for_function("Reveal.getIndices().h !== 2 || Reveal.getIndices().v === 1")
+
+
+def test_the_lecture_of_03_from_its_first_slide_to_its_last(open_page, lab):
+    page = open_page(f"{lab}/rise/lecture.ipynb", viewport=SCREEN)
+    expect(page.locator(".slides section.present section.present")).to_contain_text("03 · Several losses")
+    expect(page.locator("figure.graphlens .player").first).to_be_attached()
+    places, too_long = [], []
+    while True:
+        place, words, end = page.evaluate(SHOWN)
+        if places and place == places[-1]:
+            break
+        places.append(place)
+        if end > SCREEN["height"]:
+            too_long.append(f"{place} ends at {end:.0f}: {words}")
+        page.keyboard.press("Space")
+        page.wait_for_timeout(400)
+    assert too_long == [] and len(places) > 40
