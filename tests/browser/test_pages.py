@@ -1,0 +1,155 @@
+"""The pages to read, opened from the disk without a network: with axe, with the keyboard alone, on a phone, and in the dark."""
+
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from test_player import press, says
+
+pytest.importorskip("playwright", reason="no Playwright: make test-browser installs it")
+from playwright.sync_api import expect  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+NAMES = ["index", *(path.stem for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")))]
+AXE = "axe-core-4.14.1"
+UNFOLD = "document.querySelectorAll('details').forEach((fold) => fold.open = true)"
+# A word for each thing found: the rule, where it was broken, and what would mend it.
+RUN_AXE = """rules => axe.run(document, { resultTypes: ["violations"], ...rules }).then((found) => found.violations.flatMap(
+    (rule) => rule.nodes.map((node) => `${rule.id}: ${node.target}: ${node.html.slice(0, 100)}: ${node.failureSummary}`)))"""
+COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
+# nbconvert gives a picture without alt text one that says nothing.
+BAD_PICTURES = """all => all.filter((image) => !image.alt.trim() || image.alt.startsWith("No description") || !image.naturalWidth)
+    .map((image) => image.outerHTML.slice(0, 100))"""
+# What hangs over the right edge, and is in no box of its own that scrolls.
+TOO_WIDE = """width => document.documentElement.scrollWidth <= width ? [] : [...document.querySelectorAll("body *")].filter(
+    (part) => part.getBoundingClientRect().right > width && !part.parentElement.closest(".box, .view"))
+    .map((part) => part.outerHTML.slice(0, 100))"""
+FOCUSED = "() => document.activeElement.outerHTML.slice(0, 200)"
+
+
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory):
+    sys.path.insert(0, str(ROOT / "tools"))
+    import pages as site
+    site.build(ROOT / "notebooks", target)
+    return target
+
+
+@pytest.fixture(scope="session")
+def axe():
+    """The source of axe-core, from npm, which only this needs. It is kept in build/."""
+    packed = ROOT / f"build/axe/{AXE}.tgz"
+    if not packed.exists():
+        npm = shutil.which("npm")
+        if not npm:
+            pytest.skip("no npm: axe-core, which looks for barriers in the pages, comes from there")
+        packed.parent.mkdir(parents=True, exist_ok=True)
+        pack = [npm, "pack", "axe-core@" + AXE.rpartition("-")[2]]
+        if subprocess.run(pack, cwd=packed.parent, capture_output=True, timeout=120).returncode:
+            pytest.skip("npm cannot fetch axe-core, which looks for barriers in the pages")
+    with tarfile.open(packed) as archive:
+        return archive.extractfile("package/axe.min.js").read().decode()
+
+
+@pytest.fixture
+def open_offline(open_page, pages):
+    """A function that opens a page of the course by its name. Nothing may be asked for but the page itself."""
+    asked = []
+
+    def open_it(name, **settings):
+        page = open_page((pages / "index.html").as_uri(), offline=True, **settings)     # from there on, each request is heard
+        page.on("request", lambda sent: asked.append(sent.url.partition("#")[0]))
+        page.goto((pages / f"{name}.html").as_uri())
+        return page
+
+    yield open_it
+    assert {url for url in asked if not url.startswith("data:")} <= {path.as_uri() for path in pages.iterdir()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_has_no_barrier_in_light_and_in_the_dark(open_offline, axe, name):
+    page = open_offline(name)
+    page.evaluate(UNFOLD)
+    page.evaluate(axe)
+    assert page.evaluate(RUN_AXE, {}) == []
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate(RUN_AXE, COLOURS) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_fits_on_a_phone_and_loses_nothing_at_twice_the_size(open_offline, name):
+    page = open_offline(name)
+    pictures = page.locator("img")
+    assert pictures.count() and pictures.evaluate_all(BAD_PICTURES) == []
+    for play in page.locator("figure.graphlens").all():
+        expect(play.locator(".player")).to_be_attached()
+    page.evaluate(UNFOLD)
+    for width, height in ((360, 740), (640, 400)):
+        page.set_viewport_size({"width": width, "height": height})
+        assert page.evaluate(TOO_WIDE, width) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_keyboard_alone_skips_to_the_text_unfolds_an_answer_and_steps_a_play(open_offline):
+    page = open_offline("03_several_losses", color_scheme="dark")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the text")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to the text")).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("main")).to_be_focused()
+
+    def tab_to(selector):
+        for _ in range(60):
+            page.keyboard.press("Tab")
+            if page.evaluate("selector => document.activeElement.matches(selector)", selector):
+                return page.locator(":focus")
+        raise AssertionError(f"60 Tabs do not lead to {selector}, but to {page.evaluate(FOCUSED)}")
+
+    fold = tab_to("main details:not(.box details) > summary").locator("..")
+    page.keyboard.press("Enter")
+    expect(fold).to_have_attribute("open", "")
+    player = tab_to(".player")
+    outline = player.evaluate("element => getComputedStyle(element).outline")
+    assert outline == "rgb(124, 183, 255) solid 3px"        # which can be seen in the dark
+    press(page, "ArrowRight ArrowRight ArrowLeft")
+    says(page.locator("figure.graphlens").first, "1 of ")
+
+
+def test_only_a_box_that_scrolls_is_a_stop_of_the_tab_key(open_offline):
+    page = open_offline("08_error_clinic")
+    table = page.get_by_role("group", name="Table: The message begins with")
+    expect(table).not_to_have_attribute("tabindex", "0")
+    page.set_viewport_size({"width": 360, "height": 740})
+    expect(table).to_have_attribute("tabindex", "0")
+    table.evaluate("box => box.onscroll = () => box.dataset.scrolled = 'yes'")
+    table.focus()
+    page.keyboard.press("ArrowRight")
+    expect(table).to_have_attribute("data-scrolled", "yes")
+
+
+def test_links_lead_from_page_to_page_and_to_a_case(open_offline):
+    page = open_offline("index")
+    page.get_by_role("link", name="08 · The error clinic").click()
+    page.get_by_role("link", name="Can't call numpy() on Tensor that requires grad").click()
+    expect(page.get_by_role("heading", name="Case 12: Can't call numpy()")).to_be_in_viewport()
+    page.get_by_role("contentinfo").get_by_role("link", name="09 · ").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("09 · ")
+
+
+def test_without_scripts_all_boxes_can_be_scrolled_and_the_stills_are_there(open_offline):
+    page = open_offline("03_several_losses", java_script_enabled=False)
+    boxes = page.locator(".box")
+    assert boxes.count() == page.locator(".box[tabindex='0']").count() > 20
+    expect(page.locator("figure.graphlens img").first).to_be_visible()
+
+
+def test_paper_is_white_and_shows_no_buttons(open_offline):
+    page = open_offline("03_several_losses", color_scheme="dark")
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)" != dark
+    expect(page.get_by_role("navigation")).to_have_count(0)
+    expect(page.locator(".graphlens .buttons").first).not_to_be_visible()

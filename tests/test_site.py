@@ -1,0 +1,289 @@
+"""The pages to read, as files: what is in them, and which notebooks are refused. browser/test_pages.py opens them."""
+
+import html
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import unquote
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from notebook_guards import ALT, MACHINE, NOTEBOOKS, PAYLOAD
+
+TOOL = Path(__file__).parents[1] / "tools/pages.py"
+sys.path.insert(0, str(TOOL.parent))
+import pages as site  # noqa: E402
+
+PAGES = ["index.html", *(f"{path.stem}.html" for path in NOTEBOOKS)]
+each_page = pytest.mark.parametrize("name", PAGES)
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    """The pages of the course, as they are on the disk."""
+    target = tmp_path_factory.mktemp("a folder with spaces, é and 图") / "_build/html"
+    assert site.build(NOTEBOOKS[0].parent, target) == len(PAGES)
+    assert [path.name for path in target.parent.iterdir()] == ["html"]
+    return {path.name: path.read_text(encoding="utf-8") for path in target.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def soups(texts):
+    return {name: BeautifulSoup(text, "html.parser") for name, text in texts.items()}
+
+
+def test_there_is_a_page_for_each_notebook(texts):
+    assert sorted(texts) == sorted(PAGES)
+
+
+def test_a_second_run_writes_the_same_bytes(texts, tmp_path):
+    program = "import pathlib, runpy, sys; runpy.run_path(sys.argv[1])['build'](*map(pathlib.Path, sys.argv[2:]))"
+    subprocess.run([sys.executable, "-c", program, TOOL, NOTEBOOKS[0].parent, tmp_path / "html"], check=True,
+                   env={**os.environ, "PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"})
+    assert {path.name: path.read_bytes() for path in (tmp_path / "html").iterdir()} == {
+        name: text.encode() for name, text in texts.items()}
+
+
+@each_page
+def test_links_and_anchors_lead_somewhere(soups, name):
+    for link in soups[name].find_all("a"):
+        page, _, anchor = link["href"].partition("#")
+        if not page.startswith(("https://", "http://")):
+            target = soups[page or name]
+            assert not anchor or target.find(id=unquote(anchor)), link
+
+
+@each_page
+def test_nothing_is_loaded_from_anywhere(soups, texts, name):
+    page = soups[name]
+    policy = page.find("meta", {"http-equiv": "Content-Security-Policy"})["content"]
+    assert policy.startswith("default-src 'none'; img-src data:;") and "http" not in policy
+    assert all(tag["src"].startswith("data:image/") for tag in page.find_all(src=True))
+    assert page.find_all(["iframe", "object", "embed", "base", "form"]) == []
+    assert [tag["href"] for tag in page.find_all("link")] == ["data:,"]
+    assert "@import" not in texts[name] and "url(" not in "".join(map(str, page.find_all("style")))
+
+
+@each_page
+def test_no_page_names_a_machine(texts, name):
+    words = PAYLOAD.sub("", texts[name])
+    assert not MACHINE.search(words) and str(Path.home()) not in words
+
+
+@each_page
+def test_each_page_has_the_parts_by_which_readers_find_their_way(soups, name):
+    page = soups[name]
+    assert page.html["lang"] == "en" and page.title.text
+    assert [tag.name for tag in page.body.find_all(["header", "main", "footer"])] == ["header", "main", "footer"]
+    assert page.body.find("a")["href"] == "#main" and page.find(id="main").name == "main"
+    levels = [int(tag.name[1]) for tag in page.find_all(re.compile("^h[1-6]$"))]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(below <= above + 1 for above, below in zip(levels, levels[1:]))
+    assert all(image["alt"].strip() for image in page.find_all("img"))
+    boxes = page.find_all(class_="box")
+    assert boxes and all(box["aria-label"] and box["role"] and box["tabindex"] == "0" for box in boxes)
+    assert all(table.find_parent(class_="box") for table in page.find_all("table"))
+    assert all(code.find_parent(["details", "div"]) for code in page.find_all("pre"))
+
+
+def test_the_index_says_what_one_can_do_after_each_notebook_and_how_long_it_takes(soups):
+    index = soups["index.html"]
+    assert index.find("img")["alt"].startswith("Map of the course: 00 leads to 01")
+    for path, heading in zip(NOTEBOOKS, index.find_all("h2"), strict=True):
+        first = nbformat.read(path, as_version=4).cells[0].source
+        assert heading.a["href"] == f"{path.stem}.html" and first.startswith(f"# {heading.text}\n")
+        assert heading.find_next("p").text.partition(" minutes")[0] in re.search(r"\*\*Time:\*\* (\d+)", first)[1]
+        assert len(heading.find_next("ul").find_all("li")) == len(re.findall("^- ", first, re.MULTILINE))
+
+
+def test_each_page_leads_to_the_next_one_and_back_at_its_top_and_at_its_end(soups):
+    for before, name, after in zip([None, *PAGES[1:]], PAGES[1:], [*PAGES[2:], None]):
+        for part in (soups[name].header, soups[name].footer):
+            links = {(link.get("rel") or ["contents"])[0]: link["href"] for link in part.find_all("a")}
+            assert links.pop("contents") == "index.html"
+            assert links == {way: page for way, page in (("prev", before), ("next", after)) if page}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_cell_and_every_output_is_on_the_page(soups, path):
+    page, cells = soups[f"{path.stem}.html"], nbformat.read(path, as_version=4).cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    for cell in code:
+        label = f"ell {cell.execution_count}"
+        assert page.find(attrs={"aria-label": f"Code c{label}"}).text.strip() == cell.source.strip()
+        shown = page.find(attrs={"aria-label": f"Output of c{label}"})
+        alts = [html.unescape(alt) for output in cell.outputs for alt in ALT.findall(output.get("data", {}).get("text/html", ""))]
+        assert [image["alt"] for image in page.select(f"[aria-label='Output of c{label}'] img")] == alts
+        for output in cell.outputs:
+            for picture in PAYLOAD.findall(output.get("data", {}).get("text/html", "")):
+                assert picture in str(shown)
+            if "text" in output:
+                assert output.text.strip() in shown.text
+            if "ename" in output:
+                assert output.evalue.splitlines()[0] in shown.text
+    plays = sum(str(cell.outputs).count('<figure class="graphlens"') for cell in code)
+    assert len(page.find_all("figure", class_="graphlens")) == plays
+    folds = sum(cell.source.count("<details>") for cell in cells
+                if cell.cell_type == "markdown" and cell.metadata.slideshow.slide_type != "notes")
+    assert len([fold for fold in page.find_all("details") if not fold.find_parent(class_="output")]) == folds
+
+
+def test_the_table_of_the_error_clinic_leads_to_its_cases(soups):
+    page = soups["08_error_clinic.html"]
+    links = [link["href"] for link in page.table.find_all("a") if link["href"].startswith("#")]
+    assert len(links) >= 14 and "#Case-12:-Can't-call-numpy()-on-Tensor-that-requires-grad" in map(unquote, links)
+    assert {page.find(id=unquote(link[1:])).name for link in links} == {"h2"}
+
+
+# A small course, to damage.
+
+FIRST = "# {0} · A title\n\n**After this notebook you can**\n\n- do `this`;\n- do that.\n\n**Time:** 5 minutes.\n"
+PICTURE = '<figure><img alt="A picture" src="data:image/svg+xml;base64,PHN2Zy8+"></figure>'
+
+
+def write_course(folder, *cells):
+    """Two notebooks; the second holds the cells."""
+    def shows(number, cell_id):
+        return new_code_cell("1", id=cell_id, execution_count=number, outputs=[
+            new_output("execute_result", {"text/html": PICTURE, "text/plain": "A picture"}, execution_count=number)])
+    folder.mkdir(exist_ok=True)
+    for name, more in (("00_one", [shows(1, "00-19")]), ("01_two", cells)):
+        notebook = new_notebook(cells=[new_markdown_cell(FIRST.format(name[:2]), id="first"), *more])
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+    return folder
+
+
+def markdown(source):
+    return new_markdown_cell(source, id="the-cell")
+
+
+def output(**data):
+    return new_code_cell("1", id="the-cell", execution_count=1, outputs=[new_output("display_data", {
+        mime.replace("_", "/"): text for mime, text in data.items()})])
+
+
+def pages_of(folder, *cells):
+    return site.make_pages(write_course(folder / "notebooks", *cells))
+
+
+def test_markdown_becomes_what_jupyterlab_makes_of_it(tmp_path):
+    page = BeautifulSoup(pages_of(tmp_path, markdown(
+        "## The `.grad` isn't *None* & stays\n\n[there](00_one.ipynb) [here](<#The-.grad-isn't-None-&-stays>) "
+        "[web](https://x.org/a.ipynb)\n\n"
+        "`$x$` costs $5.\n\n| English | 中文 | |\n|---|---|---|\n| leaf | 叶子 / 节点 | |\n\n```python\nprint(1)\n```\n\n"
+        "<details><summary>A</summary>\n\nIt is **right**.\n\n</details>"))["01_two.html"], "html.parser")
+    assert page.h2["id"] == "The-.grad-isn't-None-&-stays"
+    assert [link["href"] for link in page.main.find_all("a")][::2] == ["00_one.html", "https://x.org/a.ipynb"]
+    assert "$x$ costs $5." in page.main.text and page.find("svg") is None
+    assert [span.text for span in page.find_all(lang="zh-Hans")] == ["中文", "叶子 / 节点"]
+    assert page.find(attrs={"aria-label": "Table: English, 中文"}).find_all(["th", "td"])[2].name == "td"     # an empty corner
+    assert page.find(attrs={"aria-label": "Code"}).pre
+    assert page.details.summary.text == "A" and page.details.p.strong.text == "right"
+
+
+def test_what_is_for_the_lecturer_is_not_for_the_reader(tmp_path):
+    note = new_markdown_cell("Ask the room.", id="a-note", metadata={"slideshow": {"slide_type": "notes"}})
+    assert "Ask the room." not in pages_of(tmp_path, note)["01_two.html"]
+
+
+@pytest.mark.parametrize("cell, words", [
+    (output(text_html="<img src='data:image/png;base64,AA'>", text_plain="A"), "cell the-cell has a picture without alt text"),
+    (markdown("![](data:image/png;base64,AA)"), "cell the-cell has a picture without alt text"),
+    (output(image_png="AAAA", text_plain="A"), "cell the-cell shows image/png, which has no alt text"),
+    (output(text_html="<script src='https://cdn.org/a.js'></script>", text_plain="A"), "loads 'https://cdn.org/a.js'"),
+    (output(text_html="<p style='background: url(https://cdn.org/a.png)'>A", text_plain="A"), "loads 'https://cdn.org/a.png'"),
+    (markdown("![A cat](cat.png)"), "loads 'cat.png'"),
+    (markdown("a $x^2$"), "cell the-cell has TeX mathematics, $x^2$, which needs a network"),
+    (markdown("$$\nx^2\n$$"), "cell the-cell has TeX mathematics, $x^2$, which needs a network"),
+    (markdown(r"\begin{align} x \end{align}"), "cell the-cell has TeX mathematics"),
+    (markdown("[a](02_three.ipynb)"), "01_two: the link to 02_three.html leads nowhere"),
+    (markdown("[a](#Nowhere)"), "01_two: the link to #Nowhere leads nowhere"),
+    (markdown("[a](00_one.ipynb#Nowhere)"), "01_two: the link to 00_one.html#Nowhere leads nowhere"),
+    (markdown("<a href='00_one.ipynb'>a</a>"), "01_two: the link to 00_one.ipynb leads nowhere"),
+    (markdown("[a](file:///home/me/a.txt)"), "01_two: the link to file:///home/me/a.txt leads nowhere"),
+    (markdown("## Twice\n\n## Twice"), "01_two: two places are called #Twice"),
+    (new_code_cell("1", id="the-cell"), "cell the-cell has not been run: make refresh"),
+])
+def test_a_cell_that_cannot_be_shown_is_refused_by_name(tmp_path, cell, words):
+    with pytest.raises(site.Refused) as refused:
+        pages_of(tmp_path, cell)
+    assert words in str(refused.value) and str(refused.value).startswith("01_two") and str(refused.value).endswith(".")
+
+
+def damage_file(folder):
+    (folder / "01_two.ipynb").write_text("{", encoding="utf-8")
+
+
+def damage_form(folder):
+    (folder / "01_two.ipynb").write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{}]}))
+
+
+def remove_first(folder):
+    (folder / "00_one.ipynb").unlink()
+
+
+def remove_all(folder):
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def drop(words):
+    def damage(folder):
+        path = folder / "01_two.ipynb"
+        path.write_text(path.read_text(encoding="utf-8").replace(words, "lost"), encoding="utf-8")
+    return damage
+
+
+@pytest.mark.parametrize("damage, words", [
+    (damage_file, "01_two.ipynb: is not a notebook"),
+    (damage_form, "01_two.ipynb: is not a notebook"),
+    (remove_first, "01_two.ipynb: cell 00-19 shows no map of the course."),
+    (remove_all, "There is no notebook in "),
+    (drop("# 01 · "), "01_two.ipynb: has no title"),
+    (drop("**Time:**"), "01_two.ipynb: has no line **Time:** in its first cell."),
+    (drop("**After this"), "01_two.ipynb: has no list under **After this notebook you can** in its first cell."),
+])
+def test_what_is_wrong_is_said_in_a_sentence_and_the_last_pages_stay(tmp_path, monkeypatch, capsys, damage, words):
+    folder, target = write_course(tmp_path / "notebooks"), tmp_path / "_build/html"
+    monkeypatch.setattr(site, "ROOT", tmp_path)
+    monkeypatch.setattr(site, "TARGET", target)
+    site.main()
+    assert capsys.readouterr().out == f"3 pages are written. Open {(target / 'index.html').as_uri()}\n"
+    last = {path.name: path.read_bytes() for path in target.iterdir()}
+    damage(folder)
+    with pytest.raises(SystemExit) as stopped:
+        site.main()
+    message = str(stopped.value.code)
+    assert message.startswith(words) and message.endswith(" The pages are left as they were.") and "\n" not in message
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == last
+    assert [path.name for path in target.parent.iterdir()] == ["html"]
+
+
+def test_a_disk_that_fills_up_leaves_the_last_pages(tmp_path, monkeypatch):
+    folder, target = write_course(tmp_path / "notebooks"), tmp_path / "_build/html"
+    site.build(folder, target)
+    last = {path.name: path.read_bytes() for path in target.iterdir()}
+    write = Path.write_text
+
+    def write_a_little(path, text, **options):
+        if path.name == "01_two.html":
+            raise OSError(28, "No space left on device")
+        return write(path, text, **options)
+
+    monkeypatch.setattr(Path, "write_text", write_a_little)
+    with pytest.raises(OSError):
+        site.build(folder, target)
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == last
+    assert [path.name for path in target.parent.iterdir()] == ["html"]
+
+
+def test_a_page_that_is_gone_from_the_course_goes_from_the_folder(tmp_path):
+    folder, target = write_course(tmp_path / "notebooks"), tmp_path / "_build/html"
+    site.build(folder, target)
+    (folder / "01_two.ipynb").unlink()
+    assert site.build(folder, target) == 2 and sorted(path.name for path in target.iterdir()) == ["00_one.html", "index.html"]
