@@ -34,6 +34,7 @@ FOCUSED = "() => document.activeElement.outerHTML.slice(0, 200)"
 def pages(tmp_path_factory):
     sys.path.insert(0, str(ROOT / "tools"))
     import pages as site
+    target = tmp_path_factory.mktemp("pages") / "html"
     site.build(ROOT / "notebooks", target)
     return target
 
