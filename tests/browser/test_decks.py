@@ -1,12 +1,13 @@
 """Every slide fits its screen of 1280 × 720: in the decks, from the disk without a network, and live in JupyterLab."""
 
+import contextlib
 import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("playwright", reason="no Playwright: make test-browser installs it")
-from playwright.sync_api import expect  # noqa: E402
+from playwright.sync_api import TimeoutError, expect  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -71,13 +72,13 @@ def test_the_lecture_of_03_from_its_first_slide_to_its_last(open_page, lab):
     expect(page.locator(".slides section.present section.present")).to_contain_text("03 · Several losses")
     expect(page.locator("figure.graphlens .player").first).to_be_attached()
     places, too_long = [], []
-    while True:
+    while not places or places[-1] != page.evaluate("location.hash"):
         place, words, end = page.evaluate(SHOWN)
-        if places and place == places[-1]:
-            break
         places.append(place)
         if end > SCREEN["height"]:
             too_long.append(f"{place} ends at {end:.0f}: {words}")
         page.keyboard.press("Space")
-        page.wait_for_timeout(400)
+        with contextlib.suppress(TimeoutError):      # behind the last slide there is none
+            page.wait_for_function("place => location.hash !== place", arg=place, timeout=5_000)
+        page.wait_for_timeout(200)      # for RISE to lay the slide out
     assert too_long == [] and len(places) > 40
