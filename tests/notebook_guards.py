@@ -15,7 +15,7 @@ ALT = re.compile(r'\balt="([^"]+)"')
 PAYLOAD = re.compile(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)")
 # Words and tags with which a cell would escape the comparison.
 ESCAPES = re.compile(r"nbval[-_](ignore|skip|raises|check)|pytest_validate_ignore", re.IGNORECASE)
-PROGRESS = re.compile(r"\[=* *\] (\d+)/(\d+)")
+UNFINISHED = re.compile(r"\[=* *\] (\d+)/(?!\1\b)|max='(\d+)' value='(?!\2')")     # a progress bar
 STYLE = 'plt.style.use("graphlens.lecture")'
 TAGS = re.compile(r"raises-exception|stateful|figure:[a-z0-9_]+")
 TEX = re.compile(r"\$[^$\n]+\$|\\\(|\\\[")
@@ -80,7 +80,7 @@ def _output_problems(output):
             yield f"it shows {mime}, which is not visible before a run: use show_graph or show_picture."
     for text in [output.get("text", ""), *output.get("traceback", []), *map(str, data.values())]:
         words = PAYLOAD.sub(lambda found: base64.b64decode(found[1]).decode(), text)
-        if any(done != total for done, total in PROGRESS.findall(words)):
+        if UNFINISHED.search(words):
             yield "it stores a progress bar that is not full."
         if MACHINE.search(words):
             yield f"it stores a path or an address of a machine: {MACHINE.search(words)[0]!r}."

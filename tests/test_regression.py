@@ -1,0 +1,193 @@
+"""The suite itself: whatever is changed in a stored output, and whatever becomes of a kernel, is noticed and said."""
+
+import base64
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbval.plugin import IPyNbFile
+from notebook_guards import NOTEBOOKS, problems
+from regression import PICTURE, Cell, pytest_collection_modifyitems
+
+ROOT = Path(__file__).parents[1]
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+WORD = re.compile(r"\w+")
+SCRIPT_OR_STYLE = re.compile(r"<(script|style)\b.*?</\1>", re.DOTALL)
+LABEL = re.compile(r"(?<=>)[^<]+(?=<)|(?<=<!--).+?(?=-->)|(?<=label=\")[^\"]+")
+
+
+# Tampering
+
+def cells_of(path, session):
+    """The tests of a notebook, one for each code cell, without a kernel."""
+    notebook = IPyNbFile.from_parent(session, path=path)
+    notebook.setup_sanitize_files()
+    items = list(notebook.collect())
+    pytest_collection_modifyitems(items)
+    return [item for item in items if not item.name.endswith("again")]
+
+
+def changed(text, found):
+    """The text with one word or number changed: its last character is another one of the same kind."""
+    last = found.end() - 1
+    other = {"9": "8", "z": "y", "Z": "Y"}.get(text[last], "9" if text[last].isdigit() else "Z" if text[last].isupper() else "z")
+    return text[:last] + other + text[last + 1:]
+
+
+def tampered_texts(text):
+    for found in WORD.finditer(text):
+        yield changed(text, found)
+
+
+def tampered_pages(html):
+    """The HTML of an output with one word changed: on the page, in an alt text, in an attribute, or in a picture."""
+    scripts = [found.span() for found in SCRIPT_OR_STYLE.finditer(html)]
+    payloads = [found.span(1) for found in PICTURE.finditer(html)]
+    for found in WORD.finditer(html):
+        if not any(start <= found.start() < end for start, end in scripts + payloads):
+            yield changed(html, found)
+    for start, end in scripts:      # they are the same for all plays
+        yield html[:end - 10] + "x" + html[end - 10:]
+    for start, end in payloads:
+        picture = base64.b64decode(html[start:end]).decode()
+        for label in LABEL.finditer(picture):
+            for found in WORD.finditer(picture, *label.span()):
+                yield html[:start] + base64.b64encode(changed(picture, found).encode()).decode() + html[end:]
+
+
+def tampered(output):
+    """Each way in which one word or number of an output can be changed."""
+    def variant(change):
+        other = copy.deepcopy(output)
+        change(other)
+        return other
+
+    for field in {"text", "ename", "evalue"} & output.keys():
+        for text in tampered_texts(output[field]):
+            yield variant(lambda other: other.update({field: text}))
+    for i, line in enumerate(output.get("traceback", [])):
+        for text in tampered_texts(line):
+            yield variant(lambda other: other.traceback.__setitem__(i, text))
+    for mime, value in output.get("data", {}).items():
+        for text in (tampered_pages if mime == "text/html" else tampered_texts)(value):
+            yield variant(lambda other: other.data.update({mime: text}))
+
+
+def noticed(cell, output, other):
+    """Whether a run that gives this output fails when the other one is stored, or a guard complains about that one."""
+    if not cell.compare_outputs([output], [other]):
+        return True
+    notebook = copy.deepcopy(cell.parent.nb)
+    stored = next(each for each in notebook.cells if each.id == cell.cell.id)
+    stored.outputs[cell.cell.outputs.index(output)] = other
+    return bool(problems(notebook))
+
+
+@each_notebook
+def test_every_changed_word_or_number_of_an_output_is_noticed(path, request):
+    missed = []
+    for cell in cells_of(path, request.session):
+        for output in cell.cell.outputs:
+            assert cell.compare_outputs([output], [output])
+            missed += [(cell.cell.id, other) for other in tampered(output) if not noticed(cell, output, other)]
+    assert missed == []
+
+
+@each_notebook
+def test_every_output_that_is_dropped_doubled_or_moved_is_noticed(path, request):
+    for cell in cells_of(path, request.session):
+        outputs = cell.cell.outputs
+        for i in range(len(outputs)):
+            rest = outputs[:i] + outputs[i + 1:]
+            assert not cell.compare_outputs(outputs, rest), (cell.cell.id, "dropped")
+            assert not cell.compare_outputs(outputs, [*outputs[:i + 1], *outputs[i:]]), (cell.cell.id, "doubled")
+            assert not cell.compare_outputs(rest, outputs), (cell.cell.id, "no longer given")
+        if len({output.output_type for output in outputs}) > 1:
+            assert not cell.compare_outputs(outputs, outputs[::-1]), (cell.cell.id, "moved")
+
+
+def test_a_stripped_notebook_is_noticed():
+    for path in NOTEBOOKS:
+        notebook = nbformat.read(path, as_version=4)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        assert any("stripped" in problem for problem in problems(notebook))
+
+
+@each_notebook
+def test_every_error_that_is_removed_is_noticed(path):
+    notebook = nbformat.read(path, as_version=4)
+    for i, cell in enumerate(notebook.cells):
+        for j, output in enumerate(cell.get("outputs", [])):
+            if output.output_type == "error":
+                damaged = copy.deepcopy(notebook)
+                del damaged.cells[i].outputs[j]
+                assert any("stores no error" in problem for problem in problems(damaged)), cell.id
+
+
+# What becomes of kernels
+
+def run(tmp_path, *cells, options=()):
+    """Run a notebook of these cells as the suite runs its own; return what pytest wrote, and the differences."""
+    notebook = new_notebook(cells=[new_markdown_cell("# 42 · A sample\n"), new_markdown_cell("## It holds"), *cells],
+                            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
+    path, differences = tmp_path / "42_sample.ipynb", tmp_path / "differences.json"
+    nbformat.write(notebook, path)
+    # A kernel that is waited for hangs: only then does this time matter.
+    done = subprocess.run([sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", f"--rootdir={ROOT}", "--nbval",
+                           "-p", "no:cacheprovider", f"--differences={differences}", *options, path],
+                          cwd=ROOT, capture_output=True, text=True, timeout=100,
+                          env={**os.environ, "COLUMNS": "200", "JUPYTER_PREFER_ENV_PATH": "1"})
+    return done.stdout, json.loads(differences.read_text(encoding="utf-8"))
+
+
+def code(source, *outputs, tags=()):
+    return new_code_cell(source, execution_count=1, outputs=list(outputs), metadata={"tags": list(tags)})
+
+
+def printed(text):
+    return new_output("stream", name="stdout", text=text)
+
+
+def test_a_dead_kernel_ends_its_notebook_at_once(tmp_path):
+    out, differences = run(tmp_path, code("import os; os._exit(1)"), code("1"), options=["--nbval-cell-timeout=10000"])
+    assert [found["end"] for found in differences] == ["the kernel died."]
+    assert "1 failed, 3 skipped" in out
+    assert re.search(r"SKIPPED .*not run: 42 A sample, “It holds”, cell \w+: the kernel died\.", out)
+
+
+@pytest.mark.parametrize("endless", ["while True: pass", "while True:\n    try:\n        while True: pass\n    except BaseException: pass"],
+                         ids=["interrupted", "stubborn"])
+def test_an_endless_cell_ends_its_notebook(tmp_path, endless):
+    out, differences = run(tmp_path, code(endless), code("1"), options=["--nbval-cell-timeout=2"])
+    assert [found["end"] for found in differences] == ["it did not end within 2 s."]
+    assert "1 failed, 3 skipped" in out
+
+
+# What a failure says
+
+def test_a_difference_is_one_sentence(tmp_path):
+    out, [difference] = run(tmp_path, code("print(1)\nprint(3)", printed("1\n2\n"), tags=["stateful"]))
+    summary = out.partition("claims that do not hold")[2]
+    assert re.search(r"42 A sample, “It holds”, cell \w+: the course shows “2”; with torch [\d.]+ it is “3”\.\n", summary)
+    assert difference["stored"] == "1\n2" and difference["fresh"] == "1\n3"
+
+
+def test_an_error_that_no_longer_comes_is_one_sentence(tmp_path):
+    error = new_output("error", ename="ValueError", evalue="no", traceback=["ValueError: no"])
+    out, _ = run(tmp_path, code("pass", error, tags=["raises-exception"]))
+    assert re.search(r"the course shows “ValueError: no”; with torch [\d.]+ it is nothing\.\n", out)
+
+
+def test_a_cell_that_is_right_only_once_fails(tmp_path):
+    out, [difference] = run(tmp_path, code("n = 0", tags=["stateful"]), code("n += 1\nprint(n)", printed("1\n")))
+    assert "1 failed, 2 passed" in out and difference["fresh"] == "2"
