@@ -4,6 +4,7 @@
 PYTHON ?= python3
 PORT =
 N =
+TORCH =
 ARGS =
 VENV = .venv/bin/python
 
@@ -11,7 +12,7 @@ VENV = .venv/bin/python
 export JUPYTER_PREFER_ENV_PATH = 1
 unexport JUPYTER_PATH PYTHONHOME PYTHONPATH
 
-.PHONY: help lab lecture slides html test test-browser refresh figures benchmark environment
+.PHONY: help lab lecture slides html test test-browser mutants upgrade-report rounds refresh figures benchmark environment
 
 help:
 	@echo "make lab        open the notebooks in JupyterLab (PORT=9000, ARGS=--no-browser)"
@@ -20,9 +21,12 @@ help:
 	@echo "make html       write the notebooks as pages to read, without Python and without a network"
 	@echo "make test       run all tests and notebooks (ARGS: more options for pytest)"
 	@echo "make test-browser  open JupyterLab, slides and pages in a real browser, if there is one"
+	@echo "make mutants    change PyTorch on purpose, and see which cell notices it (ARGS: names of mutants)"
+	@echo "make upgrade-report  run all tests with another PyTorch, and write what is different (TORCH=2.14.0)"
+	@echo "make rounds     run the notebooks again and again, under other conditions each time (ARGS=20)"
 	@echo "make refresh    run the notebooks again and store their outputs (ARGS: which)"
 	@echo "make figures    draw the figures again"
-	@echo "make benchmark  time the drawing of graphs and the recording of backward"
+	@echo "make benchmark  measure what drawing, recording and the regression run cost"
 	@echo "Each first builds .venv where needed; another Python: make lab PYTHON=python3.12"
 
 lab: environment
@@ -46,6 +50,16 @@ test: environment
 test-browser: environment
 	@$(VENV) tools/browser.py $(ARGS)
 
+mutants: environment
+	@$(VENV) tests/mutants/run.py $(ARGS)
+
+# Builds an environment of its own, for PYTHON and TORCH.
+upgrade-report:
+	@"$(PYTHON)" tools/upgrade_report.py $(TORCH)
+
+rounds: environment
+	@$(VENV) tests/rounds.py $(ARGS)
+
 refresh: environment
 	$(VENV) tools/refresh.py $(ARGS)
 
@@ -55,6 +69,7 @@ figures: environment
 benchmark: environment
 	$(VENV) tests/benchmarks/drawing.py $(ARGS)
 	$(VENV) tests/benchmarks/recording.py $(ARGS)
+	$(VENV) tests/benchmarks/suite.py
 
 environment:
 	@"$(PYTHON)" -c "import sys; sys.exit(sys.version_info < (3, 6))" 2>/dev/null || { \

@@ -1,7 +1,7 @@
 """nbval as the course needs it, a plugin of pytest: each cell twice, whole outputs, and failures that are sentences.
 
 What nbval itself leaves out of its comparison (tracebacks, the order of outputs, pictures) is compared too. A kernel
-that died or does not answer ends its notebook at once. `--differences=FILE` writes each difference as JSON.
+that died or does not answer ends its notebook at once. `--results=FILE` writes how all cells and tests fared, as JSON.
 """
 
 import base64
@@ -22,7 +22,7 @@ PICTURE = re.compile(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)")
 # Where the parts of a picture lie: another processor may move a hairline. Matplotlib makes ids and PNG data from it.
 GEOMETRY = re.compile(r'\s(?:d|points|x|y|width|height|viewBox|transform|id|xlink:href|clip-path)="[^"]*"')
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-HEADING = re.compile(r"^#{1,2} (.+)", re.MULTILINE)
+CLAIM = re.compile(r"^## (.+)", re.MULTILINE)
 
 
 class KernelDied(Exception):
@@ -76,7 +76,7 @@ class Difference:
         """Return the first line that differs, as stored and as run; "" where there is none."""
         stored, fresh = self.stored.splitlines(), self.fresh.splitlines()
         for kind, a, b, c, d in difflib.SequenceMatcher(None, stored, fresh, autojunk=False).get_opcodes():
-            if kind != "equal":
+            if kind != "equal" and any(stored[a:b] + fresh[c:d]):
                 return " ".join(stored[a:b][:1]).strip(), " ".join(fresh[c:d][:1]).strip()
         return "", ""
 
@@ -105,12 +105,8 @@ def in_words(outputs, html=False):
             lines += [f"{output['ename']}: {output['evalue']}"] if not html else output["traceback"]
         if html:
             lines += [output["output_type"], output.get("name", ""), str(output.get("metadata", ""))]
-            lines += [re.sub(r">\s*", ">\n", _pictures_opened(str(value))) for value in data.values()]
+            lines += [re.sub(r">\s*", ">\n", data[mime]) for mime in sorted(data)]
     return "\n".join(line.strip("\n") for line in lines if line)
-
-
-def _pictures_opened(text):
-    return PICTURE.sub(lambda found: labels(found[1]), text)
 
 
 class Cell(nbval.plugin.IPyNbCell):
@@ -124,13 +120,14 @@ class Cell(nbval.plugin.IPyNbCell):
         pass    # nbval's own words for it; Difference has others
 
     def sanitize(self, text):
-        return super().sanitize(_pictures_opened(text) if isinstance(text, str) else text)
+        return super().sanitize(PICTURE.sub(lambda found: labels(found[1]), text) if isinstance(text, str) else text)
 
     def setup(self):
         if self.parent.nbval_ended:
             pytest.skip(f"not run: {self.parent.nbval_ended}")
 
     def runtest(self):
+        self.user_properties.append(("claim", self._claim()))
         try:
             super().runtest()
         except Exception as error:
@@ -139,20 +136,25 @@ class Cell(nbval.plugin.IPyNbCell):
             self.parent.nbval_ended = difference.end and str(difference)
             raise
 
+    def _claim(self):
+        """Return the fields of a Difference that say where the cell stands."""
+        before = self.parent.nb.cells[:self.parent.nb.cells.index(self.cell)]
+        claims = [claim for cell in before if cell.cell_type == "markdown" for claim in CLAIM.findall(cell.source)]
+        title = self.parent.nb.cells[0].source.partition("\n")[0]
+        return {"notebook": self.path.name, "title": title.lstrip("# ").replace(" · ", " "),
+                "claim": (claims or ["Before the first claim"])[-1], "cell": self.cell.id}
+
     def _difference(self, error):
-        before = self.parent.nb.cells[:self.parent.nb.cells.index(self.cell) + 1]
-        headings = [heading for cell in before if cell.cell_type == "markdown" for heading in HEADING.findall(cell.source)]
         end = ""
         if isinstance(error, KernelDied):
             end = "the kernel died."
         elif self.parent.timed_out:
             end = f"it did not end within {self.config.option.nbval_cell_timeout:g} s."
-        stored, fresh = self.cell.outputs, self.test_outputs or []
+        stored, fresh = map(self.sanitize_outputs, [self.cell.outputs, self.test_outputs or []])
         words = [in_words(stored), in_words(fresh)]
         if words[0] == words[1]:
             words = [in_words(stored, html=True), in_words(fresh, html=True)]
-        return Difference(notebook=self.path.name, title=headings[0].replace(" · ", " "), claim=headings[-1],
-                          cell=self.cell.id, source=self.cell.source, stored=COLOUR.sub("", words[0]),
+        return Difference(**self._claim(), source=self.cell.source, stored=COLOUR.sub("", words[0]),
                           fresh=COLOUR.sub("", words[1]), torch=version("torch").partition("+")[0], end=end)
 
     def repr_failure(self, excinfo):
@@ -183,33 +185,45 @@ def _runs(item):
 
 
 def pytest_addoption(parser):
-    parser.getgroup("nbval").addoption("--differences", help="File for the differences of the notebooks, as JSON")
+    parser.getgroup("nbval").addoption("--results", help="File that says how each cell and test fared, as JSON")
 
 
 def pytest_configure(config):
     if not hasattr(config, "workerinput"):      # with xdist, only the process that hears from all workers
-        config.pluginmanager.register(Differences(config.option.differences))
+        config.pluginmanager.register(Results(config.option.results))
 
 
-class Differences:
-    """Gathers the differences of a run, to say them in one list at its end."""
+class Results:
+    """Gathers how cells and tests fared; says the differences in one list at the end."""
 
     def __init__(self, path):
         self.path = path
-        self.found = {}
+        self.cells = {}             # by notebook and id: where each cell stands, and how it differs, or None
+        self.failed, self.passed = {}, 0      # the other tests: the last lines of failures by name, and a number
 
     def pytest_runtest_logreport(self, report):
-        found = dict(report.user_properties).get("difference")
-        if found and report.when == "call":
-            self.found.setdefault((found["notebook"], found["cell"]), found)
+        properties = dict(report.user_properties)
+        if "claim" in properties:
+            claim = properties["claim"]
+            cell = self.cells.setdefault((claim["notebook"], claim["cell"]), {**claim, "difference": None})
+            cell["difference"] = cell["difference"] or properties.get("difference")
+        elif report.failed:
+            self.failed[report.nodeid] = report.longreprtext.strip().rpartition("\n")[2]
+        elif report.when == "call" and report.passed:
+            self.passed += 1
+
+    @property
+    def differences(self):
+        return [cell["difference"] for cell in self.cells.values() if cell["difference"]]
 
     def pytest_sessionfinish(self):
         if self.path:
+            results = {"cells": list(self.cells.values()), "passed": self.passed, "failed": self.failed}
             with open(self.path, "w", encoding="utf-8") as file:
-                json.dump(list(self.found.values()), file, indent=1)
+                json.dump(results, file, indent=1)
 
     def pytest_terminal_summary(self, terminalreporter):
-        if self.found:
+        if self.differences:
             terminalreporter.section("claims that do not hold")
-            for found in self.found.values():
-                terminalreporter.line(str(Difference(**found)))
+            for difference in self.differences:
+                terminalreporter.line(str(Difference(**difference)))

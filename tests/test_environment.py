@@ -147,7 +147,8 @@ def test_pip_setting_user_and_pythonpath_do_no_harm(built):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to a whole console, the test run included")
 def test_interrupt(bare):
-    process = start(bare)
+    # A run in the background ignores Ctrl-C, and hands that on.
+    process = start(bare, f"{PLENTY}; import signal; signal.signal(signal.SIGINT, signal.default_int_handler)")
     assert "Building" in process.stdout.readline()
     process.send_signal(signal.SIGINT)
     _, complaint = process.communicate(timeout=60)
@@ -212,6 +213,12 @@ def test_requirements_missing(bare):
 def test_little_space(bare):
     sentence = one_sentence(run(bare, PLENTY.replace("10**12", "3 * 10**8")))
     assert "0.3 GB are free" in sentence
+
+
+@pytest.mark.parametrize("checkout", ["bare", "built"])
+def test_full_disk_stops_before_anything_is_run(checkout, request):
+    sentence = one_sentence(run(request.getfixturevalue(checkout), PLENTY.replace("10**12", "3 * 10**6")))
+    assert "The disk is full" in sentence and "has 3 MB left" in sentence
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has /dev/full, a disk that is always full")
@@ -357,5 +364,5 @@ def test_make_without_python(make):
 
 def test_make_alone_lists_the_targets(make):
     listed = make().stdout
-    for target in "lab", "test", "refresh", "figures", "benchmark":
+    for target in "lab", "test", "refresh", "figures", "benchmark", "mutants", "upgrade-report", "rounds":
         assert f"make {target} " in listed

@@ -140,14 +140,15 @@ def run(tmp_path, *cells, options=()):
     """Run a notebook of these cells as the suite runs its own; return what pytest wrote, and the differences."""
     notebook = new_notebook(cells=[new_markdown_cell("# 42 · A sample\n"), new_markdown_cell("## It holds"), *cells],
                             metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
-    path, differences = tmp_path / "42_sample.ipynb", tmp_path / "differences.json"
+    path, results = tmp_path / "42_sample.ipynb", tmp_path / "results.json"
     nbformat.write(notebook, path)
     # A kernel that is waited for hangs: only then does this time matter.
     done = subprocess.run([sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", f"--rootdir={ROOT}", "--nbval",
-                           "-p", "no:cacheprovider", f"--differences={differences}", *options, path],
+                           "-p", "no:cacheprovider", f"--results={results}", *options, path],
                           cwd=ROOT, capture_output=True, text=True, timeout=100,
                           env={**os.environ, "COLUMNS": "200", "JUPYTER_PREFER_ENV_PATH": "1"})
-    return done.stdout, json.loads(differences.read_text(encoding="utf-8"))
+    cells = json.loads(results.read_text(encoding="utf-8"))["cells"]
+    return done.stdout, [cell["difference"] for cell in cells if cell["difference"]]
 
 
 def code(source, *outputs, tags=()):

@@ -17,6 +17,7 @@ import time
 
 OLDEST = (3, 11)
 GIGABYTES = 2  # .venv takes 1.4, the rest is for downloads while they are unpacked
+MEGABYTES = 100  # for what a run of the notebooks or the tests writes
 REQUIREMENTS = "requirements.txt"
 STAMP, LOG = ".venv/installed.json", ".venv/install.log"
 LOCK = ".venv.lock"  # beside .venv, which is emptied while the lock is held
@@ -29,7 +30,7 @@ def explain(output):
     """One sentence for what pip, venv or the operating system complained about."""
     output = re.sub(r".*Retry\(total=[1-9].*\n", "", output)  # only the last attempt counts
     if re.search(r"\[Errno 28\]|No space left|quota exceeded|not enough space", output):
-        return (f"The disk is full: {os.getcwd()} and {tempfile.gettempdir()} need {GIGABYTES} GB together; "
+        return (f"The disk is full: {os.getcwd()} and {temporary_folder()} need {GIGABYTES} GB together; "
                 "free some space, or set TMPDIR to a folder with more, and try again.")
     if re.search(r"No module named '?(ensurepip|venv)\b", output):
         return ("This Python cannot make a virtual environment: its modules venv and ensurepip are needed; install "
@@ -149,6 +150,22 @@ def lock(file):
         time.sleep(0.3)
 
 
+def check_space():
+    """A full disk stops pytest, kernels and JupyterLab, each with another message that does not name it."""
+    for folder in (os.getcwd(), temporary_folder()):
+        free = shutil.disk_usage(folder).free / 1e6
+        if free < MEGABYTES:
+            raise SystemExit(f"The disk is full: {folder} has {free:.0f} MB left and {MEGABYTES} MB are needed; "
+                             "free some space and try again.")
+
+
+def temporary_folder():
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:  # it tries to write in each, and all are full
+        return os.getcwd()
+
+
 def update():
     if not stale(wanted()):
         return
@@ -185,6 +202,7 @@ def main():
                          "install one, or name one that you have: make lab PYTHON=python3.12")
     try:
         os.chdir(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        check_space()
         update()
     except KeyboardInterrupt:
         print("Interrupted: .venv is not finished, the next try builds it again.", file=sys.stderr)

@@ -26,9 +26,12 @@ def refresh(path):
             for output in cell.outputs:
                 output.pop("transient", None)
     text = nbformat.writes(notebook) + "\n"
-    kept = path.with_suffix(".tmp")     # a notebook is never left half written
-    kept.write_text(text, encoding="utf-8", newline="\n")
-    kept.replace(path)
+    whole = path.with_suffix(".tmp")    # a notebook is never left half written
+    try:
+        whole.write_text(text, encoding="utf-8", newline="\n")
+        whole.replace(path)
+    finally:
+        whole.unlink(missing_ok=True)
 
 
 def main(names):
@@ -39,6 +42,8 @@ def main(names):
             refresh(path)
         except CellExecutionError as error:
             sys.exit(f"{path.name} stopped with an error; it is left as it was.\n{error}")
+        except OSError as error:
+            sys.exit(f"{path.name} cannot be written ({error.strerror}); it is left as it was.")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,231 @@
+"""Changes to graphlens, whose pictures and counts most of the claims are shown with."""
+
+import importlib
+import re
+from collections import Counter
+from dataclasses import replace
+
+import torch
+from graphlens import diagram, drawing, play, show, snapshot, view
+from graphlens.diagram import LEAF, MARKS, RESULT
+from graphlens.snapshot import ALIVE, FREED
+
+from mutants import noticed_at, patch
+
+# As attributes of the package, these names are functions.
+check, measure = (importlib.import_module(f"graphlens.{name}") for name in ("check", "measure"))
+
+
+@noticed_at("00-03")
+def second_arrow_into_a_node_is_dropped():
+    """A node is drawn with the arrow from its first input only."""
+    patch(diagram._Full, "arrows_into")(lambda arrows_into, level, i: arrows_into(level, i)[:1])
+
+
+@noticed_at("03-21")
+def arrows_come_from_the_node_made_before():
+    """Each arrow into a node comes from the node that was made just before it."""
+    @patch(diagram._Full, "arrows_into")
+    def arrows_into(original, level, i):
+        return [replace(arrow, source=level.home[i - 1]) for arrow in original(level, i)]
+
+
+@noticed_at("05-32")
+def clone_has_no_node():
+    """The node of `clone()` is not drawn, and what came from it comes from the node before."""
+    @patch(diagram._Full, "place_results")
+    def place_results(original, level, boxes, arrows):
+        original(level, boxes, arrows)
+        clones = {box.key for box in boxes if box.title == "CloneBackward0"}
+        before = {arrow.target: arrow.source for arrow in arrows if arrow.target in clones}
+        boxes[:] = [box for box in boxes if box.key not in clones]
+        arrows[:] = [replace(arrow, source=before.get(arrow.source, arrow.source))
+                     for arrow in arrows if arrow.target not in clones]
+
+
+@noticed_at("07-26")
+def shared_node_is_listed_twice():
+    """A node that two others use is listed twice."""
+    @patch(diagram._Full, "place_results")
+    def place_results(original, level, boxes, arrows):
+        original(level, boxes, arrows)
+        uses = Counter(source for source, _ in {(arrow.source, arrow.target) for arrow in arrows})
+        boxes[:] = [box for box in boxes for _ in range(uses[box.key] or 1)]
+
+
+@noticed_at("00-06")
+def freed_is_shown_as_alive():
+    """A saved tensor that was freed is shown as alive."""
+    @patch(snapshot, "_check")
+    def check_slot(original, raw, unpack):
+        state, versions = original(raw, unpack)
+        return (ALIVE, None) if state == FREED else (state, versions)
+
+
+@noticed_at("00-10")
+def versions_of_a_changed_tensor_are_swapped():
+    """The version when a tensor was saved and its version now are swapped."""
+    @patch(snapshot, "_in_place_check")
+    def in_place_check(original, error):
+        state, versions = original(error) or (None, None)
+        return state and (state, versions and versions[::-1])
+
+
+@noticed_at("09-71")
+def bytes_of_a_saved_tensor_are_its_elements():
+    """The bytes of a saved tensor are the number of its elements."""
+    patch(snapshot, "_bytes")(lambda count, tensor: tensor.numel())
+
+
+@noticed_at("01-34")
+def leaf_is_shown_as_a_result():
+    """A tracked leaf is shown as a result."""
+    @patch(diagram._Full, "kind_of")
+    def kind_of(original, level, i):
+        kind = original(level, i)
+        return RESULT if kind == LEAF else kind
+
+
+@noticed_at("06-40")
+def grad_is_shown_as_none():
+    """The `.grad` of a tensor is shown as None although there is one."""
+    @patch(snapshot._Reader, "describe")
+    def describe(original, *inputs):
+        return replace(original(*inputs), grad_shape=None)
+
+
+@noticed_at("02-70")
+def names_of_leaves_are_lost():
+    """A leaf is drawn without the name that the caller gave it."""
+    @patch(snapshot._Reader, "describe")
+    def describe(original, *inputs):
+        tensor = original(*inputs)
+        return replace(tensor, names=()) if tensor.is_leaf else tensor
+
+
+@noticed_at("05-36")
+def names_are_on_the_wrong_tensors():
+    """The names that the caller gave are on the tensors in reverse order."""
+    @patch(snapshot._Reader, "__init__")
+    def init(original, reader, outputs, names):
+        original(reader, outputs, dict(zip(names, reversed(names.values()))))
+
+
+@noticed_at("06-13")
+def nodes_are_numbered_from_the_end():
+    """The nodes are numbered from the last one back to the first."""
+    @patch(diagram._Full, "node_box")
+    def node_box(original, level, i, node):
+        return replace(original(level, i, node), name=f"[{len(level.snapshot.nodes) - i}]")
+
+
+@noticed_at("00-13")
+def shared_memory_is_not_tied():
+    """No dotted line ties the tensors that share memory."""
+    patch(diagram._Full, "tensor_ties")(lambda ties, level, drawn: ())
+
+
+@noticed_at("05-16")
+def one_storage_means_one_version_counter():
+    """Tensors on one storage are said to share a version counter, always."""
+    patch(snapshot, "_one_counter")(lambda one_counter, first, second: True)
+
+
+@noticed_at("06-53")
+def folded_hides_what_is_not_tracked():
+    """At `detail="folded"`, a tensor that is not tracked has no box."""
+    @patch(diagram._Folded, "stands_alone")
+    def stands_alone(original, level, tensor):
+        return original(level, tensor) and tensor.requires_grad
+
+
+@noticed_at("02-05")
+def caption_counts_one_node_too_few():
+    """The line under a picture counts one node too few."""
+    def headline(original, graph):
+        return re.sub(r"^\d+", lambda number: str(int(number[0]) - 1), original(graph))
+
+    for module in (diagram, play):
+        patch(module, "headline")(headline)
+
+
+@noticed_at("04-21")
+def last_two_steps_are_swapped():
+    """A play shows its last two steps in reverse order."""
+    @patch(show, "record")
+    def record(original, *inputs):
+        played = original(*inputs)
+        return replace(played, steps=played.steps[:-2] + played.steps[:-3:-1])
+
+
+@noticed_at("07-30")
+def failing_node_is_named_wrongly():
+    """A play that fails says that it stopped at the node that ran before the failing one."""
+    @patch(play, "_ending")
+    def ending(original, played, *inputs):
+        last = tuple(replace(step, node=before.node) for before, step in zip(played.steps[-2:], played.steps[-1:]))
+        return original(replace(played, steps=last), *inputs)
+
+
+@noticed_at("09-09")
+def step_shows_the_gradient_of_the_step_before():
+    """A step of a play shows the gradient that the node before it received."""
+    @patch(show, "record")
+    def record(original, *inputs):
+        played = original(*inputs)
+        steps = played.steps
+        return replace(played, steps=tuple(replace(step, gradients=before.gradients)
+                                           for before, step in zip(steps[:1] + steps, steps)))
+
+
+@noticed_at("03-34")
+def measure_does_not_count_accumulate_grad():
+    """`measure` does not count the runs of `AccumulateGrad`."""
+    @patch(measure, "reachable")
+    def reachable(original, functions):
+        return [function for function in original(functions) if not snapshot._is_accumulate(function)]
+
+
+@noticed_at("01-18")
+def what_if_shows_the_next_picture():
+    """`what_if` shows under each combination the picture of the next one."""
+    @patch(view.WhatIf, "__init__")
+    def init(original, what_if, choices, pictures):
+        original(what_if, choices, pictures[1:] + pictures[:1])
+
+
+@noticed_at("02-09")
+def side_by_side_leaves_out_a_picture():
+    """`side_by_side` leaves out its first picture."""
+    @patch(view.SideBySide, "__init__")
+    def init(original, row, pictures):
+        original(row, dict(list(pictures.items())[1:]))
+
+
+@noticed_at("07-08")
+def alt_text_says_nothing():
+    """The alt text of every picture of a graph is "A computation graph."."""
+    patch(view, "make_alt")(lambda make_alt, graph: "A computation graph.")
+
+
+@noticed_at("08-06")
+def picture_marks_freed_as_alive():
+    """In the picture, and not in its text, a freed saved tensor has the mark of one that is alive."""
+    drawing.MARKS = MARKS | {FREED: MARKS[ALIVE]}
+
+
+@noticed_at("08-progress")
+def progress_leaves_out_an_exercise():
+    """`progress` leaves out the last exercise of a notebook."""
+    patch(check, "load")(lambda load, notebook: load(notebook)[:-1])
+
+
+@noticed_at("05-48")
+def drawing_counts_as_a_change():
+    """Drawing two tensors that share a version counter moves this counter."""
+    @patch(snapshot, "_one_counter")
+    def one_counter(original, first, second):
+        shared = original(first, second)
+        if shared:
+            torch.autograd.graph.increment_version(first)
+        return shared
