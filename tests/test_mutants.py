@@ -1,0 +1,49 @@
+"""The mutants and their report: a control, a sample that is run, and the report against the mutants that there are."""
+
+import re
+
+import mutants
+import nbformat
+from mutants import run
+from notebook_guards import NOTEBOOKS
+
+# Loading the mutants imports what they change, and changes nothing.
+MUTANTS = mutants.load()
+REPORT = run.REPORT.read_text(encoding="utf-8")
+ROW = re.compile(r"^\| `(\w+)` \| (.+?) \| (.+?) \((\S+)\) \| ", re.MULTILINE)
+
+
+def test_the_report_has_a_row_for_each_mutant_and_all_are_noticed():
+    rows = {name: (change, cell) for name, change, _, cell in ROW.findall(REPORT)}
+    assert rows == {mutant.name: (mutant.change, mutant.cell) for mutant in MUTANTS.values()}, "run `make mutants`"
+    assert "**not noticed**" not in REPORT
+    assert sum(mutant.library == "PyTorch" for mutant in MUTANTS.values()) >= 40
+
+
+def test_each_row_names_the_claim_under_which_the_cell_stands():
+    claims = {}
+    for path in NOTEBOOKS:
+        claim = "Before the first claim"
+        for cell in nbformat.read(path, as_version=4).cells:
+            if cell.cell_type == "markdown":
+                claim = (re.findall(r"^## (.+)", cell.source, re.MULTILINE) or [claim])[-1]
+            claims[cell.id] = claim
+    assert [cell for _, _, place, cell in ROW.findall(REPORT) if not place.endswith(f": {claims[cell]}")] == []
+
+
+def test_without_a_mutant_no_cell_differs():
+    assert run.differences("", NOTEBOOKS[0]) == []
+
+
+def test_a_mutant_of_each_library_is_noticed_in_its_cell():
+    for mutant in [MUTANTS["backward_never_frees"], MUTANTS["freed_is_shown_as_alive"]]:
+        difference, count = run.verdict(mutant)
+        assert difference.cell == mutant.cell and count >= 1
+        assert "freed" in difference.stored
+
+
+def test_a_mutant_that_changes_nothing_is_reported_as_not_noticed():
+    def changes_nothing():
+        """Nothing is different."""
+    row = run.row(mutants.Mutant("00-06", changes_nothing), None, 0)
+    assert row == "| `changes_nothing` | Nothing is different. | **not noticed** |  |  | 0 |"
