@@ -62,6 +62,21 @@ def create_graph_frees():
         return grad(*tensors, retain_graph=retain_graph, **named)
 
 
+@noticed_at("03-51b")
+def leaves_are_freed():
+    """Backward frees the nodes of leaves too, so two graphs that share a leaf need `retain_graph`."""
+    freed = set()
+
+    @patch(Tensor, "backward")
+    def free(backward, tensor, *more, retain_graph=None, **named):
+        leaves = leaves_of([tensor])
+        if leaves & freed:
+            raise RuntimeError("Trying to backward through the graph a second time")
+        backward(tensor, *more, retain_graph=retain_graph, **named)
+        if not retain_graph:
+            freed.update(leaves)
+
+
 @noticed_at("03-59")
 def step_counts_no_version():
     """`SGD.step()` changes the parameters without a new version."""
@@ -70,6 +85,16 @@ def step_counts_no_version():
         parameters = tuple(parameter for group in optimizer.param_groups for parameter in group["params"])
         with torch.autograd._unsafe_preserve_version_counter(parameters):
             step(optimizer)
+
+
+@noticed_at("03-61b")
+def linear_saves_its_weight_always():
+    """A linear layer saves its weight even when its input is not tracked."""
+    @patch(nn.Linear, "forward")
+    def save(forward, layer, tensor):
+        if torch.is_grad_enabled() and not tensor.requires_grad:
+            tensor = tensor.detach().requires_grad_()
+        return forward(layer, tensor)
 
 
 @noticed_at("04-05")

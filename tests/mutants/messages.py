@@ -3,7 +3,7 @@
 import warnings
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mutants import noticed_at, patch
 
@@ -45,6 +45,15 @@ def backward_without_a_graph_does_nothing():
     """`backward()` of a tensor without a graph does nothing, and raises no error."""
     patch(Tensor, "backward")(lambda backward, tensor, *args, **options:
                               backward(tensor, *args, **options) if tensor.requires_grad else None)
+
+
+@noticed_at("08-48a")
+def frozen_layers_are_tracked():
+    """The output of a linear layer is tracked, even when the layer is frozen."""
+    @patch(nn.Linear, "forward")
+    def forward(original, layer, tensor):
+        result = original(layer, tensor)
+        return result if result.requires_grad or not torch.is_grad_enabled() else result.requires_grad_()
 
 
 @noticed_at("08-50")

@@ -8,6 +8,7 @@ from torch.autograd import Function
 from torch.nn import functional
 
 from mutants import noticed_at, patch
+from mutants.recording import leaves_of
 
 
 @noticed_at("06-18b")
@@ -27,7 +28,7 @@ def failed_backward_takes_its_gradients_back():
     @patch(torch.autograd, "backward")
     def backward(original, tensors, *args, **options):
         roots = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-        leaves = list(leaves_of([root.grad_fn for root in roots]))
+        leaves = list(leaves_of(roots))
         before = [None if leaf.grad is None else leaf.grad.clone() for leaf in leaves]
         try:
             original(tensors, *args, **options)
@@ -37,24 +38,30 @@ def failed_backward_takes_its_gradients_back():
             raise
 
 
-def leaves_of(nodes):
-    seen, todo = set(), list(nodes)
-    while todo:
-        node = todo.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if hasattr(node, "variable"):
-            yield node.variable
-        todo += [inner for inner, _ in node.next_functions]
-
-
 @noticed_at("06-42")
 def backward_of_a_list_takes_its_first_tensor():
     """`torch.autograd.backward` of several tensors starts at the first one only."""
     @patch(torch.autograd, "backward")
     def backward(original, tensors, *args, **options):
         original(tensors if isinstance(tensors, Tensor) else tensors[:1], *args, **options)
+
+
+@noticed_at("06-42b")
+def dropout_repeats_itself():
+    """`dropout` drops the same numbers in each call."""
+    @patch(functional, "dropout")
+    def dropout(original, *args, **options):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return original(*args, **options)
+
+
+@noticed_at("06-42b")
+def batch_norm_keeps_its_mean():
+    """`batch_norm` in training mode leaves the running mean and variance as they are."""
+    @patch(functional, "batch_norm")
+    def batch_norm(original, tensor, mean, variance, *args):
+        return original(tensor, mean.clone(), variance.clone(), *args)
 
 
 @noticed_at("06-58")

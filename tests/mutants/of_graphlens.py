@@ -6,9 +6,10 @@ from collections import Counter
 from dataclasses import replace
 
 import torch
-from graphlens import diagram, drawing, play, show, snapshot, view
+from graphlens import diagram, drawing, play, recording, show, snapshot, view
 from graphlens.diagram import LEAF, MARKS, RESULT
-from graphlens.snapshot import ALIVE, FREED
+from graphlens.measure import Measurement
+from graphlens.snapshot import ALIVE, CHANGED, FREED
 
 from mutants import noticed_at, patch
 
@@ -229,3 +230,87 @@ def drawing_counts_as_a_change():
         if shared:
             torch.autograd.graph.increment_version(first)
         return shared
+
+
+@noticed_at("08-17")
+def changed_in_place_is_shown_as_alive():
+    """A saved tensor that was changed in place is shown as alive."""
+    @patch(snapshot, "_check")
+    def check_slot(original, raw, unpack):
+        state, versions = original(raw, unpack)
+        return (ALIVE, None) if state == CHANGED else (state, versions)
+
+
+@noticed_at("02-54")
+def saved_result_is_shown_as_freed():
+    """A saved result that is alive is shown as freed."""
+    @patch(snapshot._Reader, "slot")
+    def slot(original, reader, name, raw, checked):
+        return original(reader, name, raw, (FREED, None) if name == "result" and checked[0] == ALIVE else checked)
+
+
+@noticed_at("05-65")
+def result_is_shown_as_a_leaf():
+    """A result is shown as a tracked leaf."""
+    @patch(diagram._Full, "kind_of")
+    def kind_of(original, level, i):
+        kind = original(level, i)
+        return LEAF if kind == RESULT else kind
+
+
+@noticed_at("08-25")
+def storages_of_one_size_are_tied():
+    """Two storages of one size are taken for one storage."""
+    @patch(snapshot._Reader, "storage_of")
+    def storage_of(original, reader, tensor):
+        return None if original(reader, tensor) is None else tensor.untyped_storage().nbytes()
+
+
+@noticed_at("02-29")
+def play_leaves_out_its_first_step():
+    """A play does not show the first node that ran."""
+    @patch(show, "record")
+    def record(original, *inputs):
+        played = original(*inputs)
+        return replace(played, steps=played.steps[1:])
+
+
+@noticed_at("02-29")
+def freed_is_marked_one_step_late():
+    """What a step of a play freed is marked one step later."""
+    @patch(recording.Recording, "snapshots")
+    def snapshots(original, played):
+        graphs = list(original(played))
+        return iter([graphs[0], *graphs[:-1]])
+
+
+@noticed_at("09-73")
+def measure_doubles_the_flops():
+    """`measure` counts each multiplication and addition as two FLOPs."""
+    patch(measure, "Measurement")(lambda measurement, runs, flops, saved: measurement(runs, 2 * flops, saved))
+
+
+@noticed_at("07-46")
+def measure_gives_the_peak_as_the_end():
+    """`measure` gives the peak of the saved bytes where it should give those left at the end."""
+    Measurement.left_saved_bytes = Measurement.peak_saved_bytes
+
+
+@noticed_at("02-16")
+def arrows_of_the_picture_point_back():
+    """The arrows of the picture point from a result to its inputs, and its text does not change."""
+    @patch(drawing, "_arrows")
+    def arrows(original, *inputs):
+        return [re.sub(r"(\w+) -> (\w+)", r"\2 -> \1", line) for line in original(*inputs)]
+
+
+@noticed_at("01-exercise-1-answer")
+def empty_answer_is_checked():
+    """An exercise that is not answered yet is checked as if it were."""
+    patch(check, "_is_open")(lambda is_open, answer: False)
+
+
+@noticed_at("02-29")
+def play_runs_with_retain_graph():
+    """A play retains the graph always."""
+    patch(show, "record")(lambda record, losses, names, retain_graph, gradient: record(losses, names, True, gradient))

@@ -8,6 +8,37 @@ from torch.autograd.graph import saved_tensors_hooks
 from mutants import noticed_at, patch
 
 
+@noticed_at("09-11a")
+def own_nodes_run_twice():
+    """The backward of a `Function` still finds its saved tensors in a second run."""
+    @patch(FunctionMeta, "__init__")
+    def init(original, cls, name, bases, attributes):
+        original(cls, name, bases, attributes)
+        if "backward" in attributes:
+            cls.backward = staticmethod(with_what_was_saved(cls.backward))
+
+    @patch(FunctionCtx, "save_for_backward")
+    def save_for_backward(original, ctx, *tensors):
+        ctx.kept = tensors
+        original(ctx, *tensors)
+
+
+def with_what_was_saved(backward):
+    def replaced(ctx, *gradients):
+        return backward(Lasting(ctx), *gradients)
+    return replaced
+
+
+class Lasting:
+    """A context whose saved tensors are not freed."""
+
+    def __init__(self, ctx):
+        self.ctx = ctx
+
+    def __getattr__(self, name):
+        return getattr(self.ctx, "kept" if name == "saved_tensors" else name)
+
+
 @noticed_at("09-17")
 def own_nodes_save_copies():
     """`ctx.save_for_backward` saves a copy of each tensor."""
@@ -62,6 +93,12 @@ def gradients_are_always_recorded():
     @patch(torch.autograd, "grad")
     def grad(original, *args, create_graph=False, retain_graph=None, **options):
         return original(*args, create_graph=create_graph or bool(retain_graph), retain_graph=retain_graph, **options)
+
+
+@noticed_at("09-46b")
+def autograd_grad_retains():
+    """`torch.autograd.grad` retains the graph always."""
+    patch(torch.autograd, "grad")(lambda grad, *args, **options: grad(*args, **options | {"retain_graph": True}))
 
 
 @noticed_at("09-54")
