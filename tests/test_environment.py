@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "tools" / "environment.py"
+NO_LIBRARY = "libgobject-2.0.so.0: cannot open shared object file: No such file or directory"
 PLENTY = "shutil.disk_usage = lambda path: type('usage', (), {'free': 10**12})"
 
 spec = importlib.util.spec_from_file_location("environment", SCRIPT)
@@ -66,12 +67,13 @@ def clone(folder):
     shutil.copy(SCRIPT, checkout / "tools")
     shutil.copy(ROOT / "Makefile", checkout)
     require(checkout, "tiny==1.0")
-    for version in "1.0", "1.1":
+    for version, pygraphviz in {"1.0": "", "1.1": "", "2.0": f"raise ImportError({NO_LIBRARY!r})"}.items():
         info = f"tiny-{version}.dist-info"
         with zipfile.ZipFile(checkout / "wheels" / f"tiny-{version}-py3-none-any.whl", "w") as wheel:
             wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n")
             wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
             wheel.writestr(f"{info}/RECORD", "")
+            wheel.writestr("pygraphviz.py", pygraphviz)
     return checkout
 
 
@@ -242,6 +244,15 @@ def test_version_does_not_exist(built):
     require(built, "tiny==99")
     sentence = one_sentence(run(built))
     assert "has no tiny==99 for Python" in sentence and environment.LOG in sentence
+
+
+def test_library_of_the_system_is_missing(built):
+    require(built, "tiny==2.0")
+    first, second = one_sentence(run(built)), run(built)
+    assert "libgobject-2.0.so.0" in first and "apt install" in first
+    assert second == (1, "", first), "the installation itself is finished"
+    require(built, "tiny==1.1")
+    assert run(built)[0] == 0
 
 
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write everywhere")

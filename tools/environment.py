@@ -39,6 +39,10 @@ def explain(output):
                  r"|Connection(Error| broken| aborted)|ConnectionReset", output):
         return ("The package index cannot be reached, and the packages come from there: check the network, the proxy "
                 f"and `pip config list`, then try again ({LOG} has more).")
+    library = re.search(r"(\S+\.so\S*): cannot open shared object file", output)
+    if library:
+        return (f"Graphviz needs {library.group(1)}, which this system lacks: install it (Debian, Ubuntu: "
+                "apt install libglib2.0-0 libx11-6 libxext6 libxrender1) and try again.")
     denied = re.search(r"\[(?:Errno 1|Errno 13|Errno 30|WinError 5)\] [^:\n]*(?:: '([^'\n]*)')?", output)
     if denied:
         return (f"No permission for {os.path.abspath(denied.group(1) or '.')}: this account must be able to write here "
@@ -204,6 +208,7 @@ def main():
         os.chdir(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         check_space()
         update()
+        run([PYTHON, "-I", "-c", "import pygraphviz"])  # its wheel counts on libraries of the system
     except KeyboardInterrupt:
         print("Interrupted: .venv is not finished, the next try builds it again.", file=sys.stderr)
         sys.exit(130)
