@@ -95,12 +95,6 @@ def gradients_are_always_recorded():
         return original(*args, create_graph=create_graph or bool(retain_graph), retain_graph=retain_graph, **options)
 
 
-@noticed_at("09-46b")
-def autograd_grad_retains():
-    """`torch.autograd.grad` retains the graph always."""
-    patch(torch.autograd, "grad")(lambda grad, *args, **options: grad(*args, **options | {"retain_graph": True}))
-
-
 @noticed_at("09-54")
 def batched_gradients_run_one_by_one():
     """`torch.autograd.grad` with `is_grads_batched=True` runs backward once for each gradient."""
