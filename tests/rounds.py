@@ -21,7 +21,9 @@ def one_round(number, folder):
     chance = random.Random(number)      # a round that failed can be run again
     notebooks = sorted(folder.glob("notebooks/*.ipynb"))
     chance.shuffle(notebooks)
-    conditions = {"PYTHONHASHSEED": str(chance.randrange(2**32)), "OMP_NUM_THREADS": str(1 + number % 2)}
+    # Passive: threads that wait do not spin, or two kernels with two threads each would keep the processors from each other.
+    conditions = {"PYTHONHASHSEED": str(chance.randrange(2**32)), "OMP_NUM_THREADS": str(1 + number % 2),
+                  "OMP_WAIT_POLICY": "passive"}
     kernels = 1 + number // 2 % 2
     print(f"{number:3}  {' '.join(path.name[:2] for path in notebooks)}  kernels {kernels}  threads "
           f"{conditions['OMP_NUM_THREADS']}  hash seed {conditions['PYTHONHASHSEED']:>10}", end="  ", flush=True)
