@@ -28,8 +28,8 @@ def one_round(number, folder):
     kernels = 1 + number // 2 % 2
     print(f"{number:3}  {' '.join(path.name[:2] for path in notebooks)}  kernels {kernels}  threads "
           f"{conditions['OMP_NUM_THREADS']}  hash seed {conditions['PYTHONHASHSEED']:>10}", end="  ", flush=True)
-    run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-n", str(kernels), "--dist", "loadfile", "-k", "not again", "--nbval",
-                          *notebooks],
+    run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-n", str(kernels), "--dist", "loadfile", "-k", "not again",
+                          "--nbval", *notebooks],
                          cwd=folder, env={**os.environ, **conditions}, capture_output=True, text=True)
     print(run.stdout.strip().rpartition("\n")[2], flush=True)
     return run.stdout[-3000:], run.returncode == 0

@@ -11,16 +11,21 @@ from mutants import noticed_at, patch
 @noticed_at("09-11a")
 def own_nodes_run_twice():
     """The backward of a `Function` still finds its saved tensors in a second run."""
-    @patch(FunctionMeta, "__init__")
-    def init(original, cls, name, bases, attributes):
-        original(cls, name, bases, attributes)
-        if "backward" in attributes:
-            cls.backward = staticmethod(with_what_was_saved(cls.backward))
+    wrap_each_backward(with_what_was_saved)
 
     @patch(FunctionCtx, "save_for_backward")
     def save_for_backward(original, ctx, *tensors):
         ctx.kept = tensors
         original(ctx, *tensors)
+
+
+def wrap_each_backward(wrap):
+    """Replace the backward of each `Function` that is defined from now on by `wrap(backward)`."""
+    @patch(FunctionMeta, "__init__")
+    def init(original, cls, name, bases, attributes):
+        original(cls, name, bases, attributes)
+        if "backward" in attributes:
+            cls.backward = staticmethod(wrap(cls.backward))
 
 
 def with_what_was_saved(backward):
@@ -80,11 +85,7 @@ def create_graph_is_ignored():
 @noticed_at("09-36")
 def own_backwards_are_not_recorded():
     """The backward of a `Function` is not recorded, as with `@once_differentiable`."""
-    @patch(FunctionMeta, "__init__")
-    def init(original, cls, name, bases, attributes):
-        original(cls, name, bases, attributes)
-        if "backward" in attributes:
-            cls.backward = staticmethod(once_differentiable(cls.backward))
+    wrap_each_backward(once_differentiable)
 
 
 @noticed_at("09-45")
