@@ -16,7 +16,7 @@ PAYLOAD = re.compile(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)")
 # Words and tags with which a cell would escape the comparison.
 ESCAPES = re.compile(r"nbval[-_](ignore|skip|raises|check)|pytest_validate_ignore", re.IGNORECASE)
 UNFINISHED = re.compile(r"\[=* *\] (\d+)/(?!\1\b)|max='(\d+)' value='(?!\2')")     # a progress bar
-STYLE = 'plt.style.use("graphlens.lecture")'
+STYLE = 'plt.style.use("course.lecture")'
 TAGS = re.compile(r"raises-exception|stateful|figure:[a-z0-9_]+")
 TEX = re.compile(r"\$[^$\n]+\$|\\\(|\\\[")
 CODE = re.compile(r"```.*?```|`[^`]*`", re.DOTALL)

@@ -22,14 +22,14 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-import graphlens.view
-from graphlens import show_graph, show_picture, side_by_side
-from graphlens.snapshot import ALIVE, CHANGED, FREED
+import seegrad.view
+from seegrad import show_graph, show_picture, side_by_side
+from seegrad.snapshot import ALIVE, CHANGED, FREED
 from random_graphs import random_graph
 
 matplotlib.use("Agg")
 
-PATHS = [str(Path(__file__).parents[1] / "notebooks"), str(Path(__file__).parent)]
+PATHS = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 LEVELS = ["full", "compact", "folded"]
 MARKS = {"●": ALIVE, "○": FREED, "▲": CHANGED}
 SEEDS = [range(start, start + 20) for start in range(1000, 1100, 20)]
@@ -453,7 +453,7 @@ def hashes():
 SCRIPT = f"""
 import hashlib, json, os, sys
 sys.path[:0] = sys.argv[2:]
-from graphlens import show_graph
+from seegrad import show_graph
 from random_graphs import random_graph
 {inspect.getsource(hashes)}
 settings = dict(os.environ)
@@ -593,7 +593,7 @@ def test_a_file_stays_when_the_picture_cannot_be_drawn(tmp_path, monkeypatch):
 
     old = tmp_path / "graph.svg"
     old.write_text("old")
-    monkeypatch.setattr(graphlens.view, "draw", fail)
+    monkeypatch.setattr(seegrad.view, "draw", fail)
     with pytest.raises(RuntimeError):
         small_view().save(old)
     assert old.read_text() == "old"
@@ -661,7 +661,7 @@ def test_show_picture_of_what_torchviz_draws():
     code = ("import sys; sys.path[:0] = sys.argv[1:]\n"
             "import warnings; warnings.simplefilter('ignore')\n"
             "import torch, torchviz\n"
-            "from graphlens import show_picture\n"
+            "from seegrad import show_picture\n"
             "dot = torchviz.make_dot(torch.ones(3, requires_grad=True).exp())\n"
             "for _ in range(3):\n"
             "    assert 'ExpBackward0' in show_picture(dot, alt='drawn by torchviz').svg\n")

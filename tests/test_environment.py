@@ -53,6 +53,10 @@ def require(checkout, requirements):
     (checkout / "requirements.txt").write_text(requirements + "\n")
 
 
+def lock(checkout, constraints):
+    (checkout / "constraints.txt").write_text(constraints + "\n")
+
+
 def installed_version(checkout):
     """What the Python of .venv itself finds."""
     question = "from importlib.metadata import version; print(version('tiny'))"
@@ -66,7 +70,9 @@ def clone(folder):
     (checkout / "wheels").mkdir()
     shutil.copy(SCRIPT, checkout / "tools")
     shutil.copy(ROOT / "Makefile", checkout)
-    require(checkout, "tiny==1.0")
+    require(checkout, "tiny")
+    lock(checkout, "tiny==1.0")
+    (checkout / "pyproject.toml").touch()
     for version, pygraphviz in {"1.0": "", "1.1": "", "2.0": f"raise ImportError({NO_LIBRARY!r})"}.items():
         info = f"tiny-{version}.dist-info"
         with zipfile.ZipFile(checkout / "wheels" / f"tiny-{version}-py3-none-any.whl", "w") as wheel:
@@ -128,21 +134,34 @@ def test_nothing_to_do_says_and_changes_nothing(built):
     assert (built / environment.STAMP).stat().st_mtime_ns == before
 
 
-def test_changed_requirements_are_installed_in_place(built):
+def test_changed_versions_are_installed_in_place(built):
     kept = built / ".venv" / "kept"
     kept.touch()
-    require(built, "tiny==1.1")
+    lock(built, "tiny==1.1")
     code, said, complaint = run(built)
-    assert (code, complaint) == (0, "") and "requirements.txt has changed" in said
+    assert (code, complaint) == (0, "") and "constraints.txt has changed" in said
     assert kept.exists() and installed_version(built) == "1.1"
     assert run(built) == (0, "", "")
+
+
+def test_without_the_lock_the_newest_versions_are_installed_and_can_become_the_lock(built):
+    require(built, "tiny<2")
+    kept = built / ".venv" / "kept"
+    kept.touch()
+    code, said, complaint = run(built, LOCK="")
+    assert (code, complaint) == (0, "") and "the last one was made with constraints.txt" in said
+    assert not kept.exists() and installed_version(built) == "1.1"
+    assert "tiny==1.0" in (built / "constraints.txt").read_text()
+    code, said, complaint = run(built, f"{PLENTY}; sys.argv = ['environment.py', '--lock']")
+    assert (code, complaint) == (0, "") and "Written to constraints.txt" in said
+    assert "\ntiny==1.1\n" in (built / "constraints.txt").read_text()
 
 
 def test_pip_setting_user_and_pythonpath_do_no_harm(built):
     elsewhere = built / "elsewhere"
     with zipfile.ZipFile(built / "wheels" / "tiny-1.1-py3-none-any.whl") as wheel:
         wheel.extractall(elsewhere)
-    require(built, "tiny==1.1")
+    lock(built, "tiny==1.1")
     assert run(built, PIP_USER="1", PYTHONPATH=str(elsewhere))[0] == 0
     assert installed_version(built) == "1.1"
 
@@ -188,7 +207,11 @@ def move(venv):
     (lose_base_python, "no longer runs"),
     (another_interpreter, "made with PyPy"),
     (move, "has moved"),
-    (lambda venv: require(venv.parent, "tiny==1.0 "), "requirements.txt has changed"),
+    (lambda venv: require(venv.parent, "tiny>0"), "requirements.txt has changed"),
+    (lambda venv: lock(venv.parent, "tiny==1.1"), "constraints.txt has changed"),
+    (lambda venv: (venv.parent / "pyproject.toml").write_text("#"), "pyproject.toml has changed"),
+    (lambda venv: [require(venv.parent, "tiny>0"), lock(venv.parent, "#")], "requirements.txt and constraints.txt have changed"),
+    (lambda venv: (venv / "installed.json").write_text("{}"), "an older version of this tool"),
 ])
 def test_stale(built, damage, reason):
     damage(built / ".venv")
@@ -207,9 +230,10 @@ def test_python_too_old(bare):
     assert not (bare / ".venv").exists()
 
 
-def test_requirements_missing(bare):
-    (bare / "requirements.txt").unlink()
-    assert "requirements.txt is missing" in one_sentence(run(bare))
+@pytest.mark.parametrize("name", ["requirements.txt", "constraints.txt", "pyproject.toml"])
+def test_a_list_of_packages_is_missing(bare, name):
+    (bare / name).unlink()
+    assert f"{name} is missing" in one_sentence(run(bare))
 
 
 def test_little_space(bare):
@@ -227,13 +251,13 @@ def test_full_disk_stops_before_anything_is_run(checkout, request):
 def test_disk_full_while_installing(built):
     (built / environment.LOG).unlink()
     (built / environment.LOG).symlink_to("/dev/full")
-    require(built, "tiny==1.1")
+    lock(built, "tiny==1.1")
     assert "disk is full" in one_sentence(run(built))
     assert "did not finish" in environment.stale(environment.wanted())
 
 
 def test_index_unreachable(built):
-    require(built, "tiny==1.1")
+    lock(built, "tiny==1.1")
     sentence = one_sentence(run(built, PIP_INDEX_URL="https://127.0.0.1:9/simple", PIP_RETRIES="1"))
     assert "cannot be reached" in sentence
     assert "127.0.0.1" in (built / environment.LOG).read_text()
@@ -241,17 +265,17 @@ def test_index_unreachable(built):
 
 
 def test_version_does_not_exist(built):
-    require(built, "tiny==99")
+    lock(built, "tiny==99")
     sentence = one_sentence(run(built))
     assert "has no tiny==99 for Python" in sentence and environment.LOG in sentence
 
 
 def test_library_of_the_system_is_missing(built):
-    require(built, "tiny==2.0")
+    lock(built, "tiny==2.0")
     first, second = one_sentence(run(built)), run(built)
     assert "libgobject-2.0.so.0" in first and "apt install" in first
     assert second == (1, "", first), "the installation itself is finished"
-    require(built, "tiny==1.1")
+    lock(built, "tiny==1.1")
     assert run(built)[0] == 0
 
 

@@ -9,8 +9,8 @@ from matplotlib import pyplot
 from notebook_guards import NOTEBOOKS
 from wrong_answers import RIGHT_ANSWERS, WRONG_ANSWERS
 
-from graphlens import check, progress
-from graphlens.check import load
+from course import check, progress
+from course.checking import load
 
 SOLUTION = re.compile(r"<details><summary>A solution</summary>\s*```python\n(.*?)```\s*</details>", re.DOTALL)
 CHECK = re.compile(r'^check\("(\d\d\.\d)", (\w+)\)$', re.MULTILINE)

@@ -15,8 +15,8 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-from graphlens import show_graph, show_picture, side_by_side
-from graphlens.view import Picture
+from seegrad import show_graph, show_picture, side_by_side
+from seegrad.view import Picture
 
 
 def assert_one_sentence(error, *words):

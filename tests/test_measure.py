@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 from torch.utils.checkpoint import checkpoint
 
-from graphlens import measure, show_graph
-from graphlens.measure import Measurement
+from seegrad import measure, show_graph
+from seegrad.measurement import Measurement
 from random_graphs import SavesInputs, SavesResult, can_be_asked, gradient_bytes, random_graph, run_backward
 from test_input import assert_one_sentence
 from test_snapshot import memory, naming, reachable_nodes, read_slots
@@ -235,8 +235,8 @@ def test_the_history_of_saved_bytes(case):
 
 
 def test_the_first_call_in_a_process_needs_no_garbage_collector():
-    lines = ("import gc, sys, torch", f"sys.path.insert(0, {str(Path(__file__).parents[1] / 'notebooks')!r})",
-             "from graphlens import measure", "gc.disable()", "x = torch.ones(6, requires_grad=True)",
+    lines = ("import gc, sys, torch", f"sys.path.insert(0, {str(Path(__file__).parents[1])!r})",
+             "from seegrad import measure", "gc.disable()", "x = torch.ones(6, requires_grad=True)",
              "def function():", "    y = x.exp()", "print(measure(function).saved_bytes)")
     printed = subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, capture_output=True, text=True).stdout
     assert printed.strip() == "(0, 24, 0)"

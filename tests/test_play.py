@@ -24,11 +24,11 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import graphlens.view
-from graphlens import play_backward, show_graph, side_by_side, what_if
-from graphlens.diagram import MARKS, make_diagram
-from graphlens.recording import words_for
-from graphlens.snapshot import FREED, SavedTensor
+import seegrad.view
+from seegrad import play_backward, show_graph, side_by_side, what_if
+from seegrad.diagram import MARKS, make_diagram
+from seegrad.recording import words_for
+from seegrad.snapshot import FREED, SavedTensor
 from random_graphs import can_be_asked, gradient_bytes, random_graph
 from test_drawing import PATHS
 from test_input import assert_one_sentence
@@ -861,7 +861,7 @@ def test_what_the_player_is_told():
         line.partition(" ")[2] if k < 3 else line for k, line in enumerate(play.transcript.splitlines()[1:])]
     assert [(frame["box"], frame["arrows"], frame["bytes"], frame["stops"]) for frame in data["frames"]] == [
         ("n4", ["n4->t0"], 16, False), ("n3", ["n3->n4"], 16, True)]
-    assert ".graphlens" in data["style"]
+    assert ".seegrad" in data["style"]
 
 
 def test_no_words_of_the_player_are_wider_than_their_room():
@@ -889,7 +889,7 @@ def test_any_name_goes_into_the_page(name):
 
 def two_branches():
     """The network of notebook 06 and its two losses."""
-    notebook = json.loads(Path(PATHS[0], "06_two_branch_network.ipynb").read_text(encoding="utf-8"))
+    notebook = json.loads(Path(PATHS[0], "notebooks/06_two_branch_network.ipynb").read_text(encoding="utf-8"))
     source, = ("".join(cell["source"]) for cell in notebook["cells"] if "class TwoBranches(" in "".join(cell["source"]))
     names = {"torch": torch, "nn": nn}
     exec(source, names)
@@ -946,8 +946,8 @@ def test_too_many_boxes(monkeypatch):
     y = torch.ones((), requires_grad=True)
     for _ in range(400):
         y = y * 1
-    monkeypatch.setattr(graphlens.view, "draw", no_picture)
-    monkeypatch.setattr(graphlens.view, "make_play", no_picture)
+    monkeypatch.setattr(seegrad.view, "draw", no_picture)
+    monkeypatch.setattr(seegrad.view, "make_play", no_picture)
     play = play_backward(y)
     bundle = play._repr_mimebundle_()
     assert re.fullmatch("backward from loss: 401 nodes ran. This graph has 403 boxes at detail='full', too many to draw "

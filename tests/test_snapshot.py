@@ -13,8 +13,8 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from graphlens import show_graph
-from graphlens.snapshot import ALIVE, CHANGED, FREED, take_snapshot
+from seegrad import show_graph
+from seegrad.snapshot import ALIVE, CHANGED, FREED, take_snapshot
 from random_graphs import SavesInputs, SavesResult, can_be_asked, gradient_bytes, random_graph, run_backward
 
 CHUNKS = [range(start, start + 30) for start in range(0, 240, 30)]

@@ -85,10 +85,10 @@ def test_the_copy_has_the_version_and_keeps_its_environment(tmp_path):
         path.parent.mkdir()
         path.write_text("{}")
     upgrade_report.copy_of_the_course(str(tmp_path), "2.99.1")
-    old, new = [(folder / "requirements.txt").read_text() for folder in (ROOT, tmp_path)]
+    old, new = [(folder / "constraints.txt").read_text() for folder in (ROOT, tmp_path)]
     assert new == old.replace(f"torch=={upgrade_report.pinned()}", "torch==2.99.1") != old
     assert kept.exists() and not stale.exists() and not (tmp_path / ".git").exists()
-    assert (tmp_path / "notebooks/graphlens/snapshot.py").exists() and (tmp_path / "tools/environment.py").exists()
+    assert (tmp_path / "seegrad/snapshot.py").exists() and (tmp_path / "tools/environment.py").exists()
 
 
 @pytest.mark.parametrize("arguments", [[], ["two"], ["2.14.0", "2.15.0"]])

@@ -1,8 +1,12 @@
 """Build .venv from requirements.txt, or bring it up to date: python tools/environment.py
 
+The versions are those of constraints.txt. With an empty variable LOCK they are the newest that there are, and with --lock
+they are then written to constraints.txt.
+
 Standard library only, and only syntax that Python 3.6 reads: an old interpreter must get as
 far as the sentence that asks for a newer one.
 """
+import argparse
 import hashlib
 import itertools
 import json
@@ -18,8 +22,9 @@ import time
 OLDEST = (3, 11)
 GIGABYTES = 2  # .venv takes 1.4, the rest is for downloads while they are unpacked
 MEGABYTES = 100  # for what a run of the notebooks or the tests writes
-REQUIREMENTS = "requirements.txt"
+REQUIREMENTS, CONSTRAINTS, PROJECT = "requirements.txt", "constraints.txt", "pyproject.toml"
 STAMP, LOG = ".venv/installed.json", ".venv/install.log"
+CHANGED = " has changed", " have changed"
 LOCK = ".venv.lock"  # beside .venv, which is emptied while the lock is held
 PYTHON = os.path.join(".venv", "Scripts", "python.exe") if os.name == "nt" else ".venv/bin/python"
 # A virtual environment made from another one would break when that one is deleted.
@@ -47,25 +52,36 @@ def explain(output):
     if denied:
         return (f"No permission for {os.path.abspath(denied.group(1) or '.')}: this account must be able to write here "
                 "and start programs here; correct the owner, remove .venv, or clone into a folder of your own.")
-    missing = re.search(r"No matching distribution found for (\S+)", output)
+    missing = re.search(r"(?:No matching distribution found for|The user requested \(constraint\)) (\S+)", output)
     if missing:
         return (f"The package index has no {missing.group(1)} for Python {platform.python_version()} on "
-                f"{platform.system()} {platform.machine()}, and {REQUIREMENTS} wants just that one: try another "
+                f"{platform.system()} {platform.machine()}, and {CONSTRAINTS} wants just that one: try another "
                 f"Python (make lab PYTHON=python3.12), or check the network and `pip config list` ({LOG} has more).")
     complaints = re.findall(r"(?im)^ *error: *(.+)", output) or re.findall(r"\S.*", output) or ["no reason given"]
     return (f"The environment could not be built from {REQUIREMENTS} ({complaints[-1].strip()}): look into {LOG}, "
             "if it is there, and try again, which starts from the beginning.")
 
 
+def locked():
+    """Whether the versions of constraints.txt are wanted, and not the newest."""
+    return os.environ.get("LOCK", CONSTRAINTS) != ""
+
+
+def digest(path):
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
 def wanted():
     """What the stamp of a finished installation has to say."""
-    if not os.path.isfile(REQUIREMENTS):
-        raise SystemExit(f"{REQUIREMENTS} is missing: it lists the packages and belongs beside the Makefile; "
-                         f"bring it back with: git checkout -- {REQUIREMENTS}")
-    with open(REQUIREMENTS, "rb") as file:
-        digest = hashlib.sha256(file.read()).hexdigest()
+    files = [REQUIREMENTS, PROJECT] + [CONSTRAINTS] * locked()
+    for path in files:
+        if not os.path.isfile(path):
+            raise SystemExit(f"{path} is missing: it says which packages are needed and belongs beside the Makefile; "
+                             f"bring it back with: git checkout -- {path}")
     interpreter = f"{platform.python_implementation()} {platform.python_version()} {platform.machine()}"
-    return {"folder": os.path.realpath("."), "interpreter": interpreter, "requirements": digest}
+    return {"folder": os.path.realpath("."), "interpreter": interpreter, "locked": locked(),
+            "files": {path: digest(path) for path in files}}
 
 
 def stale(want):
@@ -77,6 +93,8 @@ def stale(want):
             have = json.load(file)
     except (OSError, ValueError):
         return "the last installation did not finish"
+    if set(have) != set(want):
+        return "it was made by an older version of this tool"
     if have["folder"] != want["folder"]:
         return "the folder has moved"
     if have["interpreter"] != want["interpreter"]:
@@ -85,7 +103,10 @@ def stale(want):
         subprocess.check_output([PYTHON, "-I", "-c", "import pip"], stderr=subprocess.STDOUT)
     except (OSError, subprocess.CalledProcessError):
         return "its Python no longer runs"
-    return REQUIREMENTS + " has changed" if have["requirements"] != want["requirements"] else None
+    if have["locked"] != want["locked"]:
+        return "the last one was made " + ("without " if locked() else "with ") + CONSTRAINTS
+    changed = [path for path in want["files"] if have["files"].get(path) != want["files"][path]]
+    return " and ".join(changed) + CHANGED[len(changed) > 1] if changed else None
 
 
 class Progress:
@@ -179,7 +200,7 @@ def update():
         reason = stale(want)  # another process may have done the work in the meantime
         if not reason:
             return
-        in_place = reason.startswith(REQUIREMENTS)
+        in_place = reason.endswith(CHANGED)
         print("Updating" if in_place else "Building", f".venv with {want['interpreter']}: {reason}.", flush=True)
         started = time.time()
         if os.path.exists(STAMP):
@@ -194,13 +215,28 @@ def update():
         with open(LOG, "w", encoding="utf-8") as log:
             # -I: what is on PYTHONPATH would count as installed; --no-user: that setting of pip fails in .venv
             run([PYTHON, "-I", "-m", "pip", "install", "--no-input", "--no-user", "--progress-bar=off",
-                 "--disable-pip-version-check", "-r", REQUIREMENTS], log)
+                 "--disable-pip-version-check", "-r", REQUIREMENTS, *["-c", CONSTRAINTS] * locked()], log)
         with open(STAMP, "w") as file:  # last, so that an interrupted installation has no stamp
             json.dump(want, file)
         print(f"Ready after {time.time() - started:.0f} s.", flush=True)
 
 
-def main():
+def write_lock():
+    """Write the versions in .venv to constraints.txt, for every machine: without the part behind a plus (2.13.0+cpu)."""
+    frozen = subprocess.check_output([PYTHON, "-I", "-m", "pip", "freeze", "--all", "--exclude=pip",
+                                      "--exclude-editable"], universal_newlines=True)
+    with open(CONSTRAINTS, "w", encoding="utf-8", newline="\n") as file:
+        file.write("# The versions that the stored outputs come from: written by `make lock`, used by make.\n"
+                   + re.sub(r"\+\S+", "", frozen))
+    print(f"Written to {CONSTRAINTS}: run the tests, and `make refresh`.")
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.partition(": python")[0] + ".")
+    parser.add_argument("--lock", action="store_true", help="build it with the newest versions, and write constraints.txt")
+    lock_wanted = parser.parse_args(arguments).lock
+    if lock_wanted:
+        os.environ["LOCK"] = ""
     if sys.version_info < OLDEST:
         raise SystemExit(f"Python {platform.python_version()} is too old, {OLDEST[0]}.{OLDEST[1]} or newer is needed: "
                          "install one, or name one that you have: make lab PYTHON=python3.12")
@@ -209,6 +245,8 @@ def main():
         check_space()
         update()
         run([PYTHON, "-I", "-c", "import pygraphviz"])  # its wheel counts on libraries of the system
+        if lock_wanted:
+            write_lock()
     except KeyboardInterrupt:
         print("Interrupted: .venv is not finished, the next try builds it again.", file=sys.stderr)
         sys.exit(130)

@@ -1,6 +1,6 @@
 """Run the suite with another PyTorch, and write what it changes: python tools/upgrade_report.py 2.14.0
 
-A copy of the course with that version in its requirements gets an environment of its own in _build/upgrade. The page beside
+A copy of the course with that version in its lock gets an environment of its own in _build/upgrade. The page beside
 it lists, claim by claim, what the notebooks store and what they give now. The table of versions in the README gets a row.
 Standard library only: it runs before anything is installed, with the Python that is to be tried.
 """
@@ -17,7 +17,8 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TARGET = os.path.join(ROOT, "_build", "upgrade")
 PYTHON = os.path.join(".venv", "Scripts", "python.exe") if os.name == "nt" else os.path.join(".venv", "bin", "python")
-LEFT_OUT = {".git", ".venv", ".venv.lock", "_build", "build", ".pytest_cache"}
+LEFT_OUT = {".git", ".venv", ".venv.lock", "_build", "build", ".pytest_cache", "seegrad.egg-info"}
+LOCK = "constraints.txt"
 PIN = re.compile(r"^torch==(\S+)", re.MULTILINE)
 ROW = re.compile(r"^\| 3\.\d+ \| \d+\.\d+\S* \|.*\n", re.MULTILINE)
 
@@ -39,12 +40,12 @@ def stop(sentence):
 
 
 def pinned():
-    with open(os.path.join(ROOT, "requirements.txt"), encoding="utf-8") as file:
+    with open(os.path.join(ROOT, LOCK), encoding="utf-8") as file:
         return PIN.search(file.read()).group(1)
 
 
 def copy_of_the_course(folder, version):
-    """Bring the copy up to date, except for its environment, and put the version into its requirements."""
+    """Bring the copy up to date, except for its environment, and put the version into its lock."""
     os.makedirs(folder, exist_ok=True)
     for name in set(os.listdir(folder)) - LEFT_OUT:
         old = os.path.join(folder, name)
@@ -55,10 +56,10 @@ def copy_of_the_course(folder, version):
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
         else:
             shutil.copy(source, target)
-    requirements = os.path.join(folder, "requirements.txt")
-    with open(requirements, encoding="utf-8") as file:
+    lock = os.path.join(folder, LOCK)
+    with open(lock, encoding="utf-8") as file:
         text = file.read()
-    with open(requirements, "w", encoding="utf-8") as file:
+    with open(lock, "w", encoding="utf-8") as file:
         file.write(PIN.sub("torch==" + version, text))
 
 

@@ -13,8 +13,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "notebooks"))
-from graphlens import show_graph  # noqa: E402
+from seegrad import show_graph  # noqa: E402
 
 ROUNDS = 15
 

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "notebooks"))
 from drawing import ROUNDS, classifier, encoder_12, four_nodes  # noqa: E402
-from graphlens import play_backward  # noqa: E402
+from seegrad import play_backward  # noqa: E402
 
 
 def plain(output):

@@ -5,7 +5,7 @@ from nbclient import NotebookClient
 
 TITLE = "# A notebook for the tests"
 CODE = [
-    "import torch\nfrom graphlens import play_backward, show_graph, what_if",
+    "import torch\nfrom seegrad import play_backward, show_graph, what_if",
 
     "x = torch.tensor([[1., 2.], [3., 4.]], requires_grad=True)\n"
     "loss = ((x + 2) ** 2 * 3).mean()\n"

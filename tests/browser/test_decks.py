@@ -70,7 +70,7 @@ def test_a_play_in_a_deck_steps_and_the_deck_stays(open_page, tmp_path):
 def test_the_lecture_of_03_from_its_first_slide_to_its_last(open_page, lab):
     page = open_page(f"{lab}/rise/lecture.ipynb", viewport=SCREEN)
     expect(page.locator(".slides section.present section.present")).to_contain_text("03 · Several losses")
-    expect(page.locator("figure.graphlens .player").first).to_be_attached()
+    expect(page.locator("figure.seegrad .player").first).to_be_attached()
     places, too_long = [], []
     while not places or places[-1] != page.evaluate("location.hash"):
         place, words, end = page.evaluate(SHOWN)

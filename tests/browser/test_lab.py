@@ -22,15 +22,15 @@ def run_all(page):
 
 def test_before_a_run_there_are_stills_and_after_it_players(open_page, lab):
     page = open_page(f"{lab}/lab/tree/sample.ipynb?reset")
-    figures = page.locator("figure.graphlens")
+    figures = page.locator("figure.seegrad")
     expect(figures).to_have_count(5)
-    expect(page.locator("figure.graphlens .player")).to_have_count(0)
+    expect(page.locator("figure.seegrad .player")).to_have_count(0)
     for still in figures.first.locator("img").all():
         expect(still).to_be_visible()
         assert still.get_attribute("alt").startswith("Computation graph: 5 nodes")
         assert still.evaluate("image => image.naturalWidth") > 0
     run_all(page)
-    expect(page.locator("figure.graphlens .player")).to_have_count(5)
+    expect(page.locator("figure.seegrad .player")).to_have_count(5)
     figure(page, PLAY).locator(".player").focus()
     press(page, "ArrowRight")
     at(figure(page, PLAY), 1)
@@ -62,6 +62,6 @@ def test_a_notebook_of_the_course_runs_without_a_complaint(open_page, lab, noteb
     expect(cells).to_have_count(len(code))
     run_all(page)
     expect(cells.last.locator(".jp-InputPrompt")).to_have_text(f"[{len(code)}]:")
-    expect(page.locator("figure.graphlens .player").first).to_be_attached()
+    expect(page.locator("figure.seegrad .player").first).to_be_attached()
     pictures = page.locator(".jp-Notebook img")
     assert pictures.count() and pictures.evaluate_all("all => all.filter((one) => !one.naturalWidth).length") == 0

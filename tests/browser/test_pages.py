@@ -85,7 +85,7 @@ def test_a_page_fits_on_a_phone_and_loses_nothing_at_twice_the_size(open_offline
     page = open_offline(name)
     pictures = page.locator("img")
     assert pictures.count() and pictures.evaluate_all(BAD_PICTURES) == []
-    for play in page.locator("figure.graphlens").all():
+    for play in page.locator("figure.seegrad").all():
         expect(play.locator(".player")).to_be_attached()
     page.evaluate(UNFOLD)
     for width, height in ((360, 740), (640, 400)):
@@ -116,7 +116,7 @@ def test_the_keyboard_alone_skips_to_the_text_unfolds_an_answer_and_steps_a_play
     outline = player.evaluate("element => getComputedStyle(element).outline")
     assert outline == "rgb(124, 183, 255) solid 3px"        # which can be seen in the dark
     press(page, "ArrowRight ArrowRight ArrowLeft")
-    says(page.locator("figure.graphlens").first, "1 of ")
+    says(page.locator("figure.seegrad").first, "1 of ")
 
 
 def test_only_a_box_that_scrolls_is_a_stop_of_the_tab_key(open_offline):
@@ -144,7 +144,7 @@ def test_without_scripts_all_boxes_can_be_scrolled_and_the_stills_are_there(open
     page = open_offline("03_several_losses", java_script_enabled=False)
     boxes = page.locator(".box")
     assert boxes.count() == page.locator(".box[tabindex='0']").count() > 20
-    expect(page.locator("figure.graphlens img").first).to_be_visible()
+    expect(page.locator("figure.seegrad img").first).to_be_visible()
 
 
 def test_paper_is_white_and_shows_no_buttons(open_offline):
@@ -153,4 +153,4 @@ def test_paper_is_white_and_shows_no_buttons(open_offline):
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)" != dark
     expect(page.get_by_role("navigation")).to_have_count(0)
-    expect(page.locator(".graphlens .buttons").first).not_to_be_visible()
+    expect(page.locator(".seegrad .buttons").first).not_to_be_visible()

@@ -20,7 +20,7 @@ STRAY_BADGES = """figure => [...figure.querySelectorAll('circle')].filter((badge
 
 
 def figure(page, place):
-    found = page.locator("figure.graphlens").nth(place)
+    found = page.locator("figure.seegrad").nth(place)
     expect(found.locator(".player")).to_be_visible()
     return found
 
@@ -138,7 +138,7 @@ def test_a_slide_show_does_not_turn_the_page_at_a_key_of_the_player(page):
     play.get_by_role("slider").focus()
     press(page, "ArrowDown End Home")
     assert page.evaluate("heard") == []
-    assert page.locator("figure.graphlens .controls").count() == 0      # its own arrows: it hides all other buttons in them
+    assert page.locator("figure.seegrad .controls").count() == 0      # its own arrows: it hides all other buttons in them
 
 
 def test_the_slider_goes_to_any_step(page):
@@ -165,7 +165,7 @@ def test_two_players_on_a_page_do_not_disturb_each_other(page):
     press(page, "ArrowRight")
     at(play, 2)
     at(failing, 1)
-    assert page.locator("figure.graphlens [id], figure.graphlens svg title").count() == 0
+    assert page.locator("figure.seegrad [id], figure.seegrad svg title").count() == 0
 
 
 def test_a_failing_play_says_where_and_why_it_stopped(page):
@@ -245,7 +245,7 @@ def test_a_play_goes_on_by_itself_and_pauses(open_page, export):
     at(play, 0)
 
 
-@pytest.mark.parametrize("wish, animation", [("no-preference", "graphlens-now"), ("reduce", "none")])
+@pytest.mark.parametrize("wish, animation", [("no-preference", "seegrad-now"), ("reduce", "none")])
 def test_nothing_moves_for_readers_who_asked_for_that(open_page, export, wish, animation):
     page = open_page(export.as_uri(), offline=True, reduced_motion=wish)
     play = figure(page, PLAY)
@@ -257,7 +257,7 @@ def test_nothing_moves_for_readers_who_asked_for_that(open_page, export, wish, a
 
 def test_without_scripts_the_stills_and_the_steps_as_text_remain(open_page, export):
     page = open_page(export.as_uri(), offline=True, java_script_enabled=False)
-    play = page.locator("figure.graphlens").first
+    play = page.locator("figure.seegrad").first
     expect(play.locator("img")).to_have_count(2)
     for still, alt in zip(play.locator("img").all(), ("2 saved tensors: 2 alive", "2 saved tensors: 2 freed")):
         expect(still).to_be_visible()
@@ -265,4 +265,4 @@ def test_without_scripts_the_stills_and_the_steps_as_text_remain(open_page, expo
     expect(page.get_by_role("button")).to_have_count(0)
     play.locator("summary").click()
     expect(play.locator("pre")).to_contain_text("2. [4] MulBackward0 receives 0.25 in all of (2, 2); frees other")
-    expect(page.locator("figure.graphlens").nth(WHAT_IF).locator("img")).to_have_count(4)
+    expect(page.locator("figure.seegrad").nth(WHAT_IF).locator("img")).to_have_count(4)

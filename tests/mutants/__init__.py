@@ -1,4 +1,4 @@
-"""Small changes to what PyTorch or graphlens does, each of which a notebook must notice: `make mutants`.
+"""Small changes to what PyTorch or seegrad does, each of which a notebook must notice: `make mutants`.
 
 A mutant is a function that patches the library in the process that calls it. Its name and docstring say what is different
 then; `noticed_at` says which cell of the notebooks must show another output.
@@ -9,7 +9,7 @@ import importlib
 from dataclasses import dataclass
 from typing import Callable
 
-MODULES = ["recording", "gradients", "sharing", "networks", "messages", "own_nodes", "of_graphlens"]
+MODULES = ["recording", "gradients", "sharing", "networks", "messages", "own_nodes", "of_seegrad"]
 MUTANTS = {}
 
 
@@ -20,7 +20,7 @@ class Mutant:
 
     @property
     def library(self):
-        return "graphlens" if self.apply.__module__.endswith("of_graphlens") else "PyTorch"
+        return "seegrad" if self.apply.__module__.endswith("of_seegrad") else "PyTorch"
 
     @property
     def name(self):

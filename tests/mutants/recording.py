@@ -120,7 +120,7 @@ def if_is_decided_once():
     @patch(Tensor, "__bool__")
     def first_answer(bool_, tensor):
         frame = sys._getframe(2)        # of the code that asks: `patch` stands between
-        if frame.f_globals["__name__"] != "__main__":       # code of PyTorch or graphlens, not of the notebook
+        if frame.f_globals["__name__"] != "__main__":       # code of PyTorch or seegrad, not of the notebook
             return bool_(tensor)
         return answers.setdefault((frame.f_code, frame.f_lineno), bool_(tensor))
 

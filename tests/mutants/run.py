@@ -54,11 +54,11 @@ def report(mutants, verdicts):
     lines = [
         "# Which changes of PyTorch the notebooks notice",
         "",
-        "Written by `make mutants`. Each row is one small change to PyTorch or to `graphlens`, made inside the kernel, "
+        "Written by `make mutants`. Each row is one small change to PyTorch or to `seegrad`, made inside the kernel, "
         "with the notebooks as they are. The cell in the third column then shows another output than the one it "
         "stores: that is how a run of the notebooks would notice such a change in a new release.",
     ]
-    for library, heading in [("PyTorch", "Changes to PyTorch"), ("graphlens", "Changes to graphlens")]:
+    for library, heading in [("PyTorch", "Changes to PyTorch"), ("seegrad", "Changes to seegrad")]:
         rows = [(mutant, *verdict) for mutant, verdict in zip(mutants, verdicts) if mutant.library == library]
         caught = sum(difference is not None for _, difference, _ in rows)
         lines += ["", f"## {heading}", "", f"{caught} of {len(rows)} are noticed.", "",

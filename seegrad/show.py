@@ -24,7 +24,7 @@ def show_graph(*outputs, detail="full", max_boxes=150, **named):
     node and counts the saved tensors of each node; "folded" shows the given tensors only, with one box for all nodes
     between them. max_boxes: where a picture would have more boxes, a summary with the counts is shown instead.
 
-    Returns a :class:`graphlens.view.GraphView`: it shows itself as the last line of a cell, ``print`` gives its text,
+    Returns a :class:`seegrad.view.GraphView`: it shows itself as the last line of a cell, ``print`` gives its text,
     ``.save("graph.svg")`` writes the picture, ``.snapshot`` holds the facts. The graph is read during the call. Nothing
     in it changes: no hook fires, no saved tensor is kept alive, no ``.grad`` appears.
 
@@ -43,7 +43,7 @@ def play_backward(*losses, retain_graph=False, gradient=None, detail="full", max
     losses, retain_graph, gradient: as for ``torch.autograd.backward``; with several losses, gradient is a list.
     detail, max_boxes, named: as for :func:`show_graph`. A loss that is not named is called "loss".
 
-    Returns a :class:`graphlens.view.BackwardPlay`. Every ``.grad`` becomes what a plain backward makes of it, bit for
+    Returns a :class:`seegrad.view.BackwardPlay`. Every ``.grad`` becomes what a plain backward makes of it, bit for
     bit; the hooks of the caller fire as usual, and none of ours stays behind.
 
     What backward raises is part of the play. With raises=True the play is shown, up to the node that failed, and the
@@ -79,7 +79,7 @@ def what_if(build, **choices):
 
     build: a function that returns a picture (of show_graph, say) and takes the names as keywords. choices: for each name,
     a list of values: ``what_if(build, x=[True, False], w=[True, False])``. All pictures are drawn now: the switches need
-    no kernel. Returns a :class:`graphlens.view.WhatIf`.
+    no kernel. Returns a :class:`seegrad.view.WhatIf`.
 
     Raises TypeError where build returns something else, and ValueError for no choices, or more than 32 combinations.
     """
@@ -126,7 +126,7 @@ def show_picture(source, alt):
     """Show a matplotlib figure, or a graph written in DOT, with a text for readers who do not see it.
 
     source: a ``matplotlib.figure.Figure`` or a ``graphviz.Digraph``. alt: what the picture shows, in words, with the
-    numbers that matter; it is required. Returns a :class:`graphlens.view.Picture`.
+    numbers that matter; it is required. Returns a :class:`seegrad.view.Picture`.
     Raises TypeError for another source and ValueError for an empty alt text.
     """
     if not isinstance(alt, str) or not alt.strip():
@@ -145,7 +145,7 @@ def _plot_to_svg(figure):
     from matplotlib import pyplot, rc_context
     buffer = io.StringIO()
     # Fixed ids and no date: the same figure gives the same bytes.
-    with rc_context({"svg.hashsalt": "graphlens"}):
+    with rc_context({"svg.hashsalt": "seegrad"}):
         figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
     pyplot.close(figure)    # or Jupyter would show it a second time, without alt text
     svg = buffer.getvalue()

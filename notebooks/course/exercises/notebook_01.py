@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from ..check import Wrong, exercise, same_numbers
-from ..show import show_graph
+from ..checking import Wrong, exercise, same_numbers
+from seegrad import show_graph
 
 
 @exercise("01.1")

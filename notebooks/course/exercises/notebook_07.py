@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from ..check import Wrong, exercise, has_numbers, is_tracked, quietly, same_numbers, watched_backwards
-from ..show import show_graph
+from ..checking import Wrong, exercise, has_numbers, is_tracked, quietly, same_numbers, watched_backwards
+from seegrad import show_graph
 
 mse = nn.functional.mse_loss
 

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ..check import Wrong, exercise, has_numbers, is_tracked, same_numbers
+from ..checking import Wrong, exercise, has_numbers, is_tracked, same_numbers
 
 
 def _watched(layers):

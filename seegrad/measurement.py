@@ -18,7 +18,7 @@ from .snapshot import reachable
 
 @dataclass(frozen=True)
 class Measurement:
-    """What a computation cost. Made by :func:`graphlens.measure`.
+    """What a computation cost. Made by :func:`seegrad.measure`.
 
     node_runs: how often backward ran a node. flops: the floating point operations of matrix products and convolutions,
     forward and backward, as PyTorch counts them (a product with a single vector is not counted). saved_bytes: the bytes

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from ..check import Wrong, exercise, has_numbers, is_tracked, quietly, same_numbers, watched_backwards
+from ..checking import Wrong, exercise, has_numbers, is_tracked, quietly, same_numbers, watched_backwards
 
 
 class _WatchedData(TorchFunctionMode):

@@ -1,4 +1,4 @@
-"""Changes to graphlens, whose pictures and counts most of the claims are shown with."""
+"""Changes to seegrad, whose pictures and counts most of the claims are shown with."""
 
 import importlib
 import re
@@ -6,15 +6,15 @@ from collections import Counter
 from dataclasses import replace
 
 import torch
-from graphlens import diagram, drawing, play, recording, show, snapshot, view
-from graphlens.diagram import LEAF, MARKS, RESULT
-from graphlens.measure import Measurement
-from graphlens.snapshot import ALIVE, CHANGED, FREED
+from seegrad import diagram, drawing, measurement, play, recording, show, snapshot, view
+from seegrad.diagram import LEAF, MARKS, RESULT
+from seegrad.measurement import Measurement
+from seegrad.snapshot import ALIVE, CHANGED, FREED
 
 from mutants import noticed_at, patch
 
 # As attributes of the package, these names are functions.
-check, measure = (importlib.import_module(f"graphlens.{name}") for name in ("check", "measure"))
+checking = importlib.import_module("course.checking")
 
 
 @noticed_at("00-03")
@@ -182,7 +182,7 @@ def step_shows_the_gradient_of_the_step_before():
 @noticed_at("03-34")
 def measure_does_not_count_accumulate_grad():
     """`measure` does not count the runs of `AccumulateGrad`."""
-    @patch(measure, "reachable")
+    @patch(measurement, "reachable")
     def reachable(original, functions):
         return [function for function in original(functions) if not snapshot._is_accumulate(function)]
 
@@ -218,7 +218,7 @@ def picture_marks_freed_as_alive():
 @noticed_at("08-progress")
 def progress_leaves_out_an_exercise():
     """`progress` leaves out the last exercise of a notebook."""
-    patch(check, "load")(lambda load, notebook: load(notebook)[:-1])
+    patch(checking, "load")(lambda load, notebook: load(notebook)[:-1])
 
 
 @noticed_at("05-48")
@@ -287,7 +287,7 @@ def freed_is_marked_one_step_late():
 @noticed_at("09-73")
 def measure_doubles_the_flops():
     """`measure` counts each multiplication and addition as two FLOPs."""
-    patch(measure, "Measurement")(lambda measurement, runs, flops, saved: measurement(runs, 2 * flops, saved))
+    patch(measurement, "Measurement")(lambda measurement, runs, flops, saved: measurement(runs, 2 * flops, saved))
 
 
 @noticed_at("07-46")
@@ -307,7 +307,7 @@ def arrows_of_the_picture_point_back():
 @noticed_at("01-exercise-1-answer")
 def empty_answer_is_checked():
     """An exercise that is not answered yet is checked as if it were."""
-    patch(check, "_is_open")(lambda is_open, answer: False)
+    patch(checking, "_is_open")(lambda is_open, answer: False)
 
 
 @noticed_at("02-29")

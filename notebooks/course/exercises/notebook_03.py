@@ -5,8 +5,8 @@ import copy
 import torch
 from torch import nn
 
-from ..check import Wrong, exercise, is_tracked, same_numbers, watched_backwards
-from ..show import show_graph
+from ..checking import Wrong, exercise, is_tracked, same_numbers, watched_backwards
+from seegrad import show_graph
 
 
 @exercise("03.1")

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from ..check import Wrong, exercise, has_numbers, is_tracked, quietly, same_numbers
+from ..checking import Wrong, exercise, has_numbers, is_tracked, quietly, same_numbers
 
 mse = nn.functional.mse_loss
 

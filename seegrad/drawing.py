@@ -56,7 +56,7 @@ def _graphviz():
     """
     import pygraphviz
     fonts = Path(importlib.util.find_spec("matplotlib").origin).parent / "mpl-data/fonts/ttf"
-    with tempfile.TemporaryDirectory(prefix="graphlens-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="seegrad-", ignore_cleanup_errors=True) as folder:
         settings = Path(folder, "fonts.conf")
         settings.write_text(f"<fontconfig><dir>{html.escape(str(fonts))}</dir>"
                             f"<cachedir>{html.escape(folder)}</cachedir></fontconfig>", encoding="utf-8")

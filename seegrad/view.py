@@ -79,9 +79,9 @@ def _row(titled, name="row"):
 
 
 class GraphView(Picture):
-    """A computation graph at the moment when :func:`graphlens.show_graph` was called.
+    """A computation graph at the moment when :func:`seegrad.show_graph` was called.
 
-    snapshot: the facts, a :class:`graphlens.snapshot.GraphSnapshot`. transcript, alt and caption: the same in words.
+    snapshot: the facts, a :class:`seegrad.snapshot.GraphSnapshot`. transcript, alt and caption: the same in words.
     svg: the picture, or an empty string where the graph is too large to draw. It is drawn when it is first asked for.
     """
 
@@ -140,7 +140,7 @@ def _advice(boxes, detail, max_boxes):
 
 
 class SideBySide:
-    """Pictures in a row, each under its title. Made by :func:`graphlens.side_by_side`."""
+    """Pictures in a row, each under its title. Made by :func:`seegrad.side_by_side`."""
 
     def __init__(self, pictures):
         self.pictures = pictures
@@ -154,9 +154,9 @@ class SideBySide:
 
 
 class BackwardPlay:
-    """A backward pass, to be stepped through. Made by :func:`graphlens.play_backward`.
+    """A backward pass, to be stepped through. Made by :func:`seegrad.play_backward`.
 
-    recording: the facts, a :class:`graphlens.recording.Recording`; its steps are in the order in which PyTorch ran them.
+    recording: the facts, a :class:`seegrad.recording.Recording`; its steps are in the order in which PyTorch ran them.
     error: what backward raised, or None. transcript: the steps as text.
     """
 
@@ -219,7 +219,7 @@ def _words(value):
 
 
 class WhatIf:
-    """A picture for each combination of choices, of which a reader sees one at a time. Made by :func:`graphlens.what_if`.
+    """A picture for each combination of choices, of which a reader sees one at a time. Made by :func:`seegrad.what_if`.
 
     choices: a dict from name to its values. pictures: a picture for each combination, in the order of itertools.product.
     """
@@ -247,7 +247,7 @@ def _interactive(stills, more, data, script):
     """Stills that a script, where scripts run, makes into something to play with. data: what the script needs."""
     # "</" would end the script element, and "<!--" keep it open, wherever they stand.
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", r"\u003c")
-    return (f'<figure class="graphlens" style="margin: 0.5em 0">{stills}{more}'
+    return (f'<figure class="seegrad" style="margin: 0.5em 0">{stills}{more}'
             f'<script type="application/json">{text}</script><script>{_inlined(script)}</script></figure>')
 
 

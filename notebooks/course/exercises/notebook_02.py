@@ -5,8 +5,8 @@ import copy
 import torch
 from torch import nn
 
-from ..check import Wrong, exercise, is_tracked, same_numbers
-from ..show import show_graph
+from ..checking import Wrong, exercise, is_tracked, same_numbers
+from seegrad import show_graph
 
 
 @exercise("02.1")

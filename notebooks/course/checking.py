@@ -1,6 +1,6 @@
 """Exercises that check themselves: run the learner's code on fresh inputs, and say in one sentence what is wrong.
 
-The checks of each notebook stand in `graphlens/exercises`. A check is a function that is given `run`, which calls the
+The checks of each notebook stand in `course/exercises`. A check is a function that is given `run`, which calls the
 learner's code, and that raises :class:`Wrong` with a sentence.
 """
 

@@ -9,7 +9,7 @@ from torch.autograd.function import BackwardCFunction, Function
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..check import Wrong, bounded, exercise, has_numbers, in_words, is_tracked, quietly, same_numbers
+from ..checking import Wrong, bounded, exercise, has_numbers, in_words, is_tracked, quietly, same_numbers
 
 
 def _result_of_a_node(run, *inputs):

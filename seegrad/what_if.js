@@ -18,7 +18,7 @@
     status.textContent = `${titles[number]}${caption ? `: ${caption.textContent}` : ""}`;
   };
   // Each group of buttons needs a name of its own on the page.
-  const group = () => `graphlens-${Math.random().toString(36).slice(2)}`;
+  const group = () => `seegrad-${Math.random().toString(36).slice(2)}`;
   const fields = choices.map(([name, values], i) => {
     const shared = group();
     return make("fieldset", {}, make("legend", { textContent: name }), ...values.map((value, k) =>
