@@ -58,7 +58,7 @@ upgrade-report:
 	@"$(PYTHON)" tools/upgrade_report.py $(TORCH)
 
 rounds: environment
-	@$(VENV) tests/rounds.py $(ARGS)
+	@$(VENV) tools/rounds.py $(ARGS)
 
 refresh: environment
 	$(VENV) tools/refresh.py $(ARGS)
@@ -67,9 +67,9 @@ figures: environment
 	$(VENV) tools/figures.py $(ARGS)
 
 benchmark: environment
-	$(VENV) tests/benchmarks/drawing.py $(ARGS)
-	$(VENV) tests/benchmarks/recording.py $(ARGS)
-	$(VENV) tests/benchmarks/suite.py
+	$(VENV) tests/benchmarks/cost_of_drawing.py $(ARGS)
+	$(VENV) tests/benchmarks/cost_of_recording.py $(ARGS)
+	$(VENV) tests/benchmarks/cost_of_the_regression_run.py
 
 environment:
 	@"$(PYTHON)" -c "import sys; sys.exit(sys.version_info < (3, 6))" 2>/dev/null || { \

@@ -1,10 +1,10 @@
 """Typical wrong answers to the exercises, and words of the sentence with which each must be refused."""
 
-from wrong_answers_23 import WRONG_ANSWERS_23
-from wrong_answers_456 import WRONG_ANSWERS_456
 from wrong_answers_7 import RIGHT_ANSWERS_7, WRONG_ANSWERS_7
 from wrong_answers_8 import RIGHT_ANSWERS_8, WRONG_ANSWERS_8
 from wrong_answers_9 import RIGHT_ANSWERS_9, WRONG_ANSWERS_9
+from wrong_answers_23 import WRONG_ANSWERS_23
+from wrong_answers_456 import WRONG_ANSWERS_456
 
 WRONG_ANSWERS = {
     "01.1": [

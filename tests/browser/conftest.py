@@ -18,10 +18,9 @@ SCREENSHOTS = ROOT / "build/browser"        # of failed tests
 PATIENCE = 60_000       # milliseconds: a slow machine is no failure
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]
-sys.path.insert(0, str(ROOT / "tools"))
-import lecture  # noqa: E402
-from browser import find_browser  # noqa: E402
-from sample import TITLE, write_sample  # noqa: E402
+import lecture
+from browser import find_browser
+from sample import TITLE, write_sample
 
 
 @pytest.fixture(scope="session")

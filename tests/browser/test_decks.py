@@ -1,18 +1,16 @@
 """Every slide fits its screen of 1280 × 720: in the decks, from the disk without a network, and live in JupyterLab."""
 
 import contextlib
-import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("playwright", reason="no Playwright: make test-browser installs it")
-from playwright.sync_api import TimeoutError, expect  # noqa: E402
+from playwright.sync_api import TimeoutError, expect
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tools"))
-import slides  # noqa: E402
-from test_player import press  # noqa: E402
+import slides
+from test_player import press
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SCREEN = {"width": 1280, "height": 720}

@@ -8,7 +8,7 @@ from sample import CODE, PLAY, WHAT_IF
 from test_player import at, figure, press
 
 pytest.importorskip("playwright", reason="no Playwright: make test-browser installs it")
-from playwright.sync_api import expect  # noqa: E402
+from playwright.sync_api import expect
 
 COURSE = [path.name for path in sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
           if "play_backward(" in path.read_text(encoding="utf-8")][:2]

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from test_player import press, says
 
 pytest.importorskip("playwright", reason="no Playwright: make test-browser installs it")
-from playwright.sync_api import expect  # noqa: E402
+from playwright.sync_api import expect
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["index", *(path.stem for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")))]
@@ -32,7 +31,6 @@ FOCUSED = "() => document.activeElement.outerHTML.slice(0, 200)"
 
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory):
-    sys.path.insert(0, str(ROOT / "tools"))
     import pages as site
     target = tmp_path_factory.mktemp("pages") / "html"
     site.build(ROOT / "notebooks", target)

@@ -6,7 +6,7 @@ import pytest
 from sample import BRANCHES, FAILING, PLAY, TWICE, WHAT_IF
 
 pytest.importorskip("playwright", reason="no Playwright: make test-browser installs it")
-from playwright.sync_api import expect  # noqa: E402
+from playwright.sync_api import expect
 
 THICK = "[stroke-width='5']"
 WIDTHS = "figure => [...figure.querySelectorAll('g.node polygon + text')].map((text) => text.getComputedTextLength())"

@@ -1,15 +1,11 @@
 """A reader pastes an error message into the search of JupyterLab, and is led to its case."""
 
-import sys
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("playwright", reason="no Playwright: make test-browser installs it")
-from playwright.sync_api import expect  # noqa: E402
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from clinic import CASES, CELLS, messages  # noqa: E402
+from clinic import CASES, CELLS, messages
+from playwright.sync_api import expect
 
 ACTIVE = "cells => cells.findIndex((cell) => cell.matches('.jp-mod-active'))"
 

@@ -9,7 +9,7 @@ import importlib
 from dataclasses import dataclass
 from typing import Callable
 
-MODULES = ["recording", "gradients", "sharing", "networks", "messages", "own_nodes", "of_seegrad"]
+MODULES = ["graph_and_freeing", "gradients", "sharing", "networks", "messages", "own_nodes", "of_seegrad"]
 MUTANTS = {}
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
 from mutants import noticed_at, patch
-from mutants.recording import leaves_of
+from mutants.graph_and_freeing import leaves_of
 
 
 @noticed_at("03-10")

@@ -8,7 +8,7 @@ from torch.autograd import Function
 from torch.nn import functional
 
 from mutants import noticed_at, patch
-from mutants.recording import leaves_of
+from mutants.graph_and_freeing import leaves_of
 
 
 @noticed_at("06-18b")

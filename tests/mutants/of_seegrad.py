@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import replace
 
 import torch
+
+from mutants import noticed_at, patch
 from seegrad import diagram, drawing, measurement, play, recording, show, snapshot, view
 from seegrad.diagram import LEAF, MARKS, RESULT
 from seegrad.measurement import Measurement
 from seegrad.snapshot import ALIVE, CHANGED, FREED
-
-from mutants import noticed_at, patch
 
 # As attributes of the package, these names are functions.
 checking = importlib.import_module("course.checking")

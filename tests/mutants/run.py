@@ -18,8 +18,9 @@ LONGEST = 90            # characters of an output that the report shows
 REPORT = TESTS / "mutants" / "REPORT.md"
 sys.path[:0] = [str(TESTS), str(ROOT / "notebooks")]
 
-from mutants import load  # noqa: E402
 from regression import Difference  # noqa: E402
+
+from mutants import load  # noqa: E402
 
 
 def differences(mutant, notebook):

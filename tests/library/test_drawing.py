@@ -21,15 +21,15 @@ import matplotlib
 import pytest
 import torch
 from matplotlib.figure import Figure
+from random_graphs import random_graph
 
 import seegrad.view
 from seegrad import show_graph, show_picture, side_by_side
 from seegrad.snapshot import ALIVE, CHANGED, FREED
-from random_graphs import random_graph
 
 matplotlib.use("Agg")
 
-PATHS = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+PATHS = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
 LEVELS = ["full", "compact", "folded"]
 MARKS = {"●": ALIVE, "○": FREED, "▲": CHANGED}
 SEEDS = [range(start, start + 20) for start in range(1000, 1100, 20)]

@@ -10,12 +10,19 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from random_graphs import (
+    SavesInputs,
+    SavesResult,
+    can_be_asked,
+    gradient_bytes,
+    random_graph,
+    run_backward,
+)
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seegrad import show_graph
 from seegrad.snapshot import ALIVE, CHANGED, FREED, take_snapshot
-from random_graphs import SavesInputs, SavesResult, can_be_asked, gradient_bytes, random_graph, run_backward
 
 CHUNKS = [range(start, start + 30) for start in range(0, 240, 30)]
 in_chunks = pytest.mark.parametrize("seeds", CHUNKS, ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from notebook_guards import NOTEBOOKS
+from rules import NOTEBOOKS
 
-PLANS = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8").partition("## Plans for lectures\n")[2]
+PLANS = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").partition("## Plans for lectures\n")[2]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda path: path.stem)

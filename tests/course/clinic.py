@@ -3,7 +3,7 @@
 import re
 
 import nbformat
-from notebook_guards import NOTEBOOKS
+from rules import NOTEBOOKS
 
 CELLS = nbformat.read(next(path for path in NOTEBOOKS if path.name.startswith("08_")), as_version=4).cells
 HEADING = re.compile(r"^## (Case (\d+): .+)$", re.MULTILINE)

@@ -13,11 +13,10 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from notebook_guards import ALT, MACHINE, NOTEBOOKS, PAYLOAD
+from rules import ALT, MACHINE, NOTEBOOKS, PAYLOAD
 
-TOOL = Path(__file__).parents[1] / "tools/pages.py"
-sys.path.insert(0, str(TOOL.parent))
-import pages as site  # noqa: E402
+TOOL = Path(__file__).parents[2] / "tools/pages.py"
+import pages as site
 
 PAGES = ["index.html", *(f"{path.stem}.html" for path in NOTEBOOKS)]
 each_page = pytest.mark.parametrize("name", PAGES)

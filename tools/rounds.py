@@ -2,7 +2,7 @@
 
 Each round has another order of the notebooks, another seed for Python's hashes, one or two threads for PyTorch, one or two
 kernels at a time, and a path with spaces and letters that are not ASCII. Each cell runs once: that it can be run twice in a
-row is a matter of `make test`. python tests/rounds.py 20
+row is a matter of `make test`. python tools/rounds.py 20
 """
 
 import os
@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-NEEDED = ["notebooks", "tests", "pyproject.toml"]
+NEEDED = ["notebooks", "tests", "tools", "pyproject.toml"]
 
 
 def one_round(number, folder):

@@ -1,16 +1,12 @@
 """The notebooks as slides: their types, and the decks as files. A browser measures the slides in browser/test_decks.py."""
 
 import re
-import sys
-from pathlib import Path
 
+import lecture
 import nbformat
 import pytest
-from notebook_guards import MACHINE, NOTEBOOKS, PAYLOAD
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
-import lecture  # noqa: E402
-import slides  # noqa: E402
+import slides
+from rules import MACHINE, NOTEBOOKS, PAYLOAD
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from notebook_guards import NOTEBOOKS, problems
+from rules import NOTEBOOKS, problems
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tools"))
-import figures  # noqa: E402
+ROOT = Path(__file__).parents[2]
+import figures
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 

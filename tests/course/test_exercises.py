@@ -5,12 +5,11 @@ import re
 import nbformat
 import pytest
 import torch
-from matplotlib import pyplot
-from notebook_guards import NOTEBOOKS
-from wrong_answers import RIGHT_ANSWERS, WRONG_ANSWERS
-
 from course import check, progress
 from course.checking import load
+from matplotlib import pyplot
+from rules import NOTEBOOKS
+from wrong_answers import RIGHT_ANSWERS, WRONG_ANSWERS
 
 SOLUTION = re.compile(r"<details><summary>A solution</summary>\s*```python\n(.*?)```\s*</details>", re.DOTALL)
 CHECK = re.compile(r'^check\("(\d\d\.\d)", (\w+)\)$', re.MULTILINE)

@@ -4,14 +4,12 @@ Run by hand: make benchmark.
 """
 
 import statistics
-import sys
 import time
 import warnings
-from pathlib import Path
 
 import torch
+from cost_of_drawing import ROUNDS, classifier, encoder_12, four_nodes  # noqa: E402
 
-from drawing import ROUNDS, classifier, encoder_12, four_nodes  # noqa: E402
 from seegrad import play_backward  # noqa: E402
 
 

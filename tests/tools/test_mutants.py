@@ -5,7 +5,7 @@ import re
 import mutants
 import nbformat
 from mutants import run
-from notebook_guards import NOTEBOOKS
+from rules import NOTEBOOKS
 
 # Loading the mutants imports what they change, and changes nothing.
 MUTANTS = mutants.load()

@@ -20,6 +20,10 @@ from xml.etree import ElementTree
 import IPython.display
 import pytest
 import torch
+from random_graphs import can_be_asked, gradient_bytes, random_graph
+from test_drawing import PATHS
+from test_input import assert_one_sentence
+from test_snapshot import match, naming
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -29,10 +33,6 @@ from seegrad import play_backward, show_graph, side_by_side, what_if
 from seegrad.diagram import MARKS, make_diagram
 from seegrad.recording import words_for
 from seegrad.snapshot import FREED, SavedTensor
-from random_graphs import can_be_asked, gradient_bytes, random_graph
-from test_drawing import PATHS
-from test_input import assert_one_sentence
-from test_snapshot import match, naming
 
 LEVELS = ["full", "compact", "folded"]
 CHUNKS = [range(start, start + 20) for start in range(2000, 2120, 20)]

@@ -9,6 +9,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from random_graphs import (
+    SavesInputs,
+    SavesResult,
+    can_be_asked,
+    gradient_bytes,
+    random_graph,
+    run_backward,
+)
+from test_input import assert_one_sentence
+from test_snapshot import memory, naming, reachable_nodes, read_slots
 from torch import nn
 from torch.autograd.graph import get_gradient_edge, saved_tensors_hooks
 from torch.autograd.profiler import profile
@@ -18,9 +28,6 @@ from torch.utils.checkpoint import checkpoint
 
 from seegrad import measure, show_graph
 from seegrad.measurement import Measurement
-from random_graphs import SavesInputs, SavesResult, can_be_asked, gradient_bytes, random_graph, run_backward
-from test_input import assert_one_sentence
-from test_snapshot import memory, naming, reachable_nodes, read_slots
 
 SEEDS = range(120)
 
@@ -235,7 +242,7 @@ def test_the_history_of_saved_bytes(case):
 
 
 def test_the_first_call_in_a_process_needs_no_garbage_collector():
-    lines = ("import gc, sys, torch", f"sys.path.insert(0, {str(Path(__file__).parents[1])!r})",
+    lines = ("import gc, sys, torch", f"sys.path.insert(0, {str(Path(__file__).parents[2])!r})",
              "from seegrad import measure", "gc.disable()", "x = torch.ones(6, requires_grad=True)",
              "def function():", "    y = x.exp()", "print(measure(function).saved_bytes)")
     printed = subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, capture_output=True, text=True).stdout

@@ -1,11 +1,11 @@
 """What is refused and how, tensors of every kind, and names of every kind."""
 
-import graphviz
 import html
 import re
 import warnings
 from xml.etree import ElementTree
 
+import graphviz
 import numpy
 import pytest
 import torch

@@ -13,10 +13,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from nbval.plugin import IPyNbFile
-from notebook_guards import NOTEBOOKS, problems
-from regression import PICTURE, Cell, pytest_collection_modifyitems
+from regression import PICTURE, pytest_collection_modifyitems
+from rules import NOTEBOOKS, problems
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 WORD = re.compile(r"\w+")
