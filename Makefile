@@ -12,7 +12,7 @@ VENV = .venv/bin/python
 export JUPYTER_PREFER_ENV_PATH = 1
 unexport JUPYTER_PATH PYTHONHOME PYTHONPATH
 
-.PHONY: help lab lecture slides html test test-browser mutants upgrade-report rounds refresh figures benchmark environment
+.PHONY: help lab lecture slides html test test-browser mutants upgrade-report rounds refresh figures docs benchmark environment
 
 help:
 	@echo "make lab        open the notebooks in JupyterLab (PORT=9000, ARGS=--no-browser)"
@@ -26,6 +26,7 @@ help:
 	@echo "make rounds     run the notebooks again and again, under other conditions each time (ARGS=20)"
 	@echo "make refresh    run the notebooks again and store their outputs (ARGS: which)"
 	@echo "make figures    draw the figures again"
+	@echo "make docs       write the plans for lectures again, from the notes in the notebooks"
 	@echo "make benchmark  measure what drawing, recording and the regression run cost"
 	@echo "Each first builds .venv where needed; another Python: make lab PYTHON=python3.12"
 
@@ -65,6 +66,9 @@ refresh: environment
 
 figures: environment
 	$(VENV) tools/figures.py $(ARGS)
+
+docs: environment
+	@$(VENV) tools/lecturing.py $(ARGS)
 
 benchmark: environment
 	$(VENV) tests/benchmarks/cost_of_drawing.py $(ARGS)
