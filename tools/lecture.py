@@ -1,5 +1,6 @@
-"""Open a notebook as live slides, in JupyterLab with RISE: python tools/lecture.py 03 [options for JupyterLab]"""
+"""Open a notebook as live slides, in JupyterLab with RISE: make lecture N=03"""
 
+import argparse
 import json
 import os
 import subprocess
@@ -7,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from project import ROOT, notebooks
 
 
 def settings(folder):
@@ -22,12 +23,15 @@ def settings(folder):
         file.write_text(json.dumps(values), encoding="utf-8")
 
 
-def main(number="", *options):
-    notebooks = {path.name[:2]: path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
-    if number not in notebooks:
-        sys.exit(f"There is no notebook {number or 'without a number'}: the numbers are {', '.join(notebooks)}, as in "
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("number", nargs="?", default="", help="of the notebook, as in 03")
+    chosen, options = parser.parse_known_args(arguments)     # the other options are JupyterLab's
+    numbers = {path.name[:2]: path for path in notebooks()}
+    if chosen.number not in numbers:
+        sys.exit(f"There is no notebook {chosen.number or 'without a number'}: the numbers are {', '.join(numbers)}, as in "
                  "make lecture N=03")
-    path = notebooks[number].relative_to(ROOT)
+    path = numbers[chosen.number].relative_to(ROOT)
     subprocess.run([sys.executable, "-m", "jupyter", "trust", path], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     # Settings of their own, so that neither the look of the slides gets into the reader's JupyterLab nor its look into them.
     with tempfile.TemporaryDirectory() as folder:
@@ -41,4 +45,4 @@ def main(number="", *options):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -1,8 +1,9 @@
-"""Run the notebooks and store what they show. With names, only those: python tools/refresh.py notebooks/01_*.ipynb
+"""Run the notebooks and store what they show: make refresh
 
 A second run changes no byte: nothing that differs from run to run or from machine to machine is stored.
 """
 
+import argparse
 import os
 import sys
 from pathlib import Path
@@ -10,14 +11,14 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from project import notebooks, read, write
 
-ROOT = Path(__file__).resolve().parents[1]
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LANGUAGE = {"name": "python"}      # without the version: it is that of the machine
 
 
 def refresh(path):
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read(path)
     NotebookClient(notebook, timeout=120, record_timing=False, coalesce_streams=True, kernel_name="python3",
                    resources={"metadata": {"path": str(path.parent)}}).execute()
     notebook.metadata = {"kernelspec": KERNEL, "language_info": LANGUAGE}
@@ -25,26 +26,24 @@ def refresh(path):
         if cell.cell_type == "code":
             for output in cell.outputs:
                 output.pop("transient", None)
-    text = nbformat.writes(notebook) + "\n"
-    whole = path.with_suffix(".tmp")    # a notebook is never left half written
-    try:
-        whole.write_text(text, encoding="utf-8", newline="\n")
-        whole.replace(path)
-    finally:
-        whole.unlink(missing_ok=True)
+    write(path, nbformat.writes(notebook) + "\n")
 
 
-def main(names):
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("notebooks", nargs="*", type=Path, help="paths of notebooks; without any, all of the course")
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"     # the kernel of this environment, whatever else is installed
-    for path in [Path(name).resolve() for name in names] or sorted((ROOT / "notebooks").glob("*.ipynb")):
+    for path in parser.parse_args(arguments).notebooks or notebooks():
         print(f"running {path.name}", flush=True)
         try:
-            refresh(path)
+            refresh(path.resolve())
         except CellExecutionError as error:
             sys.exit(f"{path.name} stopped with an error; it is left as it was.\n{error}")
+        except ValueError as error:
+            sys.exit(f"{path.name} {error}; it is left as it was.")
         except OSError as error:
-            sys.exit(f"{path.name} cannot be written ({error.strerror}); it is left as it was.")
+            sys.exit(f"{path.name} cannot be read or written ({error.strerror}); it is left as it was.")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

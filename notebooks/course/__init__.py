@@ -5,6 +5,12 @@
 It lies beside the notebooks, so that they find it. The graphs are drawn by seegrad, which is installed.
 """
 
+from importlib.util import find_spec
+
+if not find_spec("seegrad"):
+    raise ModuleNotFoundError("seegrad, which draws the graphs, is not installed for this kernel: run `make lab` in the folder "
+                              "of the course, or here %pip install .. and then this cell again.", name="seegrad")
+
 from .checking import check, progress
 
 __all__ = ["check", "progress"]

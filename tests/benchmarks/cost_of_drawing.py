@@ -1,8 +1,9 @@
-"""What a picture costs: show_graph beside plain torchviz piped through a `dot` process, interleaved in one run.
+"""Measure what a picture costs: show_graph beside plain torchviz piped through a `dot` process, interleaved in one run.
 
-Run by hand: make benchmark. It needs the `dot` program of Graphviz, which the course itself does not.
+Run by hand: `make benchmark`. It needs the `dot` program of Graphviz, which the course itself does not.
 """
 
+import argparse
 import shutil
 import statistics
 import sys
@@ -12,7 +13,7 @@ import warnings
 import torch
 from torch import nn
 
-from seegrad import show_graph  # noqa: E402
+from seegrad import show_graph
 
 ROUNDS = 15
 
@@ -64,7 +65,8 @@ def drawn(detail):
     return lambda output: show_graph(output, detail=detail, max_boxes=10**6).svg
 
 
-def main():
+def main(arguments=None):
+    argparse.ArgumentParser(description=__doc__).parse_args(arguments)
     warnings.simplefilter("ignore")
     if not shutil.which("dot"):
         sys.exit("The baseline needs the program `dot`, which is not installed: install Graphviz and run this again.")

@@ -1,16 +1,17 @@
-"""What it costs to record a backward pass: play_backward beside a plain backward, interleaved in one run.
+"""Measure what it costs to record a backward pass: play_backward beside a plain backward, interleaved in one run.
 
-Run by hand: make benchmark.
+Run by hand: `make benchmark`.
 """
 
+import argparse
 import statistics
 import time
 import warnings
 
 import torch
-from cost_of_drawing import ROUNDS, classifier, encoder_12, four_nodes  # noqa: E402
+from cost_of_drawing import ROUNDS, classifier, encoder_12, four_nodes
 
-from seegrad import play_backward  # noqa: E402
+from seegrad import play_backward
 
 
 def plain(output):
@@ -26,7 +27,8 @@ def shown(output):
     play_backward(output, detail="compact")._repr_mimebundle_()
 
 
-def main():
+def main(arguments=None):
+    argparse.ArgumentParser(description=__doc__).parse_args(arguments)
     warnings.simplefilter("ignore")
     ways = (plain, recorded, shown)
     print(f"\nMilliseconds for one backward (median of {ROUNDS}, interleaved), and the ratio to a plain one.\n"

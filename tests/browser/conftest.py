@@ -8,19 +8,18 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
+import lecture
 import nbformat
 import pytest
+from browser import find_browser
+from project import COURSE, ROOT
+from sample import TITLE, write_sample
 
-ROOT = Path(__file__).resolve().parents[2]
-SCREENSHOTS = ROOT / "build/browser"        # of failed tests
+SCREENSHOTS = ROOT / "_build/browser"        # of failed tests
 PATIENCE = 60_000       # milliseconds: a slow machine is no failure
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]
-import lecture
-from browser import find_browser
-from sample import TITLE, write_sample
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +38,7 @@ def browser():
 @pytest.fixture(scope="session")
 def notebooks(browser, tmp_path_factory):
     """A copy of the folder notebooks, with sample.ipynb and the same under another title, trusted.ipynb, and lecture.ipynb."""
-    copied = shutil.copytree(ROOT / "notebooks", tmp_path_factory.mktemp("course") / "notebooks",
+    copied = shutil.copytree(COURSE, tmp_path_factory.mktemp("course") / "notebooks",
                              ignore=shutil.ignore_patterns("__pycache__", ".*"))
     sample = write_sample(copied).read_text(encoding="utf-8")
     (copied / "trusted.ipynb").write_text(sample.replace(TITLE, "# Trusted"), encoding="utf-8")

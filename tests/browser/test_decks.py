@@ -1,18 +1,16 @@
 """Every slide fits its screen of 1280 × 720: in the decks, from the disk without a network, and live in JupyterLab."""
 
 import contextlib
-from pathlib import Path
 
 import pytest
+import slides
+from project import notebooks
 
 pytest.importorskip("playwright", reason="no Playwright: make test-browser installs it")
 from playwright.sync_api import TimeoutError, expect
-
-ROOT = Path(__file__).parents[2]
-import slides
 from test_player import press
 
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+THE_LECTURE = notebooks()[3]
 SCREEN = {"width": 1280, "height": 720}
 # A line for each slide that hangs over an edge, with everything unfolded, and how many slides there are.
 MEASURE = """async () => {
@@ -41,7 +39,7 @@ SHOWN = """() => {
 }"""
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
 def test_no_slide_of_a_deck_hangs_over_an_edge(open_page, tmp_path, path):
     deck = tmp_path / "deck.html"
     deck.write_text(slides.deck(path), encoding="utf-8")
@@ -53,7 +51,7 @@ def test_no_slide_of_a_deck_hangs_over_an_edge(open_page, tmp_path, path):
 
 def test_a_play_in_a_deck_steps_and_the_deck_stays(open_page, tmp_path):
     deck = tmp_path / "deck.html"
-    deck.write_text(slides.deck(ROOT / "notebooks/03_several_losses.ipynb"), encoding="utf-8")
+    deck.write_text(slides.deck(THE_LECTURE), encoding="utf-8")
     page = open_page(deck.as_uri() + "#/2", offline=True)
     player = page.locator("section.present section.present .player")
     player.focus()

@@ -1,8 +1,7 @@
 """Notebooks in a real JupyterLab."""
 
-from pathlib import Path
-
 import nbformat
+import project
 import pytest
 from sample import CODE, PLAY, WHAT_IF
 from test_player import at, figure, press
@@ -10,8 +9,7 @@ from test_player import at, figure, press
 pytest.importorskip("playwright", reason="no Playwright: make test-browser installs it")
 from playwright.sync_api import expect
 
-COURSE = [path.name for path in sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
-          if "play_backward(" in path.read_text(encoding="utf-8")][:2]
+WITH_A_PLAY = [path.name for path in project.notebooks() if "play_backward(" in path.read_text(encoding="utf-8")][:2]
 SELECTED = "cells => cells.findIndex((cell) => cell.matches('.jp-mod-selected'))"
 
 
@@ -50,9 +48,9 @@ def test_jupyterlab_keeps_its_hands_off_the_keys_pressed_in_a_player(open_page, 
         assert cells.evaluate_all(SELECTED) == selected
 
 
-@pytest.mark.parametrize("name", COURSE)
+@pytest.mark.parametrize("name", WITH_A_PLAY)
 def test_a_notebook_of_the_course_runs_without_a_complaint(open_page, lab, notebooks, name):
-    notebook = nbformat.read(notebooks / name, as_version=4)
+    notebook = project.read(notebooks / name)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for cell in code:
         cell.outputs, cell.execution_count = [], None

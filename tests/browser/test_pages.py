@@ -3,16 +3,16 @@
 import shutil
 import subprocess
 import tarfile
-from pathlib import Path
 
+import pages as site
 import pytest
+from project import COURSE, ROOT, notebooks
 from test_player import press, says
 
 pytest.importorskip("playwright", reason="no Playwright: make test-browser installs it")
 from playwright.sync_api import expect
 
-ROOT = Path(__file__).parents[2]
-NAMES = ["index", *(path.stem for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")))]
+NAMES = ["index", *(path.stem for path in notebooks())]
 AXE = "axe-core-4.14.1"
 UNFOLD = "document.querySelectorAll('details').forEach((fold) => fold.open = true)"
 # A word for each thing found: the rule, where it was broken, and what would mend it.
@@ -31,16 +31,15 @@ FOCUSED = "() => document.activeElement.outerHTML.slice(0, 200)"
 
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory):
-    import pages as site
     target = tmp_path_factory.mktemp("pages") / "html"
-    site.build(ROOT / "notebooks", target)
+    site.build(COURSE, target)
     return target
 
 
 @pytest.fixture(scope="session")
 def axe():
     """The source of axe-core, from npm, which only this needs. It is kept in build/."""
-    packed = ROOT / f"build/axe/{AXE}.tgz"
+    packed = ROOT / f"_build/axe/{AXE}.tgz"
     if not packed.exists():
         npm = shutil.which("npm")
         if not npm:

@@ -1,22 +1,37 @@
 """Notebook 08 case by case, and the messages in it."""
 
+import functools
 import re
 
-import nbformat
-from rules import NOTEBOOKS
+from project import notebooks, read
 
-CELLS = nbformat.read(next(path for path in NOTEBOOKS if path.name.startswith("08_")), as_version=4).cells
+COUNT = 14
 HEADING = re.compile(r"^## (Case (\d+): .+)$", re.MULTILINE)
 WARNING = re.compile(r"^\w*Warning: .+$", re.MULTILINE)
 
 
+@functools.cache
+def cells():
+    """The cells of notebook 08. It is read when a test runs, so that a broken file fails tests, and not their collection."""
+    path, = (path for path in notebooks() if path.name.startswith("08_"))
+    return read(path).cells
+
+
+@functools.cache
 def cases():
-    """For each case its heading and its cells, up to the next heading."""
-    starts = [i for i, cell in enumerate(CELLS) if cell.source.startswith("## ")]
-    for start, end in zip(starts, [*starts[1:], len(CELLS)]):
-        found = HEADING.match(CELLS[start].source)
-        if found:
-            yield found[1], CELLS[start:end]
+    """A dict from heading to cells, up to the next heading, with an entry for each case."""
+    starts = [i for i, cell in enumerate(cells()) if cell.source.startswith("## ")]
+    found = {}
+    for start, end in zip(starts, [*starts[1:], len(cells())]):
+        heading = HEADING.match(cells()[start].source)
+        if heading:
+            found[heading[1]] = cells()[start:end]
+    return found
+
+
+def case(number):
+    """The heading and the cells of a case. number: from 1."""
+    return list(cases().items())[number - 1]
 
 
 def messages(cells):
@@ -27,6 +42,3 @@ def messages(cells):
                 yield f"{output.ename}: {output.evalue}"
             elif output.output_type == "stream":
                 yield from WARNING.findall(output.text)
-
-
-CASES = dict(cases())

@@ -1,83 +1,33 @@
-"""The notebooks as documents: that they run and show what they store is checked by nbval."""
+"""The notebooks as documents, by the rules of tools/rules.py: that they run and show what they store is checked by nbval."""
 
 import copy
 import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
-import nbformat
 import pytest
-from rules import NOTEBOOKS, problems
+from nbformat.v4 import new_markdown_cell
+from project import COURSE, ROOT, notebooks, read
+from rules import RULES, Document, problems
 
-ROOT = Path(__file__).parents[2]
 import figures
 
-each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+each_notebook = pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
 
 
-def read(path):
-    return nbformat.read(path, as_version=4)
-
-
-def test_the_series_is_numbered_without_a_gap():
-    assert [path.name[:3] for path in NOTEBOOKS] == [f"{number:02}_" for number in range(len(NOTEBOOKS))]
+def test_the_series_is_numbered_without_a_gap_and_every_notebook_belongs_to_it():
+    assert [path.name[:3] for path in sorted(COURSE.glob("*.ipynb"))] == [f"{n:02}_" for n in range(len(notebooks()))]
 
 
 @each_notebook
-def test_no_guard_complains(path):
-    assert problems(read(path), path.stat().st_size) == []
+def test_it_keeps_the_rules(path):
+    assert problems(path, read(path)) == []
 
 
-@each_notebook
-def test_the_first_cell_says_what_one_learns_what_one_needs_and_how_long_it_takes(path):
-    first = read(path).cells[0].source
-    assert first.startswith(f"# {path.name[:2]} · ")
-    for words in ("After this notebook you can", "**You need**", "**Time:**"):
-        assert words in first
-
-
-@each_notebook
-def test_links_lead_somewhere(path):
-    links = re.findall(r"\]\(([^)#]+)\)", "\n".join(
-        cell.source for cell in read(path).cells if cell.cell_type == "markdown"))
-    assert [link for link in links if not (path.parent / link).exists()] == []
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda path: path.stem)
-def test_it_opens_with_two_questions_on_the_one_before_and_ends_with_the_rules(path):
-    cells = read(path).cells
-    assert cells[1].source.startswith(f"**Recall.** Two questions on notebook {int(path.name[:2]) - 1:02}.")
-    assert cells[1].source.count("<details><summary>") == cells[1].source.count("?") == 2
-    assert cells[-1].source.startswith("## The rules\n\n| Rule | Where |")
-    assert len(re.findall(r"^\d\. ", cells[-1].source.partition("**What people get wrong**")[2], re.MULTILINE)) == 3
-
-
-OPTION = re.compile(r"^- ([A-D])\. ", re.MULTILINE)
-FOLDED_ANSWER = re.compile(r"<details><summary>([A-D])</summary>\n\n(.*?)\n\n</details>", re.DOTALL)
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda path: path.stem)
-def test_each_prediction_offers_answers_and_explains_each_of_them_after_the_run(path):
-    cells = read(path).cells
-    places = [i for i, cell in enumerate(cells) if "**Predict.**" in cell.source]
-    assert len(places) >= 5
-    for start, end in zip(places, [*places[1:], len(cells)]):
-        offered = OPTION.findall(cells[start].source)
-        section = cells[start:end]
-        explained = [(i, *answer) for i, cell in enumerate(section) for answer in FOLDED_ANSWER.findall(cell.source)]
-        assert len(offered) >= 3 and offered == [letter for _, letter, _ in explained], cells[start].id
-        assert any(cell.cell_type == "code" for cell in section[:explained[0][0]]), "the run comes first"
-        verdicts = [text.startswith("Right. ") for _, _, text in explained]
-        assert sum(verdicts) == 1, cells[start].id
-        assert all(text.startswith("It would be so ") for (_, _, text), right in zip(explained, verdicts) if not right)
-
-
-@each_notebook
-def test_no_answer_of_a_prediction_can_be_read_at_a_glance(path):
-    cells = read(path).cells
-    assert [cell.id for cell in cells if re.search(r"[Aa]nswer [A-D]\b", FOLDED_ANSWER.sub("", cell.source))] == []
+def test_each_rule_is_told_to_contributors_in_its_own_words():
+    guide = " ".join((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split())
+    assert [rule.__name__ for rule in RULES if " ".join(rule.__doc__.split()) not in guide] == []
 
 
 def test_figures_are_those_of_the_notebooks():
@@ -93,14 +43,21 @@ def test_every_figure_of_the_readme_exists_and_has_alt_text():
 
 
 def test_a_refresh_changes_no_byte(tmp_path):
-    copied = shutil.copytree(ROOT / "notebooks", tmp_path / "a path with spaces, é and 图",
-                             ignore=shutil.ignore_patterns("__pycache__", ".*"))
-    notebook = copied / NOTEBOOKS[0].name
-    subprocess.run([sys.executable, ROOT / "tools/refresh.py", notebook], check=True, capture_output=True)
-    assert notebook.read_bytes() == NOTEBOOKS[0].read_bytes()
+    copied = shutil.copytree(COURSE, tmp_path / "a path with spaces, é and 图", ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    first = notebooks()[0]
+    subprocess.run([sys.executable, ROOT / "tools/refresh.py", copied / first.name], check=True, capture_output=True)
+    assert (copied / first.name).read_bytes() == first.read_bytes()
 
 
-# The guards themselves: each must notice the damage that it is there for.
+def test_a_refresh_leaves_what_is_no_notebook(tmp_path):
+    path = tmp_path / "01_cut.ipynb"
+    path.write_text("{", encoding="utf-8")
+    done = subprocess.run([sys.executable, ROOT / "tools/refresh.py", path], capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith("01_cut.ipynb is not a notebook (")
+    assert "Traceback" not in done.stderr and path.read_text(encoding="utf-8") == "{"
+
+
+# The rules themselves: each must notice the damage that it is there for.
 
 def strip(notebook):
     for cell in notebook.cells:
@@ -126,6 +83,10 @@ def picture(notebook):
                 for output in cell.outputs if "text/html" in output.get("data", {}))
 
 
+def cell_with(notebook, words):
+    return next(cell for cell in notebook.cells if words in cell.source)
+
+
 def change_html(old, new):
     def change(notebook):
         data = picture(notebook)
@@ -134,33 +95,105 @@ def change_html(old, new):
     return change
 
 
-DAMAGE = {
-    "counts are not 1 to n": strip,
-    "stores no error": lambda notebook: raising_cell(notebook).update(outputs=[]),
-    "without the tag": lambda notebook: raising_cell(notebook).metadata.update(tags=[]),
-    "excused": lambda notebook: raising_cell(notebook).metadata.update(tags=["raises-exception", "nbval-ignore-output"]),
-    "excused from": lambda notebook: notebook.cells[1].update(source="# NBVAL_IGNORE_OUTPUT\n1"),
-    "path or an address": lambda notebook: first_output(notebook, "stream").update(text="/home/someone/file"),
-    "address of a machine": lambda notebook: first_output(notebook, "stream").update(text="<Node at 0x7f12ab34cd>"),
-    "whole traceback": lambda notebook: first_output(notebook, "error").update(traceback=["a", "b"]),
-    "stderr": lambda notebook: first_output(notebook, "stream").update(name="stderr"),
-    "without alt text": change_html('alt="', 'title="'),
-    "not in the notebook itself": change_html("data:image/svg+xml;base64,", "picture.svg?"),
-    "without a text": lambda notebook: picture(notebook).update({"text/plain": " "}),
-    "not visible before a run": lambda notebook: picture(notebook).update({"image/svg+xml": "<svg/>"}),
-    "same id": lambda notebook: notebook.cells[1].update(id=notebook.cells[0].id),
-    "no slide type": lambda notebook: notebook.cells[2].metadata.clear(),
-    "kernelspec": lambda notebook: notebook.metadata.kernelspec.update(name="other"),
-    "time of its run": lambda notebook: notebook.cells[2].metadata.update(execution={"iopub": "12:00"}),
-    "bar that is not full": lambda notebook: first_output(notebook, "stream").update(text="[===   ] 1/2"),
-    "another look": lambda notebook: first_code(notebook).update(source="import matplotlib.pyplot as plt"),
-    "TeX mathematics": lambda notebook: notebook.cells[0].update(source="$x^2$"),
-    "more than 15 lines": lambda notebook: first_code(notebook).update(source="1\n" * 16),
-}
+def change_text(old, new):
+    def change(notebook):
+        cell = cell_with(notebook, old)
+        cell.source = cell.source.replace(old, new)
+    return change
 
 
-@pytest.mark.parametrize("sentence", DAMAGE)
-def test_a_guard_notices(sentence):
-    notebook = copy.deepcopy(read(NOTEBOOKS[1]))
-    DAMAGE[sentence](notebook)
-    assert any(sentence in problem for problem in problems(notebook)), problems(notebook)
+def slide_of(words, slide_type):
+    return lambda notebook: cell_with(notebook, words).metadata.slideshow.update(slide_type=slide_type)
+
+
+def move_the_answers(notebook):
+    """In front of the run that they answer."""
+    folds = cell_with(notebook, "<details><summary>A</summary>")
+    notebook.cells.remove(folds)
+    notebook.cells.insert(notebook.cells.index(cell_with(notebook, "**Predict.**")) + 1, folds)
+
+
+def remove_the_note(notebook):
+    del notebook.cells[notebook.cells.index(cell_with(notebook, "**Predict.**")) + 1]
+
+
+# The rule, what it says, and the damage.
+DAMAGE = [
+    ("kernel", "another kernelspec", lambda notebook: notebook.metadata.kernelspec.update(name="other")),
+    ("run", "outputs were stripped", strip),
+    ("run", "was run as number 9", lambda notebook: first_code(notebook).update(execution_count=9)),
+    ("run", "time of its run", lambda notebook: notebook.cells[2].metadata.update(execution={"iopub": "12:00"})),
+    ("ids", "no id of its own", lambda notebook: notebook.cells[1].update(id=notebook.cells[0].id)),
+    ("opening", "has no title, like # 01", change_text("# 01 · ", "# 02 · ")),
+    ("opening", "no list under **After this", change_text("- say", "say")),
+    ("opening", "no line **Time:**", change_text("**Time:**", "Time:")),
+    ("opening", "what one needs", change_text("**You need**", "You need")),
+    ("set_up", "not the set-up cell", change_text("%xmode Minimal", "%xmode Verbose")),
+    ("set_up", "not the set-up cell", change_text('find_spec("course")', 'find_spec("torch")')),
+    ("look", "another look", lambda notebook: first_code(notebook).update(source="import matplotlib.pyplot as plt")),
+    ("recall", "two questions", change_text("**2.** ", "**2.** What? ")),
+    ("recall", "begin with **Recall.** Two questions on notebook 00.", change_text("on notebook 00", "on notebook 03")),
+    ("ending", "does not end the notebook", change_text("3. \"", "\"")),
+    ("ending", "does not end the notebook", lambda notebook: notebook.cells.append(new_markdown_cell("The end."))),
+    ("the_map", "has no map of the course, or several", lambda notebook: cell_with(notebook, "show_graph(plain=plain,").metadata.update(
+        tags=["map"])),
+    ("predictions", "asks for 4 predictions", change_text("**Predict.**", "Say.")),
+    ("predictions", "fewer than three answers", change_text("- C. ", "C. ")),
+    ("predictions", "or others than the folds", change_text("<summary>C</summary>", "<summary>c</summary>")),
+    ("predictions", "answered before the run", move_the_answers),
+    ("predictions", "other folds than one that begins", change_text("Right. ", "Yes. ")),
+    ("predictions", "other folds than one that begins", change_text("It would be so ", "Yes: ")),
+    ("no_letter", "names the letter", change_text("**Rule.** ", "**Rule.** Answer B is right: ")),
+    ("exercises", "has 2 exercises", change_text('check("01.1"', 'print("01.1"')),
+    ("exercises", "which has another number", change_text('check("01.1"', 'check("02.1"')),
+    ("exercises", "no solution in the next cell", change_text("<summary>A solution", "<summary>One solution")),
+    ("links", "link to nowhere.ipynb", change_text("**Rule.** ", "**Rule.** [There](nowhere.ipynb) ")),
+    ("slide_types", "no slide type", lambda notebook: notebook.cells[2].metadata.clear()),
+    ("slides", "does not begin a slide", slide_of("## One tracked input", "-")),
+    ("slides", "not have a slide for itself", slide_of("**Predict.**", "-")),
+    ("slides", "not have a slide for itself", slide_of("## One tracked input", "-")),
+    ("slides", "is no subslide", slide_of("<summary>A</summary>", "-")),
+    ("slides", "is no subslide", slide_of("<summary>A solution</summary>", "-")),
+    ("notes", "the next cell is no note", remove_the_note),
+    ("notes", "not folded", change_text("<summary>For the lecturer", "<summary>For you")),
+    ("plan", "make 51", change_text("**Plan: 8 minutes", "**Plan: 9 minutes")),
+    ("compared", "excused", lambda notebook: raising_cell(notebook).metadata.update(tags=["raises-exception", "nbval-ignore-output"])),
+    ("compared", "excused", lambda notebook: first_code(notebook).update(source="# NBVAL_IGNORE_OUTPUT\n1")),
+    ("compared", "means nothing here", lambda notebook: first_code(notebook).metadata.update(tags=["statefull"])),
+    ("short", "more than 15 lines", lambda notebook: first_code(notebook).update(source="1\n" * 16)),
+    ("no_tex", "has TeX mathematics, $x^2$", change_text("**Rule.** ", "**Rule.** $x^2$ ")),
+    ("no_tex", "has TeX mathematics", change_text("**Rule.** ", "**Rule.** $$\nx^2\n$$ ")),
+    ("no_tex", "has TeX mathematics", change_text("**Rule.** ", r"**Rule.** \begin{align} x \end{align} ")),
+    ("errors", "stores no error", lambda notebook: raising_cell(notebook).update(outputs=[])),
+    ("errors", "without the tag", lambda notebook: raising_cell(notebook).metadata.update(tags=[])),
+    ("errors", "whole traceback", lambda notebook: first_output(notebook, "error").update(traceback=["a", "b"])),
+    ("of_no_machine", "'/home/'", lambda notebook: first_output(notebook, "stream").update(text="/home/someone/file")),
+    ("of_no_machine", "' at 0x7f12ab34cd'", lambda notebook: first_output(notebook, "stream").update(text="<Node at 0x7f12ab34cd>")),
+    ("of_no_machine", "stderr", lambda notebook: first_output(notebook, "stream").update(name="stderr")),
+    ("full_bars", "bar that is not full", lambda notebook: first_output(notebook, "stream").update(text="[===   ] 1/2")),
+    ("shown", "without alt text", change_html('alt="', 'title="')),
+    ("shown", "loads 'picture.svg?", change_html("data:image/svg+xml;base64,", "picture.svg?")),
+    ("shown", "without a text that stands", lambda notebook: picture(notebook).update({"text/plain": " "})),
+    ("shown", "shows image/svg+xml", lambda notebook: picture(notebook).update({"image/svg+xml": "<svg/>"})),
+]
+
+
+@pytest.mark.parametrize("rule, words, damage", DAMAGE, ids=[rule for rule, _, _ in DAMAGE])
+def test_a_rule_notices(rule, words, damage):
+    path = notebooks()[1]
+    notebook = copy.deepcopy(read(path))
+    damage(notebook)
+    found, = (each for each in RULES if each.__name__ == rule)
+    said = [sentence for _, sentence in found(Document(path, notebook))]
+    assert any(words in sentence for sentence in said), said
+    assert problems(path, notebook)
+
+
+def test_a_large_file_is_noticed(tmp_path):
+    path = tmp_path / "01_large.ipynb"
+    path.write_bytes(b" " * 1_000_001)
+    assert problems(path, read(notebooks()[1]))[0] == "it has 1,000,001 bytes, more than 1,000,000."
+
+
+def test_each_rule_is_tried():
+    assert {rule for rule, _, _ in DAMAGE} | {"size"} == {rule.__name__ for rule in RULES}

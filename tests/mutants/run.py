@@ -4,6 +4,7 @@ A mutant is caught when the cell that it names gives another output than the one
 end: a kernel that dies, or a cell that never ends, is no comparison.
 """
 
+import argparse
 import json
 import os
 import subprocess
@@ -13,14 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-ROOT = TESTS.parent
+sys.path[:0] = [str(TESTS), str(TESTS.parent / "notebooks"), str(TESTS.parent / "tools")]
+
+from project import ROOT, notebooks, write
+from regression import Difference
+
+from mutants import load
+
 LONGEST = 90            # characters of an output that the report shows
 REPORT = TESTS / "mutants" / "REPORT.md"
-sys.path[:0] = [str(TESTS), str(ROOT / "notebooks")]
-
-from regression import Difference  # noqa: E402
-
-from mutants import load  # noqa: E402
 
 
 def differences(mutant, notebook):
@@ -41,7 +43,7 @@ def differences(mutant, notebook):
 
 
 def notebook_of(cell):
-    return next((ROOT / "notebooks").glob(f"{cell[:2]}_*.ipynb"))
+    return next(path for path in notebooks() if path.name.startswith(cell[:2]))
 
 
 def verdict(mutant):
@@ -87,7 +89,10 @@ def quoted(line, start):
     return f"`{part.replace('|', '¦').replace('`', chr(39))}`" if line else "nothing"
 
 
-def main(names):
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="of mutants; without any, all run, and the report is written")
+    names = parser.parse_args(arguments).names
     mutants = load()
     unknown = [name for name in names if name not in mutants]
     if unknown:
@@ -99,11 +104,11 @@ def main(names):
             verdicts.append(verdict_)
             print(f"{mutant.name}: {verdict_[0] or f'NOT NOTICED in {mutant.cell}'}", flush=True)
     if not names:
-        REPORT.write_text(report(chosen, verdicts), encoding="utf-8", newline="\n")
+        write(REPORT, report(chosen, verdicts))
     survivors = sum(difference is None for difference, _ in verdicts)
     print(f"{len(chosen) - survivors} of {len(chosen)} mutants are noticed.")
     sys.exit(bool(survivors))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

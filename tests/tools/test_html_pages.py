@@ -1,5 +1,6 @@
 """The pages to read, as files: what is in them, and which notebooks are refused. browser/test_pages.py opens them."""
 
+import copy
 import html
 import json
 import os
@@ -10,15 +11,17 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import nbformat
+import pages as site
 import pytest
 from bs4 import BeautifulSoup
+from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from rules import ALT, MACHINE, NOTEBOOKS, PAYLOAD
+from new_notebook import FIRST, NOTE, skeleton
+from project import COURSE, PICTURE, ROOT, kind, notebooks, read
+from refresh import KERNEL
+from rules import GUARD, MACHINE
 
-TOOL = Path(__file__).parents[2] / "tools/pages.py"
-import pages as site
-
-PAGES = ["index.html", *(f"{path.stem}.html" for path in NOTEBOOKS)]
+PAGES = ["index.html", *(f"{path.stem}.html" for path in notebooks())]
 each_page = pytest.mark.parametrize("name", PAGES)
 
 
@@ -26,7 +29,7 @@ each_page = pytest.mark.parametrize("name", PAGES)
 def texts(tmp_path_factory):
     """The pages of the course, as they are on the disk."""
     target = tmp_path_factory.mktemp("a folder with spaces, é and 图") / "_build/html"
-    assert site.build(NOTEBOOKS[0].parent, target) == len(PAGES)
+    assert site.build(COURSE, target) == len(PAGES)
     assert [path.name for path in target.parent.iterdir()] == ["html"]
     return {path.name: path.read_text(encoding="utf-8") for path in target.iterdir()}
 
@@ -41,9 +44,9 @@ def test_there_is_a_page_for_each_notebook(texts):
 
 
 def test_a_second_run_writes_the_same_bytes(texts, tmp_path):
-    program = "import pathlib, runpy, sys; runpy.run_path(sys.argv[1])['build'](*map(pathlib.Path, sys.argv[2:]))"
-    subprocess.run([sys.executable, "-c", program, TOOL, NOTEBOOKS[0].parent, tmp_path / "html"], check=True,
-                   env={**os.environ, "PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"})
+    program = "import pages, pathlib, sys; pages.build(*map(pathlib.Path, sys.argv[1:]))"
+    subprocess.run([sys.executable, "-c", program, COURSE, tmp_path / "html"], check=True,
+                   env={**os.environ, "PYTHONPATH": str(ROOT / "tools"), "PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"})
     assert {path.name: path.read_bytes() for path in (tmp_path / "html").iterdir()} == {
         name: text.encode() for name, text in texts.items()}
 
@@ -70,7 +73,7 @@ def test_nothing_is_loaded_from_anywhere(soups, texts, name):
 
 @each_page
 def test_no_page_names_a_machine(texts, name):
-    words = PAYLOAD.sub("", texts[name])
+    words = PICTURE.sub("", texts[name])
     assert not MACHINE.search(words) and str(Path.home()) not in words
 
 
@@ -93,8 +96,8 @@ def test_each_page_has_the_parts_by_which_readers_find_their_way(soups, name):
 def test_the_index_says_what_one_can_do_after_each_notebook_and_how_long_it_takes(soups):
     index = soups["index.html"]
     assert index.find("img")["alt"].startswith("Map of the course: 00 leads to 01")
-    for path, heading in zip(NOTEBOOKS, index.find_all("h2"), strict=True):
-        first = nbformat.read(path, as_version=4).cells[0].source
+    for path, heading in zip(notebooks(), index.find_all("h2"), strict=True):
+        first = read(path).cells[0].source
         assert heading.a["href"] == f"{path.stem}.html" and first.startswith(f"# {heading.text}\n")
         assert heading.find_next("p").text.partition(" minutes")[0] in re.search(r"\*\*Time:\*\* (\d+)", first)[1]
         assert len(heading.find_next("ul").find_all("li")) == len(re.findall("^- ", first, re.MULTILINE))
@@ -108,18 +111,19 @@ def test_each_page_leads_to_the_next_one_and_back_at_its_top_and_at_its_end(soup
             assert links == {way: page for way, page in (("prev", before), ("next", after)) if page}
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
 def test_every_cell_and_every_output_is_on_the_page(soups, path):
-    page, cells = soups[f"{path.stem}.html"], nbformat.read(path, as_version=4).cells
+    page, cells = soups[f"{path.stem}.html"], read(path).cells
     code = [cell for cell in cells if cell.cell_type == "code"]
     for cell in code:
         label = f"ell {cell.execution_count}"
         assert page.find(attrs={"aria-label": f"Code c{label}"}).text.strip() == cell.source.strip()
         shown = page.find(attrs={"aria-label": f"Output of c{label}"})
-        alts = [html.unescape(alt) for output in cell.outputs for alt in ALT.findall(output.get("data", {}).get("text/html", ""))]
+        alts = [html.unescape(alt) for output in cell.outputs
+                for alt in re.findall(r'\balt="([^"]+)"', output.get("data", {}).get("text/html", ""))]
         assert [image["alt"] for image in page.select(f"[aria-label='Output of c{label}'] img")] == alts
         for output in cell.outputs:
-            for picture in PAYLOAD.findall(output.get("data", {}).get("text/html", "")):
+            for picture in PICTURE.findall(output.get("data", {}).get("text/html", "")):
                 assert picture in str(shown)
             if "text" in output:
                 assert output.text.strip() in shown.text
@@ -128,7 +132,7 @@ def test_every_cell_and_every_output_is_on_the_page(soups, path):
     plays = sum(str(cell.outputs).count('<figure class="seegrad"') for cell in code)
     assert len(page.find_all("figure", class_="seegrad")) == plays
     folds = sum(cell.source.count("<details>") for cell in cells
-                if cell.cell_type == "markdown" and cell.metadata.slideshow.slide_type != "notes")
+                if cell.cell_type == "markdown" and kind(cell) != "notes")
     assert len([fold for fold in page.find_all("details") if not fold.find_parent(class_="output")]) == folds
 
 
@@ -139,55 +143,78 @@ def test_the_table_of_the_error_clinic_leads_to_its_cases(soups):
     assert {page.find(id=unquote(link[1:])).name for link in links} == {"h2"}
 
 
-# A small course, to damage.
+# A small course, to damage: its map, and a skeleton that ends with the cells of a test.
 
-FIRST = "# {0} · A title\n\n**After this notebook you can**\n\n- do `this`;\n- do that.\n\n**Time:** 5 minutes.\n"
-PICTURE = '<figure><img alt="A picture" src="data:image/svg+xml;base64,PHN2Zy8+"></figure>'
+SHOWN = '<figure><img alt="A picture" src="data:image/svg+xml;base64,PHN2Zy8+"></figure>'
 
 
-def write_course(folder, *cells):
-    """Two notebooks; the second holds the cells."""
-    def shows(number, cell_id):
-        return new_code_cell("1", id=cell_id, execution_count=number, outputs=[
-            new_output("execute_result", {"text/html": PICTURE, "text/plain": "A picture"}, execution_count=number)])
-    folder.mkdir(exist_ok=True)
-    for name, more in (("00_one", [shows(1, "00-19")]), ("01_two", cells)):
-        notebook = new_notebook(cells=[new_markdown_cell(FIRST.format(name[:2]), id="first"), *more])
-        nbformat.write(notebook, folder / f"{name}.ipynb")
-    return folder
+@pytest.fixture(scope="module")
+def begun():
+    """The two notebooks of the small course, by name."""
+    opening = new_markdown_cell(FIRST.format(number="00", title="One", before=""), id="first", metadata=slide("slide"))
+    its_map = new_code_cell("%xmode Minimal\n" + GUARD.format(needs="seegrad"), id="a-map", execution_count=1, outputs=[
+        new_output("display_data", {"text/html": SHOWN, "text/plain": "A picture"})], metadata={**slide("-"), "tags": ["map"]})
+    first = new_notebook(cells=[opening, its_map], metadata={"kernelspec": KERNEL})
+    second = skeleton("01", "Two")
+    NotebookClient(second, resources={"metadata": {"path": COURSE}}).execute()
+    for cell in second.cells:
+        cell.metadata.pop("execution", None)
+    return {"00_one": first, "01_two": second}
+
+
+def slide(slide_type):
+    return {"slideshow": {"slide_type": slide_type}}
+
+
+@pytest.fixture
+def write_course(begun):
+    """A function that writes the small course into a folder, with further cells behind the set-up of its second notebook."""
+    def write(folder, *cells):
+        folder.mkdir(exist_ok=True)
+        for name, notebook in copy.deepcopy(begun).items():
+            if name == "01_two":
+                notebook.cells[4:4] = cells
+                has_run = [cell for cell in notebook.cells if cell.get("execution_count")]
+                for number, cell in enumerate(has_run, 1):
+                    cell.execution_count = number
+            nbformat.write(notebook, folder / f"{name}.ipynb")
+        return folder
+    return write
+
+
+@pytest.fixture
+def pages_of(write_course, tmp_path):
+    return lambda *cells: site.make_pages(write_course(tmp_path / "notebooks", *cells))
 
 
 def markdown(source):
-    return new_markdown_cell(source, id="the-cell")
+    return new_markdown_cell(source, id="the-cell", metadata=slide("slide"))
 
 
 def output(**data):
-    return new_code_cell("1", id="the-cell", execution_count=1, outputs=[new_output("display_data", {
+    return new_code_cell("1", id="the-cell", execution_count=1, metadata=slide("-"), outputs=[new_output("display_data", {
         mime.replace("_", "/"): text for mime, text in data.items()})])
 
 
-def pages_of(folder, *cells):
-    return site.make_pages(write_course(folder / "notebooks", *cells))
-
-
-def test_markdown_becomes_what_jupyterlab_makes_of_it(tmp_path):
-    page = BeautifulSoup(pages_of(tmp_path, markdown(
+def test_markdown_becomes_what_jupyterlab_makes_of_it(pages_of):
+    page = BeautifulSoup(pages_of(markdown(
         "## The `.grad` isn't *None* & stays\n\n[there](00_one.ipynb) [here](<#The-.grad-isn't-None-&-stays>) "
         "[web](https://x.org/a.ipynb)\n\n"
         "`$x$` costs $5.\n\n| English | 中文 | |\n|---|---|---|\n| leaf | 叶子 / 节点 | |\n\n```python\nprint(1)\n```\n\n"
-        "<details><summary>A</summary>\n\nIt is **right**.\n\n</details>"))["01_two.html"], "html.parser")
+        "<details><summary>More</summary>\n\nIt is **right**.\n\n</details>"))["01_two.html"], "html.parser")
     assert page.h2["id"] == "The-.grad-isn't-None-&-stays"
     assert [link["href"] for link in page.main.find_all("a")][::2] == ["00_one.html", "https://x.org/a.ipynb"]
     assert "$x$ costs $5." in page.main.text and page.find("svg") is None
     assert [span.text for span in page.find_all(lang="zh-Hans")] == ["中文", "叶子 / 节点"]
     assert page.find(attrs={"aria-label": "Table: English, 中文"}).find_all(["th", "td"])[2].name == "td"     # an empty corner
     assert page.find(attrs={"aria-label": "Code"}).pre
-    assert page.details.summary.text == "A" and page.details.p.strong.text == "right"
+    fold = page.find("summary", string="More").parent
+    assert fold.p.strong.text == "right"
 
 
-def test_what_is_for_the_lecturer_is_not_for_the_reader(tmp_path):
-    note = new_markdown_cell("Ask the room.", id="a-note", metadata={"slideshow": {"slide_type": "notes"}})
-    assert "Ask the room." not in pages_of(tmp_path, note)["01_two.html"]
+def test_what_is_for_the_lecturer_is_not_for_the_reader(pages_of):
+    note = new_markdown_cell(NOTE.format(words="Ask the room."), id="a-note", metadata=slide("notes"))
+    assert "Ask the room." not in pages_of(note)["01_two.html"]
 
 
 @pytest.mark.parametrize("cell, words", [
@@ -196,21 +223,21 @@ def test_what_is_for_the_lecturer_is_not_for_the_reader(tmp_path):
     (output(image_png="AAAA", text_plain="A"), "cell the-cell shows image/png, which has no alt text"),
     (output(text_html="<script src='https://cdn.org/a.js'></script>", text_plain="A"), "loads 'https://cdn.org/a.js'"),
     (output(text_html="<p style='background: url(https://cdn.org/a.png)'>A", text_plain="A"), "loads 'https://cdn.org/a.png'"),
-    (markdown("![A cat](cat.png)"), "loads 'cat.png'"),
+    (markdown("<img alt='A cat' src='cat.png'>"), "loads 'cat.png'"),
     (markdown("a $x^2$"), "cell the-cell has TeX mathematics, $x^2$, which needs a network"),
-    (markdown("$$\nx^2\n$$"), "cell the-cell has TeX mathematics, $x^2$, which needs a network"),
+    (markdown("$$\nx^2\n$$"), "cell the-cell has TeX mathematics, $$ x^2 $$, which needs a network"),
     (markdown(r"\begin{align} x \end{align}"), "cell the-cell has TeX mathematics"),
-    (markdown("[a](02_three.ipynb)"), "01_two: the link to 02_three.html leads nowhere"),
+    (markdown("[a](02_three.ipynb)"), "cell the-cell has a link to 02_three.ipynb, which is not there"),
     (markdown("[a](#Nowhere)"), "01_two: the link to #Nowhere leads nowhere"),
     (markdown("[a](00_one.ipynb#Nowhere)"), "01_two: the link to 00_one.html#Nowhere leads nowhere"),
     (markdown("<a href='00_one.ipynb'>a</a>"), "01_two: the link to 00_one.ipynb leads nowhere"),
-    (markdown("[a](file:///home/me/a.txt)"), "01_two: the link to file:///home/me/a.txt leads nowhere"),
+    (markdown("[a](file:///home/me/a.txt)"), "cell the-cell has a link to file:///home/me/a.txt"),
     (markdown("## Twice\n\n## Twice"), "01_two: two places are called #Twice"),
-    (new_code_cell("1", id="the-cell"), "cell the-cell has not been run: make refresh"),
+    (new_code_cell("1", id="the-cell", metadata=slide("-")), "cell the-cell has not been run, or its outputs were stripped: make refresh"),
 ])
-def test_a_cell_that_cannot_be_shown_is_refused_by_name(tmp_path, cell, words):
+def test_a_cell_that_cannot_be_shown_is_refused_by_name(pages_of, cell, words):
     with pytest.raises(site.Refused) as refused:
-        pages_of(tmp_path, cell)
+        pages_of(cell)
     assert words in str(refused.value) and str(refused.value).startswith("01_two") and str(refused.value).endswith(".")
 
 
@@ -241,29 +268,29 @@ def drop(words):
 @pytest.mark.parametrize("damage, words", [
     (damage_file, "01_two.ipynb: is not a notebook"),
     (damage_form, "01_two.ipynb: is not a notebook"),
-    (remove_first, "01_two.ipynb: cell 00-19 shows no map of the course."),
+    (remove_first, "01_two.ipynb is the first notebook, and the map of the course is in 00."),
     (remove_all, "There is no notebook in "),
-    (drop("# 01 · "), "01_two.ipynb: has no title"),
-    (drop("**Time:**"), "01_two.ipynb: has no line **Time:** in its first cell."),
-    (drop("**After this"), "01_two.ipynb: has no list under **After this notebook you can** in its first cell."),
+    (drop("# 01 · "), "01_two.ipynb: cell 01-01 has no title"),
+    (drop("**Time:**"), "01_two.ipynb: cell 01-01 has no line **Time:**."),
+    (drop("**After this"), "01_two.ipynb: cell 01-01 has no list under **After this notebook you can**."),
 ])
-def test_what_is_wrong_is_said_in_a_sentence_and_the_last_pages_stay(tmp_path, monkeypatch, capsys, damage, words):
+def test_what_is_wrong_is_said_in_a_sentence_and_the_last_pages_stay(write_course, tmp_path, monkeypatch, capsys, damage, words):
     folder, target = write_course(tmp_path / "notebooks"), tmp_path / "_build/html"
-    monkeypatch.setattr(site, "ROOT", tmp_path)
+    monkeypatch.setattr(site, "COURSE", folder)
     monkeypatch.setattr(site, "TARGET", target)
-    site.main()
+    site.main([])
     assert capsys.readouterr().out == f"3 pages are written. Open {(target / 'index.html').as_uri()}\n"
     last = {path.name: path.read_bytes() for path in target.iterdir()}
     damage(folder)
     with pytest.raises(SystemExit) as stopped:
-        site.main()
+        site.main([])
     message = str(stopped.value.code)
     assert message.startswith(words) and message.endswith(" The pages are left as they were.") and "\n" not in message
     assert {path.name: path.read_bytes() for path in target.iterdir()} == last
     assert [path.name for path in target.parent.iterdir()] == ["html"]
 
 
-def test_a_disk_that_fills_up_leaves_the_last_pages(tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_leaves_the_last_pages(write_course, tmp_path, monkeypatch):
     folder, target = write_course(tmp_path / "notebooks"), tmp_path / "_build/html"
     site.build(folder, target)
     last = {path.name: path.read_bytes() for path in target.iterdir()}
@@ -281,7 +308,7 @@ def test_a_disk_that_fills_up_leaves_the_last_pages(tmp_path, monkeypatch):
     assert [path.name for path in target.parent.iterdir()] == ["html"]
 
 
-def test_a_page_that_is_gone_from_the_course_goes_from_the_folder(tmp_path):
+def test_a_page_that_is_gone_from_the_course_goes_from_the_folder(write_course, tmp_path):
     folder, target = write_course(tmp_path / "notebooks"), tmp_path / "_build/html"
     site.build(folder, target)
     (folder / "01_two.ipynb").unlink()

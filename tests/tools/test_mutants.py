@@ -3,9 +3,8 @@
 import re
 
 import mutants
-import nbformat
 from mutants import run
-from rules import NOTEBOOKS
+from project import claims, notebooks, read
 
 # Loading the mutants imports what they change, and changes nothing.
 MUTANTS = mutants.load()
@@ -21,18 +20,12 @@ def test_the_report_has_a_row_for_each_mutant_and_all_are_noticed():
 
 
 def test_each_row_names_the_claim_under_which_the_cell_stands():
-    claims = {}
-    for path in NOTEBOOKS:
-        claim = "Before the first claim"
-        for cell in nbformat.read(path, as_version=4).cells:
-            if cell.cell_type == "markdown":
-                claim = (re.findall(r"^## (.+)", cell.source, re.MULTILINE) or [claim])[-1]
-            claims[cell.id] = claim
-    assert [cell for _, _, place, cell in ROW.findall(REPORT) if not place.endswith(f": {claims[cell]}")] == []
+    heading = {cell: claim for path in notebooks() for cell, claim in claims(read(path)).items()}
+    assert [cell for _, _, place, cell in ROW.findall(REPORT) if not place.endswith(f": {heading[cell]}")] == []
 
 
 def test_without_a_mutant_no_cell_differs():
-    assert run.differences("", NOTEBOOKS[0]) == []
+    assert run.differences("", notebooks()[0]) == []
 
 
 def test_a_mutant_of_each_library_is_noticed_in_its_cell():

@@ -1,0 +1,210 @@
+"""Begin a notebook: write a skeleton that keeps every rule, with its exercises and their answers, and run it: make notebook N=10
+
+It writes three files, none over one that is there: the notebook, the checks of its exercises, and answers to test them with.
+Replace all their words by your own; the sections, folds, notes and slide types show what belongs where.
+"""
+
+import argparse
+import re
+import sys
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from project import ROOT, notebooks, write
+from refresh import KERNEL, LANGUAGE, refresh
+from rules import GUARD
+
+SECTIONS = 5
+EXERCISES = 3
+
+CHECKS = '''"""The checks of notebook {number}."""
+
+import torch
+
+from ..checking import exercise, same_numbers
+'''
+CHECK = '''
+
+@exercise("{number}.{k}")
+def check_{k}(run):
+    x = torch.tensor([1.0, 2.0, 3.0])
+    same_numbers(run(x), {factor} * x)
+'''
+ANSWERS = '''"""Answers to the exercises of notebook {number}."""
+
+from answers import right, wrong
+'''
+ANSWER = '''
+right("{number}.{k}", ["def answer_{k}(x): return x * {factor}"])
+
+wrong("{number}.{k}", [
+    ("def answer_{k}(x): return x", "other numbers"),
+    ("def answer_{k}(x): return x.sum() * {factor}", "has the shape"),
+])
+'''
+FIRST = """# {number} · {title}
+
+**After this notebook you can**
+
+- say what the first half is about;
+- say what the second half is about.
+
+**You need** notebook {before} (why one needs it).
+
+**Time:** 50 minutes.
+
+Run the cells from top to bottom with Shift+Enter. If you go back to a section, start with its first cell."""
+RECALL = """**Recall.** Two questions on notebook {before}. Answer them aloud, then look.
+
+**1.** What is the first question?
+
+<details><summary>Answer 1</summary>
+
+The first answer.
+
+</details>
+
+**2.** What is the second question?
+
+<details><summary>Answer 2</summary>
+
+The second answer.
+
+</details>"""
+NOTE = """<details><summary>For the lecturer</summary>
+
+{words}
+
+</details>"""
+PLAN = "**Plan: {minutes}.**\n\n- On the board: what to draw\n- Stop and ask: what to ask\n\n"
+QUESTION = """---
+
+What one must know for the question.
+
+**Predict.** What does `y.grad_fn` hold?
+
+- A. A node for the multiplication.
+- B. A node for the addition.
+- C. Nothing."""
+SET_UP = "%xmode Minimal\n" + GUARD.format(needs="course") + """import torch
+from course import check, progress
+from seegrad import show_graph"""
+RUN = "x = torch.tensor(2.0, requires_grad=True)\ny = {factor} * x\nshow_graph(x=x, y=y)"
+FOLDS = """**What would make each answer right?** Unfold yours.
+
+<details><summary>A</summary>
+
+Right. Say what decides.
+
+</details>
+
+<details><summary>B</summary>
+
+It would be so if `y` were a sum.
+
+</details>
+
+<details><summary>C</summary>
+
+It would be so if `x` were not tracked.
+
+</details>"""
+TRY_IT = """## Try it
+
+Replace the three dots in a cell by your own lines, and run the cell. The check calls your function with inputs of its own, and says what is wrong. Unfold the solution when you have tried."""
+TASK = "**{k}.** Return `x`, {factor} times as large."
+STUB = 'def answer_{k}(x):\n    ...\n\ncheck("{number}.{k}", answer_{k})'
+SOLUTION = """<details><summary>A solution</summary>
+
+```python
+def answer_{k}(x):
+    return {factor} * x
+```
+
+</details>"""
+RULES = """## The rules
+
+| Rule | Where |
+|---|---|
+{rows}
+
+**What people get wrong**
+
+1. "The first thing." What is so instead.
+2. "The second thing." What is so instead.
+3. "The third thing." What is so instead."""
+
+
+def skeleton(number, title):
+    """A notebook that was not run yet, as an nbformat node. number: as in "10". title: what comes behind the number."""
+    words = {"number": number, "title": title, "before": f"{int(number) - 1:02}"}
+    cells = []
+
+    def markdown(cell_id, slide, text, **more):
+        cells.append(new_markdown_cell(text.format(**words, **more), id=f"{number}-{cell_id}",
+                                       metadata={"slideshow": {"slide_type": slide}}))
+
+    def code(cell_id, slide, text, **more):
+        cells.append(new_code_cell(text.format(**words, **more), id=f"{number}-{cell_id}",
+                                   metadata={"slideshow": {"slide_type": slide}}))
+
+    def note(cell_id, text):
+        markdown(f"{cell_id}-note", "notes", NOTE, words=text)
+
+    markdown("01", "slide", FIRST)
+    markdown("recall", "subslide", RECALL)
+    note("recall", PLAN.format(minutes="5 minutes") + "Say what the room must have ready.")
+    code("02", "-", SET_UP)
+    for k in range(1, SECTIONS + 1):
+        markdown(f"{k}1", "slide", QUESTION)
+        minutes = "9 minutes" if k < SECTIONS else "9 minutes for 2 sections"       # this one and the rules
+        note(f"{k}1", PLAN.format(minutes=minutes) + "Say which answer is the usual wrong one, and where to point after the run.")
+        markdown(f"{k}2", "slide", "## The claim of section {k} is a whole sentence", k=k)
+        code(f"{k}3", "-", RUN, factor=k + 1)
+        markdown(f"{k}4", "-", "**Rule.** What to remember of section {k}.", k=k)
+        markdown(f"{k}1-answers", "subslide", FOLDS)
+    markdown("try", "slide", TRY_IT)
+    for k in range(1, EXERCISES + 1):
+        markdown(f"exercise-{k}-task", "subslide", TASK, k=k, factor=k + 1)
+        code(f"exercise-{k}-answer", "-", STUB, k=k)
+        markdown(f"exercise-{k}-solution", "subslide", SOLUTION, k=k, factor=k + 1)
+    code("progress", "-", 'progress("{number}")')
+    rows = "\n".join(f"| What to remember of section {k}. | The claim of section {k} |" for k in range(1, SECTIONS + 1))
+    markdown("rules", "slide", RULES, rows=rows)
+    return new_notebook(cells=cells, metadata={"kernelspec": KERNEL, "language_info": LANGUAGE})
+
+
+def files(number, title, root=ROOT):
+    """A dict from path to text: what a new notebook consists of."""
+    name = re.sub(r"\W+", "_", title.lower()).strip("_")
+    exercises = [{"number": number, "k": k, "factor": k + 1} for k in range(1, EXERCISES + 1)]
+    return {
+        root / "notebooks" / f"{number}_{name}.ipynb": nbformat.writes(skeleton(number, title)) + "\n",
+        root / f"notebooks/course/exercises/notebook_{number}.py":
+            CHECKS.format(number=number) + "".join(CHECK.format(**each) for each in exercises),
+        root / f"tests/course/answers/notebook_{number}.py":
+            ANSWERS.format(number=number) + "".join(ANSWER.format(**each) for each in exercises),
+    }
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("number", nargs="?", default="", help="of the notebook: the next one, as in 10")
+    parser.add_argument("--title", default="A new notebook", help='its title, as in "Graph puzzles"')
+    chosen = parser.parse_args(arguments)
+    following = f"{len(notebooks()):02}"
+    if chosen.number != following:
+        sys.exit(f"The next notebook is {following}: make notebook N={following} TITLE=\"Graph puzzles\"")
+    wanted = files(chosen.number, chosen.title)
+    for path in wanted:
+        if path.exists():
+            sys.exit(f"{path.relative_to(ROOT)} is there already: move it away, or write by hand.")
+    for path, text in wanted.items():
+        write(path, text)
+        print(f"written: {path.relative_to(ROOT)}")
+    refresh(next(iter(wanted)))
+    print("Replace its words by yours, add its rows to 00 and README.md, then: make refresh docs test")
+
+
+if __name__ == "__main__":
+    main()

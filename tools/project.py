@@ -1,0 +1,74 @@
+"""Where the parts of the project lie, and how its notebooks are read and its files written: what tools and tests share.
+
+Standard library only, until a notebook is read: some tools run before anything is installed.
+"""
+
+import base64
+import os
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+COURSE = ROOT / "notebooks"      # the notebooks, and the code that belongs to them
+GENERATED = "<!-- From here on, this page is written by make docs. -->\n"
+BEFORE_THE_FIRST = "Before the first claim"
+
+# A picture as an output holds it.
+PICTURE = re.compile(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)")
+
+
+def notebooks(folder=COURSE):
+    """The paths of the numbered notebooks in a folder, in order."""
+    return sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+
+
+def read(path):
+    """A notebook as an nbformat node. Raises ValueError where the file holds none."""
+    import nbformat
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except OSError:
+        raise
+    except Exception as error:      # of many kinds, by what is broken
+        raise ValueError(f"is not a notebook ({type(error).__name__}): {' '.join(str(error).split())[:100]}") from None
+    return notebook
+
+
+def kind(cell):
+    """The slide type of a cell, or None."""
+    return cell.metadata.get("slideshow", {}).get("slide_type")
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def claims(notebook):
+    """A dict from the id of each cell to the heading under which it stands."""
+    claim, found = BEFORE_THE_FIRST, {}
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            claim = (re.findall(r"^## (.+)", cell.source, re.MULTILINE) or [claim])[-1]
+        found[cell.id] = claim
+    return found
+
+
+def pictures(html):
+    """The pictures in the HTML of an output, as SVG strings."""
+    return [base64.b64decode(payload).decode() for payload in PICTURE.findall(html)]
+
+
+def write(path, text):
+    """Write a text file, which is never left half written: where that fails, what was there stays."""
+    whole = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        whole.write_text(text, encoding="utf-8", newline="\n")
+        whole.replace(path)
+    finally:
+        whole.unlink(missing_ok=True)
+
+
+def page(path, generated):
+    """The text of a page in docs/ as it should be: what is written by hand, down to a mark, and behind it what is generated."""
+    return path.read_text(encoding="utf-8").partition(GENERATED)[0] + GENERATED + generated
