@@ -24,8 +24,13 @@ class Wrong(Exception):
 
 
 def exercise(name):
-    """Register the check of an exercise. name: number of the notebook and of the exercise, as in "03.1"."""
+    """Register the check of an exercise. name: number of the notebook and of the exercise, as in "03.1".
+
+    Raises ValueError for a second check of one name.
+    """
     def register(function):
+        if name in _checks:
+            raise ValueError(f"two checks are for exercise {name}: {_checks[name].__name__} and {function.__name__}.")
         _checks[name] = function
         return function
     return register

@@ -1,33 +1,34 @@
 """Each exercise: its solution is right, its traps are refused with the right sentence, and nothing a learner does stops it."""
 
+import functools
 import re
 
-import nbformat
+import answers
 import pytest
 import torch
 from course import check, progress
 from course.checking import load
 from matplotlib import pyplot
-from rules import NOTEBOOKS
-from wrong_answers import RIGHT_ANSWERS, WRONG_ANSWERS
+from project import COURSE, notebooks, read
+from rules import CHECK, SOLUTION
 
-SOLUTION = re.compile(r"<details><summary>A solution</summary>\s*```python\n(.*?)```\s*</details>", re.DOTALL)
-CHECK = re.compile(r'^check\("(\d\d\.\d)", (\w+)\)$', re.MULTILINE)
-
-def exercises():
-    """(name, name of the learner's function, set-up of the notebook, stub, solution) of each exercise in a notebook."""
-    for path in NOTEBOOKS:
-        cells = nbformat.read(path, as_version=4).cells
-        code = [cell.source for cell in cells if cell.cell_type == "code"]
-        for i, cell in enumerate(cells):
-            for name, function in CHECK.findall(cell.source):
-                solutions = SOLUTION.findall(cells[i + 1].source)
-                assert len(solutions) == 1, f"{name} has no solution below it"
-                yield name, function, code[0].replace("%xmode Minimal", ""), cell.source, solutions[0]
+NUMBERS = [path.stem[-2:] for path in sorted((COURSE / "course/exercises").glob("notebook_??.py"))]
+NAMES = sorted(name for number in NUMBERS for name in load(number))
+RIGHT_ANSWERS, WRONG_ANSWERS = answers.load()
 
 
-FOUND = {name: rest for name, *rest in exercises()}
-NAMES = sorted(FOUND)
+@functools.cache
+def exercises(number):
+    """(name of the learner's function, set-up of the notebook, stub, solution) of each exercise in a notebook, by name."""
+    path, = (path for path in notebooks() if path.name.startswith(number))
+    cells = read(path).cells
+    set_up = next(cell.source for cell in cells if cell.cell_type == "code").replace("%xmode Minimal", "")
+    return {name: (function, set_up, cell.source, SOLUTION.search(following.source)[1])
+            for cell, following in zip(cells, cells[1:]) for name, function in CHECK.findall(cell.source)}
+
+
+def exercise(name):
+    return exercises(name[:2])[name]
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +40,7 @@ def settings_of_the_set_up_end_with_the_test():
 
 
 def answer(name, source):
-    function, set_up, _, _ = FOUND[name]
+    function, set_up, _, _ = exercise(name)
     namespace = {}
     exec(compile(f"{set_up}\n{source}", "an answer", "exec"), namespace)
     return namespace[function]
@@ -54,22 +55,21 @@ def said(capsys, name, given):
 
 
 def test_each_exercise_has_a_check_and_each_check_an_exercise():
-    notebooks = [path.name[:2] for path in NOTEBOOKS[1:]]
-    assert NAMES == sorted(name for notebook in notebooks for name in load(notebook))
-    for notebook in notebooks:
-        assert 3 <= sum(name.startswith(notebook) for name in NAMES) <= 5
+    numbers = [path.name[:2] for path in notebooks()[1:]]
+    assert NUMBERS == numbers
+    assert NAMES == sorted(name for number in numbers for name in exercises(number))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_stub_is_not_answered_yet(name, capsys):
-    _, set_up, stub, _ = FOUND[name]
+    _, set_up, stub, _ = exercise(name)
     exec(compile(f"{set_up}\n{stub}", "a stub", "exec"), {"check": check})
     assert capsys.readouterr().out == f"Exercise {name}: not answered yet.\n"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_solution_is_right(name, capsys):
-    assert said(capsys, name, answer(name, FOUND[name][3])) == f"Exercise {name}: right."
+    assert said(capsys, name, answer(name, exercise(name)[3])) == f"Exercise {name}: right."
 
 
 @pytest.mark.parametrize("name, source", [(name, source) for name in RIGHT_ANSWERS for source in RIGHT_ANSWERS[name]])
@@ -103,7 +103,7 @@ ACCIDENTS = {
 @pytest.mark.parametrize("name", NAMES)
 def test_no_accident_stops_a_check(name, accident, capsys):
     body, words = ACCIDENTS[accident]
-    head = re.search(rf"^def {FOUND[name][0]}\(.*\):$", FOUND[name][2], re.MULTILINE)[0]
+    head = re.search(rf"^def {exercise(name)[0]}\(.*\):$", exercise(name)[2], re.MULTILINE)[0]
     state = torch.random.get_rng_state()
     printed = said(capsys, name, answer(name, f"{head}\n    {body}"))
     assert printed.startswith(f"Exercise {name}: not yet. ") and words in printed
@@ -115,7 +115,7 @@ def test_progress_counts_what_is_right_in_this_process(capsys):
     said(capsys, name, ...)
     progress(name[:2])
     assert f"Still to do: {name}" in capsys.readouterr().out
-    said(capsys, name, answer(name, FOUND[name][3]))
+    said(capsys, name, answer(name, exercise(name)[3]))
     progress(name[:2])
     assert name not in capsys.readouterr().out
 
