@@ -1,7 +1,8 @@
 """nbval as the course needs it, a plugin of pytest: each cell twice, whole outputs, and failures that are sentences.
 
-What nbval itself leaves out of its comparison (tracebacks, the order of outputs, pictures) is compared too. A kernel
-that died or does not answer ends its notebook at once. `--results=FILE` writes how all cells and tests fared, as JSON.
+A test is called like the cell that it runs: `-k 02-29` selects it. What nbval itself leaves out of its comparison
+(tracebacks, the order of outputs, pictures) is compared too. A kernel that died or does not answer ends its notebook at
+once, and a file that is no notebook fails a test of its own. `--results=FILE` writes how all cells and tests fared, as JSON.
 """
 
 import base64
@@ -17,12 +18,11 @@ from queue import Empty
 import nbval.plugin
 import pytest
 from nbval.kernel import RunningKernel
+from project import PICTURE, claims, read, tags
 
-PICTURE = re.compile(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)")
 # Where the parts of a picture lie: another processor may move a hairline. Matplotlib makes ids and PNG data from it.
 GEOMETRY = re.compile(r'\s(?:d|points|x|y|width|height|viewBox|transform|id|xlink:href|clip-path)="[^"]*"')
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-CLAIM = re.compile(r"^## (.+)", re.MULTILINE)
 
 
 class KernelDied(Exception):
@@ -50,21 +50,26 @@ nbval.plugin.RunningKernel = Kernel     # nbval has no other way to choose it
 
 @dataclass
 class Difference:
-    """What a cell stores, and what it gave: its notebook and claim (as headings), its id, its code, both outputs."""
+    """What a cell stores, and what it gave.
+
+    notebook: the name of its file. title, claim: the headings over it. cell: its id. number: the one that JupyterLab shows.
+    source: its code. stored, fresh: its outputs. torch: the version that ran. end: why the notebook could not go on, if so.
+    """
 
     notebook: str
     title: str
     claim: str
     cell: str
+    number: int | None
     source: str
     stored: str
     fresh: str
     torch: str
-    end: str = ""       # why the notebook could not go on, if it could not
+    end: str = ""
 
     @property
     def place(self):
-        return f"{self.title}, “{self.claim}”, cell {self.cell}"
+        return f"{self.title}, “{self.claim}”, cell {self.cell}, [{self.number or ' '}] in JupyterLab"
 
     def __str__(self):
         if self.end:
@@ -109,6 +114,54 @@ def in_words(outputs, html=False):
     return "\n".join(line.strip("\n") for line in lines if line)
 
 
+class Notebook(nbval.plugin.IPyNbFile):
+    """The tests of one notebook. Each cell runs twice in a row, unless its tag `stateful` says that its point is a lasting state.
+
+    A reader does it all the time, and must see the same again.
+    """
+
+    ended = ""      # why it could not go on, if it could not
+
+    def collect(self):
+        try:
+            read(self.path)
+        except (ValueError, OSError) as error:
+            yield Unreadable.from_parent(self, name="unreadable", error=error)
+            return
+        for item in super().collect():
+            yield self._test_of(item, item.cell.id)
+            if "stateful" not in tags(item.cell):
+                yield self._test_of(item, f"{item.cell.id} again")
+
+    def _test_of(self, item, name):
+        return Cell.from_parent(self, name=name, cell_num=item.cell_num, cell=item.cell, options=item.options)
+
+    def setup(self):
+        if hasattr(self, "nb"):     # as the cells of an unreadable file are not collected, it has no kernel
+            super().setup()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path, parent):
+    """Take our tests of a notebook in place of nbval's."""
+    return [Notebook.from_parent(parent, path=file_path) if isinstance(found, nbval.plugin.IPyNbFile) else found
+            for found in (yield)]
+
+
+class Unreadable(pytest.Item):
+    """The test of a file that cannot be read as a notebook. It fails; the other notebooks run."""
+
+    def __init__(self, error, **more):
+        super().__init__(**more)
+        self.error = error
+
+    def runtest(self):
+        raise self.error
+
+    def repr_failure(self, excinfo):
+        return f"{self.path.name} {excinfo.value}."
+
+
 class Cell(nbval.plugin.IPyNbCell):
     """A code cell as a test: its outputs, run now, are those that the notebook stores."""
 
@@ -123,8 +176,8 @@ class Cell(nbval.plugin.IPyNbCell):
         return super().sanitize(PICTURE.sub(lambda found: labels(found[1]), text) if isinstance(text, str) else text)
 
     def setup(self):
-        if self.parent.nbval_ended:
-            pytest.skip(f"not run: {self.parent.nbval_ended}")
+        if self.parent.ended:
+            pytest.skip(f"not run: {self.parent.ended}")
 
     def runtest(self):
         self.user_properties.append(("claim", self._claim()))
@@ -133,16 +186,14 @@ class Cell(nbval.plugin.IPyNbCell):
         except Exception as error:
             difference = self._difference(error)
             self.user_properties.append(("difference", asdict(difference)))
-            self.parent.nbval_ended = difference.end and str(difference)
+            self.parent.ended = difference.end and str(difference)
             raise
 
     def _claim(self):
         """Return the fields of a Difference that say where the cell stands."""
-        before = self.parent.nb.cells[:self.parent.nb.cells.index(self.cell)]
-        claims = [claim for cell in before if cell.cell_type == "markdown" for claim in CLAIM.findall(cell.source)]
         title = self.parent.nb.cells[0].source.partition("\n")[0]
         return {"notebook": self.path.name, "title": title.lstrip("# ").replace(" · ", " "),
-                "claim": (claims or ["Before the first claim"])[-1], "cell": self.cell.id}
+                "claim": claims(self.parent.nb)[self.cell.id], "cell": self.cell.id, "number": self.cell.execution_count}
 
     def _difference(self, error):
         end = ""
@@ -163,25 +214,6 @@ class Cell(nbval.plugin.IPyNbCell):
             return super().repr_failure(excinfo)
         difference = Difference(**properties["difference"])
         return f"{difference}\n\n{difference.source}\n\n{difference.diff()}"
-
-
-def pytest_collection_modifyitems(items):
-    """Run each notebook cell twice in a row, unless its tag `stateful` says that its point is a lasting state.
-
-    A reader does it all the time, and must see the same again.
-    """
-    items[:] = [run for item in items for run in _runs(item)]
-
-
-def _runs(item):
-    if not isinstance(item, nbval.plugin.IPyNbCell):
-        return [item]
-    item.parent.nbval_ended = ""
-    names = [item.name]
-    if "stateful" not in item.cell.metadata.get("tags", []):
-        names.append(f"{item.name} again")
-    return [Cell.from_parent(item.parent, name=name, cell_num=item.cell_num, cell=item.cell, options=item.options)
-            for name in names]
 
 
 def pytest_addoption(parser):

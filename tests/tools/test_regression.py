@@ -5,19 +5,18 @@ import copy
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from nbval.plugin import IPyNbFile
-from regression import PICTURE, pytest_collection_modifyitems
-from rules import NOTEBOOKS, problems
+from project import PICTURE, ROOT, notebooks, read
+from regression import Notebook
+from rules import problems
 
-ROOT = Path(__file__).parents[2]
-each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+each_notebook = pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
 
 WORD = re.compile(r"\w+")
 SCRIPT_OR_STYLE = re.compile(r"<(script|style)\b.*?</\1>", re.DOTALL)
@@ -28,11 +27,9 @@ LABEL = re.compile(r"(?<=>)[^<]+(?=<)|(?<=<!--).+?(?=-->)|(?<=label=\")[^\"]+")
 
 def cells_of(path, session):
     """The tests of a notebook, one for each code cell, without a kernel."""
-    notebook = IPyNbFile.from_parent(session, path=path)
+    notebook = Notebook.from_parent(session, path=path)
     notebook.setup_sanitize_files()
-    items = list(notebook.collect())
-    pytest_collection_modifyitems(items)
-    return [item for item in items if not item.name.endswith("again")]
+    return [item for item in notebook.collect() if not item.name.endswith("again")]
 
 
 def changed(text, found):
@@ -88,7 +85,7 @@ def noticed(cell, output, other):
     notebook = copy.deepcopy(cell.parent.nb)
     stored = next(each for each in notebook.cells if each.id == cell.cell.id)
     stored.outputs[cell.cell.outputs.index(output)] = other
-    return bool(problems(notebook))
+    return bool(problems(cell.path, notebook))
 
 
 @each_notebook
@@ -115,23 +112,23 @@ def test_every_output_that_is_dropped_doubled_or_moved_is_noticed(path, request)
 
 
 def test_a_stripped_notebook_is_noticed():
-    for path in NOTEBOOKS:
-        notebook = nbformat.read(path, as_version=4)
+    for path in notebooks():
+        notebook = read(path)
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
-        assert any("stripped" in problem for problem in problems(notebook))
+        assert any("stripped" in problem for problem in problems(path, notebook))
 
 
 @each_notebook
 def test_every_error_that_is_removed_is_noticed(path):
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read(path)
     for i, cell in enumerate(notebook.cells):
         for j, output in enumerate(cell.get("outputs", [])):
             if output.output_type == "error":
                 damaged = copy.deepcopy(notebook)
                 del damaged.cells[i].outputs[j]
-                assert any("stores no error" in problem for problem in problems(damaged)), cell.id
+                assert any("stores no error" in problem for problem in problems(path, damaged)), cell.id
 
 
 # What becomes of kernels
@@ -142,17 +139,22 @@ def run(tmp_path, *cells, options=()):
                             metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
     path, results = tmp_path / "42_sample.ipynb", tmp_path / "results.json"
     nbformat.write(notebook, path)
+    said = run_pytest(f"--results={results}", *options, path)
+    cells = json.loads(results.read_text(encoding="utf-8"))["cells"]
+    return said, [cell["difference"] for cell in cells if cell["difference"]]
+
+
+def run_pytest(*arguments):
     # A kernel that is waited for hangs: only then does this time matter.
     done = subprocess.run([sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", f"--rootdir={ROOT}", "--nbval",
-                           "-p", "no:cacheprovider", f"--results={results}", *options, path],
+                           "-p", "no:cacheprovider", *arguments],
                           cwd=ROOT, capture_output=True, text=True, timeout=100,
                           env={**os.environ, "COLUMNS": "200", "JUPYTER_PREFER_ENV_PATH": "1"})
-    cells = json.loads(results.read_text(encoding="utf-8"))["cells"]
-    return done.stdout, [cell["difference"] for cell in cells if cell["difference"]]
+    return done.stdout
 
 
-def code(source, *outputs, tags=()):
-    return new_code_cell(source, execution_count=1, outputs=list(outputs), metadata={"tags": list(tags)})
+def code(source, *outputs, tags=(), **more):
+    return new_code_cell(source, execution_count=7, outputs=list(outputs), metadata={"tags": list(tags)}, **more)
 
 
 def printed(text):
@@ -163,7 +165,7 @@ def test_a_dead_kernel_ends_its_notebook_at_once(tmp_path):
     out, differences = run(tmp_path, code("import os; os._exit(1)"), code("1"), options=["--nbval-cell-timeout=10000"])
     assert [found["end"] for found in differences] == ["the kernel died."]
     assert "1 failed, 3 skipped" in out
-    assert re.search(r"SKIPPED .*not run: 42 A sample, “It holds”, cell \w+: the kernel died\.", out)
+    assert re.search(r"SKIPPED .*not run: 42 A sample, “It holds”, cell \w+, \[7\] in JupyterLab: the kernel died\.", out)
 
 
 @pytest.mark.parametrize("endless", ["while True: pass", "while True:\n    try:\n        while True: pass\n    except BaseException: pass"],
@@ -174,12 +176,39 @@ def test_an_endless_cell_ends_its_notebook(tmp_path, endless):
     assert "1 failed, 3 skipped" in out
 
 
+def test_a_broken_notebook_fails_a_test_of_its_own_and_the_others_run(tmp_path):
+    broken = tmp_path / "41_broken.ipynb"
+    broken.write_text('{"cells": [', encoding="utf-8")
+    out, _ = run(tmp_path, code("1 + 1", new_output("execute_result", {"text/plain": "2"}, execution_count=1)), options=[broken])
+    assert "1 failed, 2 passed" in out
+    assert re.search(r"^41_broken.ipynb is not a notebook \(\w+\): ", out, re.MULTILINE)
+
+
+def test_a_broken_notebook_of_the_course_does_not_stop_the_collection_of_the_other_tests(tmp_path):
+    for name in ("notebooks", "tests", "tools"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for path in notebooks(tmp_path / "notebooks"):
+        path.write_text("{", encoding="utf-8")
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "--collect-only", "--nbval", "--ignore=tests/browser",
+                           "tests", "notebooks"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert len(re.findall(r"^notebooks/\d\d_\w+.ipynb::unreadable$", done.stdout, re.MULTILINE)) == len(notebooks())
+
+
 # What a failure says
+
+def test_a_test_is_called_like_its_cell(tmp_path):
+    cells = [code("1", id="42-07"), code("2", id="42-08", tags=["stateful"])]
+    out, _ = run(tmp_path, *cells, options=["-v"])
+    assert re.findall(r"42_sample.ipynb::(.+?) (?:PASSED|FAILED)", out) == ["42-07", "42-07 again", "42-08"]
+    out, _ = run(tmp_path, *cells, options=["-v", "-k", "42-08"])
+    assert "1 failed, 2 deselected" in out
 
 def test_a_difference_is_one_sentence(tmp_path):
     out, [difference] = run(tmp_path, code("print(1)\nprint(3)", printed("1\n2\n"), tags=["stateful"]))
     summary = out.partition("claims that do not hold")[2]
-    assert re.search(r"42 A sample, “It holds”, cell \w+: the course shows “2”; with torch [\d.]+ it is “3”\.\n", summary)
+    assert re.search(r"42 A sample, “It holds”, cell \w+, \[7\] in JupyterLab: the course shows “2”; with torch [\d.]+ it is “3”\.\n", summary)
     assert difference["stored"] == "1\n2" and difference["fresh"] == "1\n3"
 
 
