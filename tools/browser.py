@@ -1,16 +1,18 @@
-"""Run the tests in a browser: install what they need into .venv, look for a Chromium, run them.
+"""Run the tests in a browser: install what they need into .venv, look for a Chromium, run them: make test-browser
 
-A machine without a browser, and without a way to get one, is no failure: one line says that nothing was run.
+On a machine of one's own, a missing browser is no failure: one line says that nothing was run. With the variable CI set it is
+one, because a green run must have opened a browser.
 """
 
+import argparse
 import importlib
 import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from project import ROOT
+
 TESTS = "tests/browser"
 PATIENCE = 300      # seconds, for a download; some networks answer nothing at all
 
@@ -44,16 +46,24 @@ def install(*command):
         return False
 
 
-def main(arguments):
+def missing(sentence):
+    """Say why no test was run; return the exit code."""
+    print(sentence)
+    return 1 if os.environ.get("CI") else 0
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, epilog="All other options are pytest's.")
+    _, options = parser.parse_known_args(arguments)
     os.chdir(ROOT)
     if not install("pip", "install", "--no-input", "--no-user", "-r", f"{TESTS}/requirements.txt"):
-        return print(f"No Playwright: the browser tests were not run. Try: {sys.executable} -m pip install "
-                     f"-r {TESTS}/requirements.txt")
+        return missing("No Playwright: the browser tests were not run. Try: python -m pip install "
+                       f"-r {TESTS}/requirements.txt")
     importlib.invalidate_caches()
-    if not find_browser() and not (install("playwright", "install", "chromium") and find_browser()):
-        return print("No browser: the browser tests were not run. Install Chromium, for example: apt install chromium")
-    return subprocess.run([sys.executable, "-m", "pytest", TESTS, *arguments]).returncode
+    if not find_browser() and not (install("playwright", "install", "--with-deps", "chromium") and find_browser()):
+        return missing("No browser: the browser tests were not run. Install Chromium, for example: apt install chromium")
+    return subprocess.run([sys.executable, "-m", "pytest", TESTS, *options]).returncode
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
