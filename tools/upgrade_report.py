@@ -1,9 +1,11 @@
-"""Run the suite with another PyTorch, and write what it changes: python tools/upgrade_report.py 2.14.0
+"""Run the suite with another PyTorch, and write what it changes: make upgrade-report TORCH=2.14.0
 
 A copy of the course with that version in its lock gets an environment of its own in _build/upgrade. The page beside
-it lists, claim by claim, what the notebooks store and what they give now. The table of versions in the README gets a row.
+it lists, claim by claim, what the notebooks store and what they give now. The table in docs/versions.md gets a row.
 Standard library only: it runs before anything is installed, with the Python that is to be tried.
 """
+
+import argparse
 import difflib
 import html
 import json
@@ -14,13 +16,13 @@ import shutil
 import subprocess
 import sys
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-TARGET = os.path.join(ROOT, "_build", "upgrade")
-PYTHON = os.path.join(".venv", "Scripts", "python.exe") if os.name == "nt" else os.path.join(".venv", "bin", "python")
+import versions
+from environment import CONSTRAINTS, PYTHON
+from project import ROOT, write
+
+TARGET = ROOT / "_build/upgrade"
 LEFT_OUT = {".git", ".venv", ".venv.lock", "_build", "build", ".pytest_cache", "seegrad.egg-info"}
-LOCK = "constraints.txt"
 PIN = re.compile(r"^torch==(\S+)", re.MULTILINE)
-ROW = re.compile(r"^\| 3\.\d+ \| \d+\.\d+\S* \|.*\n", re.MULTILINE)
 
 STYLE = """
 body { max-width: 80rem; margin: 2rem auto; padding: 0 1rem; font: 1.1rem/1.5 sans-serif; color: #111; background: #fff }
@@ -35,13 +37,8 @@ td.diff_header { width: 2rem; color: #444 }
 """
 
 
-def stop(sentence):
-    sys.exit(sentence)
-
-
 def pinned():
-    with open(os.path.join(ROOT, LOCK), encoding="utf-8") as file:
-        return PIN.search(file.read()).group(1)
+    return PIN.search((ROOT / CONSTRAINTS).read_text(encoding="utf-8")).group(1)
 
 
 def copy_of_the_course(folder, version):
@@ -56,11 +53,8 @@ def copy_of_the_course(folder, version):
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
         else:
             shutil.copy(source, target)
-    lock = os.path.join(folder, LOCK)
-    with open(lock, encoding="utf-8") as file:
-        text = file.read()
-    with open(lock, "w", encoding="utf-8") as file:
-        file.write(PIN.sub("torch==" + version, text))
+    lock = folder / CONSTRAINTS
+    write(lock, PIN.sub("torch==" + version, lock.read_text(encoding="utf-8")))
 
 
 def run_the_suite(folder):
@@ -73,11 +67,11 @@ def run_the_suite(folder):
     variables = dict(os.environ, OMP_NUM_THREADS="1", JUPYTER_PREFER_ENV_PATH="1")
     with open(log, "w", encoding="utf-8") as file:
         suite = subprocess.run([PYTHON, "-m", "pytest", "-n", "auto", "--dist", "loadfile", "--ignore=tests/browser",
-                                "--ignore=tests/test_upgrade_report.py",     # it compares the table that is written next
+                                "--ignore=tests/tools/test_versions.py",     # it compares the table that is written next
                                 "--nbval", "--results=results.json", "tests", "notebooks"],
                                cwd=folder, env=variables, stdout=file, stderr=subprocess.STDOUT)
     if suite.returncode not in (0, 1):      # 1: some tests failed
-        stop("The suite could not run to its end with this version; " + os.path.relpath(log) + " says why.")
+        sys.exit("The suite could not run to its end with this version; " + os.path.relpath(log) + " says why.")
     with open(results, encoding="utf-8") as file:
         return json.load(file)
 
@@ -122,41 +116,25 @@ def summary(results):
         same, len(cells), results["passed"], len(results["failed"]))
 
 
-def enter_row(python, version, results):
-    """Put the result into the table of versions in the README, in the place of an earlier row for the same versions."""
-    path = os.path.join(ROOT, "README.md")
-    with open(path, encoding="utf-8") as file:
-        text = file.read()
-    cells = results["cells"]
-    same = sum(not cell["difference"] for cell in cells)
-    start = "| {} | {} |".format(python, version)
-    row = "{} {} of {} | {} of {} |\n".format(start, same, len(cells), results["passed"],
-                                              results["passed"] + len(results["failed"]))
-    rows = [found for found in ROW.findall(text) if not found.startswith(start)] + [row]
-    rows.sort(key=lambda found: [[int(number) for number in re.findall(r"\d+", field)] for field in found.split("|")[1:3]])
-    place = ROW.search(text)
-    head = text[:place.start()]
-    with open(path, "w", encoding="utf-8", newline="\n") as file:
-        file.write(head + "".join(rows) + ROW.sub("", text[place.start():]))
-
-
-def main(arguments):
-    if len(arguments) != 1 or not re.match(r"\d+\.\d+", arguments[0]):
-        stop("Which version of PyTorch? Name one: make upgrade-report TORCH=2.14.0")
-    version = arguments[0]
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("version", nargs="?", default="", help="of PyTorch, as in 2.14.0")
+    version = parser.parse_args(arguments).version
+    if not re.match(r"\d+\.\d+", version):
+        sys.exit("Which version of PyTorch? Name one: make upgrade-report TORCH=2.14.0")
     python = "{}.{}".format(*sys.version_info)
-    name = "torch-{}-python-{}".format(version, python)
-    folder = os.path.join(TARGET, name)
+    folder = TARGET / "torch-{}-python-{}".format(version, python)
     copy_of_the_course(folder, version)
     results = run_the_suite(folder)
     title = "torch {} with Python {} (the course: torch {})".format(version, platform.python_version(), pinned())
-    written = folder + ".html"
-    with open(written, "w", encoding="utf-8") as file:
-        file.write(page(title, results))
-    enter_row(python, version, results)
+    written = TARGET / (folder.name + ".html")
+    write(written, page(title, results))
+    cells = results["cells"]
+    versions.enter(python, version, (sum(not cell["difference"] for cell in cells), len(cells)),
+                   (results["passed"], results["passed"] + len(results["failed"])))
     print(summary(results))
-    print("Written to " + os.path.relpath(written) + ", and into the table of versions in README.md.")
+    print("Written to " + os.path.relpath(written) + ", and into docs/versions.md.")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
