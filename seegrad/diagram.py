@@ -7,14 +7,13 @@ from it, so they cannot disagree. Nothing here knows PyTorch, DOT or HTML.
 from collections import Counter
 from dataclasses import dataclass
 
-from .snapshot import ALIVE, CHANGED, FREED
+from .snapshot import CHANGED, FREED, STATES
 
 LEVELS = ("full", "compact", "folded")
 
 # Kinds of box.
 LEAF, NODE, RESULT, BASE, UNTRACKED, GROUP = "leaf", "node", "result", "base", "not tracked", "group"
 
-MARKS = {ALIVE: "●", FREED: "○", CHANGED: "▲"}
 LONGEST_NAME = 40
 
 
@@ -79,7 +78,7 @@ def headline(snapshot):
     saved = len(snapshot.saved)
     if not saved:
         return ", ".join(parts + ["no saved tensors"])
-    states = ", ".join(f"{snapshot.states[state]} {state}" for state in MARKS if snapshot.states[state])
+    states = ", ".join(f"{snapshot.states[state]} {state}" for state in STATES if snapshot.states[state])
     held = f" ({_bytes(snapshot.saved_bytes)})" if snapshot.saved_bytes else ""
     return f"{', '.join(parts)}, {_count(saved, 'saved tensor')}: {states}{held}"
 
@@ -340,7 +339,7 @@ def _node_lines(node):
 def _summed_slots(key, saved):
     """One slot for each state that occurs, with the number of saved tensors and their bytes."""
     summed = []
-    for state in MARKS:
+    for state in STATES:
         slots = [slot for slot in saved if slot.state == state]
         if slots:
             sizes = {(slot.storage, slot.layout) if slot.storage is not None else i: slot.nbytes or 0

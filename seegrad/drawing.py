@@ -12,19 +12,13 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from .diagram import BASE, GROUP, LEAF, MARKS, NODE, RESULT, UNTRACKED, printable
-from .snapshot import ALIVE, CHANGED, FREED
+from .diagram import GROUP, NODE, printable
+from .looks import FILLS, SLOTS
 
 FONT = "DejaVu Sans"                        # matplotlib ships it, so it is there on every machine
 FALLBACK_FONTS = "Verdana, sans-serif"      # about as wide, for readers who do not have it
 LARGE = 150                                 # boxes; beyond it the layout takes less care, so that it ends soon
 
-# torchviz's own colours, so that readers know these pictures when they meet others.
-_FILL = {LEAF: "lightblue", NODE: "lightgrey", GROUP: "lightgrey", RESULT: "darkolivegreen1",
-         BASE: "darkolivegreen3", UNTRACKED: "white"}
-_SLOT = {ALIVE: 'CELLPADDING="4" BORDER="1" BGCOLOR="orange"',
-         FREED: 'CELLPADDING="4" BORDER="1" BGCOLOR="white" STYLE="dashed"',
-         CHANGED: 'CELLPADDING="7" BORDER="4" BGCOLOR="#ffd0d0" COLOR="#b00020"'}
 _TIE = {"style": "dotted", "dir": "none", "constraint": "false", "penwidth": "2"}
 
 
@@ -140,16 +134,27 @@ def _box(box):
         label = '"' + r"\n".join(map(_plain, (first, *box.lines))) + '"'
     else:
         label = f"<{_table(box)}>"
-    return f'\t{box.key} [label={label} fillcolor="{_FILL[box.kind]}" style="{style}"{shape}]\n'
+    return f'\t{box.key} [label={label} fillcolor="{FILLS[box.kind]}" style="{style}"{shape}]\n'
 
 
 def _table(box):
     first = _text(f"{box.name} {box.title}".strip())
     rows = [f"<TR><TD>{f'<B>{first}</B>' if box.named else first}</TD></TR>"]
     rows += [f"<TR><TD>{_text(line)}</TD></TR>" for line in box.lines]
-    rows += [f'<TR><TD PORT="{slot.key}" ALIGN="LEFT" {_SLOT[slot.state]}>'
-             f"{MARKS[slot.state]} {_text(slot.text)}</TD></TR>" for slot in box.slots]
+    rows += [_row(slot, SLOTS[slot.state]) for slot in box.slots]
     return f'<TABLE BORDER="0" CELLSPACING="2" CELLPADDING="0">{"".join(rows)}</TABLE>'
+
+
+def _row(slot, look):
+    style = ' STYLE="dashed"' if look.dashed else ""
+    return (f'<TR><TD PORT="{slot.key}" ALIGN="LEFT" CELLPADDING="{look.padding}" BORDER="{look.width}" '
+            f'BGCOLOR="{look.fill}" COLOR="{look.border}"{style}>{look.mark} {_text(slot.text)}</TD></TR>')
+
+
+def svg_look(look):
+    """The attributes that Graphviz gives to the two shapes of a slot in its SVG: what is behind its words, its border."""
+    border = {"stroke": look.border, "stroke-width": look.width, "stroke-dasharray": "5,2" if look.dashed else "none"}
+    return {"fill": look.fill}, border
 
 
 def _text(words):

@@ -6,7 +6,8 @@ Plain data, made from a recording and drawn at one level of detail. Nothing here
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from .diagram import GROUP, MARKS, Diagram, headline, make_diagram, printable, short_name
+from .diagram import GROUP, Diagram, headline, make_diagram, printable, short_name
+from .looks import SLOTS
 
 FIGURE_SPACE = "\u2007"         # as wide as a digit; a no-break space has only half the width of a letter
 
@@ -127,7 +128,7 @@ def _ending(recording, last, boxes, home):
 
 def slot_rows(box, count):
     """The slots of a box as `count` rows of (state, words). Slots beyond that share the last row; missing ones are empty."""
-    rows = [(slot.state, f"{MARKS[slot.state]} {slot.text}") for slot in box.slots]
+    rows = [(slot.state, f"{SLOTS[slot.state].mark} {slot.text}") for slot in box.slots]
     if len(rows) > count > 0:
         rows[count - 1:] = [(rows[count - 1][0], ", ".join(words for _, words in rows[count - 1:]))]
     return rows + [("", "")] * (count - len(rows))

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch.utils._python_dispatch import _disable_current_modes
 
-ALIVE, FREED, CHANGED = "alive", "freed", "changed in place"
+STATES = ALIVE, FREED, CHANGED = "alive", "freed", "changed in place"
 
 _RAW = "_raw_saved_"
 _NO_VERSION = 10**9

@@ -15,7 +15,8 @@ import re
 from pathlib import Path
 
 from .diagram import make_diagram, node_counts, printable
-from .drawing import draw
+from .drawing import draw, svg_look
+from .looks import NO_SLOT, SLOTS
 from .play import changes, make_play, title_of, with_room
 from .transcript import make_alt, make_play_transcript, make_transcript
 
@@ -206,6 +207,7 @@ class BackwardPlay:
         data = {
             "title": play.title, "start": play.first.headline, "bytes": play.first_bytes, "end": play.ending,
             "style": _inlined("player.css"),
+            "looks": {state: svg_look(look) for state, look in {**SLOTS, "": NO_SLOT}.items()},
             "frames": [{"box": frame.box, "arrows": [f"{source}->{target}" for source, target in frame.arrows],
                         "says": frame.says, "bytes": frame.held_bytes, "stops": not frame.finished,
                         "changes": changed}

@@ -30,7 +30,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import seegrad.view
 from seegrad import play_backward, show_graph, side_by_side, what_if
-from seegrad.diagram import MARKS, make_diagram
+from seegrad.diagram import make_diagram
+from seegrad.looks import SLOTS
 from seegrad.recording import words_for
 from seegrad.snapshot import FREED, SavedTensor
 
@@ -816,7 +817,7 @@ def texts(elements):
 
 def words_of(box):
     name = f"{box.name} {box.title}".strip()
-    return " | ".join(" ".join(s.split()) for s in [name, *box.lines, ", ".join(f"{MARKS[slot.state]} {slot.text}" for slot in box.slots)] if s)
+    return " | ".join(" ".join(s.split()) for s in [name, *box.lines, ", ".join(f"{SLOTS[slot.state].mark} {slot.text}" for slot in box.slots)] if s)
 
 
 @at_all_levels
@@ -834,7 +835,7 @@ def test_the_player_shows_what_the_diagrams_say(detail):
                 for key, number, words, state in data["changes"]:
                     assert shown[key][number] != words
                     shown[key][number] = words
-                    assert (state, words[:1]) in [("", ""), *((s, m) for s, m in MARKS.items())] or state == ""
+                    assert (state, words[:1]) in [("", ""), *((s, look.mark) for s, look in SLOTS.items())] or state == ""
                     assert bool(state) == (number >= len(shown[key]) - slots_of[key]) or words == ""
                 for box in diagram.boxes:
                     rows, slots = shown[box.key][:], slots_of[box.key]
