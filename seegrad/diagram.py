@@ -261,7 +261,7 @@ class _Compact(_Full):
         for i, node in enumerate(self.snapshot.nodes):
             if node.leaf is not None:
                 leaf_of[i] = node.leaf
-            elif node.name == "TBackward0" and i not in producers and node.inputs[0].node in leaf_of:
+            elif node.transposes and i not in producers and node.inputs[0].node in leaf_of:
                 leaf_of[i] = leaf_of[node.inputs[0].node]
                 transposed.add(leaf_of[i])
         for i, node in enumerate(self.snapshot.nodes):
@@ -332,8 +332,7 @@ class _Folded(_Compact):
 
 
 def _node_lines(node):
-    # An in-place write into a part of a tensor wraps a second node, which PyTorch shows to nobody.
-    return ("wraps a node that cannot be seen",) if node.name == "CopySlices" else ()
+    return ("wraps a node that cannot be seen",) if node.hides_a_node else ()
 
 
 def _summed_slots(key, saved):

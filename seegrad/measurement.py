@@ -13,7 +13,7 @@ import torch
 from torch.autograd.graph import GradientEdge, get_gradient_edge, saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from .snapshot import reachable
+from .snapshot import reachable, storage_behind
 
 
 @dataclass(frozen=True)
@@ -144,9 +144,8 @@ class _SavedBytes:
         return saved_tensors_hooks(lambda tensor: _Packed(tensor, self), _Packed.unpack)
 
     def change(self, tensor, step):
-        try:
-            storage = tensor.untyped_storage()
-        except (RuntimeError, NotImplementedError):     # sparse or nested: its memory cannot be seen
+        storage = storage_behind(tensor)
+        if storage is None:
             return
         holders, size = self.holders.get(storage._cdata, (0, storage.nbytes()))
         self.holders[storage._cdata] = holders + step, size

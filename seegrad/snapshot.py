@@ -1,4 +1,7 @@
-"""Read a live autograd graph into plain frozen data. The only module that knows PyTorch's internals.
+"""Read a live autograd graph into plain frozen data. The only module that knows PyTorch's nodes by their names.
+
+The modules that run a backward pass and watch it, `recording` and `measurement`, ask PyTorch too; those that draw and
+tell ask only this data.
 
 A :class:`GraphSnapshot` holds no tensor and no node, so it keeps nothing alive and can be compared with ``==``.
 Taking one fires no hook, changes no tensor, and runs no operation that a mode or a hook could see.
@@ -19,6 +22,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 STATES = ALIVE, FREED, CHANGED = "alive", "freed", "changed in place"
 
 _RAW = "_raw_saved_"
+_ACCUMULATE, _TRANSPOSE, _WRITE_INTO_A_PART = "AccumulateGrad", "TBackward0", "CopySlices"
 _NO_VERSION = 10**9
 _OWN_RESULT = "own result", None        # a slot that can be read only together with all others of its node
 _IN_PLACE = re.compile(r"modified (by an )?in-?place")
@@ -65,6 +69,8 @@ class Node:
     saved: tuple[SavedTensor, ...]
     outputs: int                    # how many results the operation has
     leaf: int | None = None         # AccumulateGrad only: the index of its leaf in `tensors`
+    transposes: bool = False        # whether its result is its input, transposed
+    hides_a_node: bool = False      # whether it wraps a second node, which PyTorch shows to nobody
 
 
 @dataclass(frozen=True)
@@ -250,9 +256,9 @@ class _Reader:
             if storage is not None:
                 self.holding[storage] = self.holding[storage, _layout(tensor)] = i
         nodes = tuple(
-            Node(type(function).__name__, edges[i], tuple(self.slots(function)),
+            Node(_name(function), edges[i], tuple(self.slots(function)),
                  len(function._input_metadata),     # what comes in backward is what went out forward
-                 leaf[i])
+                 leaf[i], _name(function) == _TRANSPOSE, _name(function) == _WRITE_INTO_A_PART)
             for i, function in enumerate(functions))
         tensors = tuple(self.describe(i, tensor, index, set(leaf)) for i, tensor in enumerate(self.tensors))
         return GraphSnapshot(nodes, tensors, sum(self.storage_bytes.values()))
@@ -323,11 +329,8 @@ class _Reader:
         return self.attributes[function_type]
 
     def storage_of(self, tensor):
-        try:
-            address = tensor.untyped_storage()._cdata
-        except (RuntimeError, NotImplementedError):     # sparse, nested, or wrapped by torch.func
-            return None
-        return self.storages.setdefault(address, len(self.storages))
+        storage = storage_behind(tensor)
+        return None if storage is None else self.storages.setdefault(storage._cdata, len(self.storages))
 
     def describe(self, i, tensor, index, leaves):
         # A leaf of this graph that was made a result later has a node that is not of this graph.
@@ -360,7 +363,11 @@ class _Reader:
 
 def _is_accumulate(function):
     # Not by its attribute `variable`: a custom Function's context may have one too.
-    return type(function).__name__ == "AccumulateGrad"
+    return _name(function) == _ACCUMULATE
+
+
+def _name(function):
+    return type(function).__name__
 
 
 def _check(raw, unpack):
@@ -438,6 +445,14 @@ def is_leaf(tensor):
         return tensor.is_leaf
     except RuntimeError:    # as in _grad_fn
         return False
+
+
+def storage_behind(tensor):
+    """The storage in which a tensor lies, or None where it cannot be seen: sparse, nested, or wrapped by torch.func."""
+    try:
+        return tensor.untyped_storage()
+    except (RuntimeError, NotImplementedError):
+        return None
 
 
 def _has_base(tensor):
