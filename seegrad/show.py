@@ -65,13 +65,22 @@ def play_backward(*losses, retain_graph=False, gradient=None, detail="full", max
     play = BackwardPlay(record(list(losses), tensors, retain_graph, gradient), [order.index(id(loss)) for loss in losses],
                         retain_graph, detail, max_boxes)
     if play.error is not None and raises:
-        from IPython.display import display
-        display(play)
+        _display(play)
         try:
             raise play.error
         finally:
             del play, losses, loss, named, unnamed, tensors     # the traceback of the error holds this frame
     return play
+
+
+def _display(play):
+    """Show a play now, and not as the last line of a cell. Without IPython there is no cell: its text is printed."""
+    try:
+        from IPython.display import display
+    except ImportError:
+        print(play)
+    else:
+        display(play)
 
 
 def what_if(build, **choices):

@@ -576,6 +576,18 @@ def test_the_very_error_is_raised(error, monkeypatch):
     assert not re.search(r"\ba [AEIOU]", ending)
 
 
+def test_without_ipython_the_play_is_printed(monkeypatch, capsys):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "IPython"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "IPython", None)       # as if it were not installed
+    options, words = already_freed()
+    loss, = options["losses"]
+    with pytest.raises(RuntimeError, match=words) as error:
+        play_backward(loss)
+    assert error.value.__context__ is None
+    assert capsys.readouterr().out == play_backward(loss, raises=False).transcript + "\n"
+
+
 def test_a_list_of_bad_losses():
     x = leaf()
     with pytest.raises(ValueError) as error:
