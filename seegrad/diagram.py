@@ -19,7 +19,12 @@ LONGEST_NAME = 40
 
 @dataclass(frozen=True)
 class Slot:
-    """One row of a box: a saved tensor, or in the coarser levels the sum of the saved tensors of one state."""
+    """One row of a box: a saved tensor, or in the coarser levels the sum of the saved tensors of one state.
+
+    key: unique in the diagram; it begins with the key of its box.
+    state: ALIVE, FREED or CHANGED.
+    text: its words.
+    """
 
     key: str
     state: str
@@ -28,19 +33,36 @@ class Slot:
 
 @dataclass(frozen=True)
 class Box:
-    key: str                    # "t3", "n7" or "g2": unique in the diagram, the same in every process
+    """A tensor, a node, or a group of nodes.
+
+    key: "t3", "n7" or "g2": unique in the diagram, the same in every process.
+    kind: LEAF, NODE, RESULT, BASE, UNTRACKED or GROUP.
+    name: what a reader calls it: "x", "[7]" or "(2)".
+    title: what follows the name.
+    lines: the lines below, in words.
+    slots: the rows below these.
+    named: whether the caller named it.
+    dashed: whether it is no part of the graph.
+    """
+
+    key: str
     kind: str
-    name: str                   # what a reader calls it: "x", "[7]" or "(2)"
-    title: str = ""             # what follows the name
+    name: str
+    title: str = ""
     lines: tuple[str, ...] = ()
     slots: tuple[Slot, ...] = ()
-    named: bool = False         # by the caller
-    dashed: bool = False        # not part of the graph
+    named: bool = False
+    dashed: bool = False
 
 
 @dataclass(frozen=True)
 class Arrow:
-    """From an input to what was computed from it, as the forward pass ran."""
+    """From an input to what was computed from it, as the forward pass ran.
+
+    source: the key of the box of the input.
+    target: the key of the box of what was computed.
+    text: which output of the source this is, where it has several.
+    """
 
     source: str
     target: str
@@ -49,7 +71,12 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Tie:
-    """A dotted line between two boxes or two slots that are the same memory."""
+    """A dotted line between two boxes or two slots that are the same memory.
+
+    first: the key of a box or of a slot.
+    second: the key of another one.
+    text: what they share.
+    """
 
     first: str
     second: str
@@ -58,11 +85,20 @@ class Tie:
 
 @dataclass(frozen=True)
 class Diagram:
+    """A snapshot at one level of detail.
+
+    headline: the counts, in one line.
+    boxes: all boxes, in forward order.
+    arrows: one for each use of an output, and at the level "folded" one between two boxes.
+    ties: one for each pair of neighbours among those that share memory.
+    home: for each node of the snapshot, the key of the box that it is drawn in.
+    """
+
     headline: str
     boxes: tuple[Box, ...]
     arrows: tuple[Arrow, ...]
     ties: tuple[Tie, ...]
-    home: tuple[str, ...]       # for each node of the snapshot, the key of the box that it is drawn in
+    home: tuple[str, ...]
 
 
 def make_diagram(snapshot, detail):
@@ -134,17 +170,24 @@ def _slot_text(slot, names):
 
 
 class _Full:
-    """Every node and every slot."""
+    """Every node and every slot.
+
+    snapshot: what is drawn.
+    leaves: the indices of the tensors that own an AccumulateGrad.
+    names: the words for each drawn tensor.
+    versioned: the tensors whose version a reader needs: their memory is shared, or was changed after a node saved it.
+    placed: the leaves that have a box.
+    home: for the index of each node, the key of the box that it is drawn in.
+    """
 
     def __init__(self, snapshot):
         self.snapshot = snapshot
         self.leaves = {node.leaf for node in snapshot.nodes}
         self.names = self.tensor_names()
-        # The tensors whose version a reader needs: their memory is shared, or was changed after a node saved it.
         self.versioned = {i for tie in snapshot.shared for i in (tie.first, tie.second)}
         self.versioned |= {i for slot in snapshot.saved if slot.state == CHANGED for i in (slot.holds, slot.views)}
-        self.placed = set()         # the leaves that have a box
-        self.home = {}              # index of a node -> key of the box that it is drawn in
+        self.placed = set()
+        self.home = {}
 
     def make(self):
         boxes, arrows = [], []

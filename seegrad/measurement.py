@@ -20,9 +20,10 @@ from .snapshot import reachable, storage_behind
 class Measurement:
     """What a computation cost. Made by :func:`seegrad.measure`.
 
-    node_runs: how often backward ran a node. flops: the floating point operations of matrix products and convolutions,
-    forward and backward, as PyTorch counts them (a product with a single vector is not counted). saved_bytes: the bytes
-    that saved tensors held, after each change.
+    node_runs: how often backward ran a node.
+    flops: the floating point operations of matrix products and convolutions, forward and backward, as PyTorch counts them
+    (a product with a single vector is not counted).
+    saved_bytes: the bytes that saved tensors held: 0 at first, and then after each change.
     """
 
     node_runs: int
@@ -134,11 +135,15 @@ def _root(output):
 
 
 class _SavedBytes:
-    """The bytes that saved tensors hold: each storage counts from the first save to the last release."""
+    """The bytes that saved tensors hold: each storage counts from the first save to the last release.
+
+    history: these bytes, at first and after each change.
+    holders: for each storage, how many saved tensors hold it, and its size in bytes when the first of them came.
+    """
 
     def __init__(self):
         self.history = [0]
-        self.holders = {}       # a storage -> how many saved tensors hold it, and its size when the first of them came
+        self.holders = {}
 
     def hooks(self):
         return saved_tensors_hooks(lambda tensor: _Packed(tensor, self), _Packed.unpack)

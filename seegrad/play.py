@@ -16,8 +16,11 @@ FIGURE_SPACE = "\u2007"         # as wide as a digit; a no-break space has only 
 class Frame:
     """One step of a play. In the coarser levels, the nodes of one box that run one after the other are one step.
 
-    box: the key of the box that runs. arrows: (source, target) of the arrows along which its gradients arrive.
-    says: what happens, in a sentence. diagram: the graph afterwards. held_bytes: what the saved tensors hold afterwards.
+    box: the key of the box that runs.
+    arrows: (source, target) of the arrows along which its gradients arrive.
+    says: what happens, in a sentence.
+    diagram: the graph afterwards.
+    held_bytes: what the saved tensors hold afterwards.
     finished: False where backward stopped with an error.
     """
 
@@ -33,7 +36,11 @@ class Frame:
 class Play:
     """A recording as a reader sees it.
 
-    title: which backward this was. first: the graph before it. frames: its steps. ending: the last sentence.
+    title: which backward this was.
+    first: the graph before it.
+    first_bytes: what the saved tensors held before it.
+    frames: its steps.
+    ending: the last sentence.
     """
 
     title: str

@@ -20,10 +20,12 @@ MOST_VALUES = 4     # a gradient with more numbers is told by its norm
 class Step:
     """One node that backward ran.
 
-    node: its index in the snapshot. gradients: what arrived for each of its outputs, in words; None where nothing did.
-    freed: the indices of the slots that it freed. grads: for each tensor whose `.grad` it filled, (index, words before
-    or None, words after or None). held_bytes: what the saved tensors of the whole graph held afterwards. finished: False where
-    it raised.
+    node: its index in the snapshot.
+    gradients: what arrived for each of its outputs, in words; None where nothing did.
+    freed: the indices of the slots that it freed.
+    grads: for each tensor whose `.grad` it filled, (index, words before or None, words after or None).
+    held_bytes: what the saved tensors of the whole graph held afterwards.
+    finished: False where it raised.
     """
 
     node: int
@@ -36,7 +38,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Recording:
-    """A backward pass: the graph before it, what happened to it, and the error that ended it, or None."""
+    """A backward pass.
+
+    before: the graph before it.
+    steps: what happened to the graph, in the order in which PyTorch ran the nodes.
+    error: what ended it, without its traceback; None where it finished.
+    """
 
     before: GraphSnapshot
     steps: tuple[Step, ...]

@@ -33,10 +33,19 @@ _VERSIONS = re.compile(r"is at version (\d+); expected version (\d+)")
 class SavedTensor:
     """One saved-tensor slot of a node.
 
-    ``shape``, ``dtype`` and ``nbytes`` (elements × size of one) are None where the tensor cannot be seen: after it was
-    freed, or when a saved-tensor hook packed it into another object. ``storage`` numbers the storages of one snapshot;
-    two slots with equal ``storage`` and ``layout`` hold the same values in the same memory. ``holds`` is the index of
-    the drawn tensor that the slot holds, ``views`` that of a drawn tensor of which it holds another view.
+    A tensor cannot be seen after it was freed, or when a saved-tensor hook packed it into another object.
+
+    name: what PyTorch calls the slot, as in "self" or "saved_tensors[0]".
+    state: ALIVE, FREED or CHANGED.
+    shape: of the tensor, None where it cannot be seen or has no single shape. A symbolic size is a string.
+    dtype: as in "float32", empty where the tensor cannot be seen.
+    nbytes: its elements times the size of one, None where that is not known.
+    storage: the number of its storage in this snapshot, None where that cannot be seen.
+    layout: (offset, shape, strides, dtype). Two slots of equal storage and layout hold the same values in the same memory.
+    holds: the index of the drawn tensor that the slot holds.
+    views: the index of a drawn tensor of which it holds another view.
+    versions: (when saved, now) of a tensor changed in place, where known.
+    packed: whether a saved-tensor hook holds it.
     """
 
     name: str
@@ -48,13 +57,17 @@ class SavedTensor:
     layout: tuple | None = None
     holds: int | None = None
     views: int | None = None
-    versions: tuple[int, int] | None = None     # (when saved, now) of a tensor changed in place, where known
-    packed: bool = False                        # a saved-tensor hook holds it
+    versions: tuple[int, int] | None = None
+    packed: bool = False
 
 
 @dataclass(frozen=True)
 class Edge:
-    """Where a node sends gradient to: ``node`` (an index) and the number of that node's output."""
+    """Where a node sends gradient to.
+
+    node: the index of a node.
+    output: the number of that node's output.
+    """
 
     node: int
     output: int
@@ -62,41 +75,72 @@ class Edge:
 
 @dataclass(frozen=True)
 class Node:
-    """One node of the graph. ``inputs`` has a None for each input that needs no gradient."""
+    """One node of the graph.
+
+    name: of its type, as in "MulBackward0".
+    inputs: where it sends gradient to, None for each input that needs none.
+    saved: its slots.
+    outputs: how many results the operation has.
+    leaf: of an AccumulateGrad, the index of its leaf among the tensors; else None.
+    transposes: whether its result is its input, transposed.
+    hides_a_node: whether it wraps a second node, which PyTorch shows to nobody: a write into a part of a tensor does.
+    """
 
     name: str
     inputs: tuple[Edge | None, ...]
     saved: tuple[SavedTensor, ...]
-    outputs: int                    # how many results the operation has
-    leaf: int | None = None         # AccumulateGrad only: the index of its leaf in `tensors`
-    transposes: bool = False        # whether its result is its input, transposed
-    hides_a_node: bool = False      # whether it wraps a second node, which PyTorch shows to nobody
+    outputs: int
+    leaf: int | None = None
+    transposes: bool = False
+    hides_a_node: bool = False
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor that is drawn: given by the caller, a leaf of the graph, or the base of a given view."""
+    """One tensor that is drawn: given by the caller, a leaf of the graph, or the base of a given view.
+
+    names: those that the caller gave it.
+    given: whether the caller gave it.
+    shape: None where the tensor has no single shape (a nested tensor). A symbolic size is a string.
+    dtype: as in "float32".
+    device: as in "cpu" or "cuda:0".
+    requires_grad: as PyTorch tells it.
+    is_leaf: as PyTorch tells it; False where PyTorch refuses to tell.
+    in_graph: False for an island: no node of this graph leads to or from it.
+    producer: the node that a result came from, and which of its outputs this is; else None.
+    base: the index of the tensor of which this one is a view, or None.
+    keeps_grad: whether backward leaves a `.grad` here: a tracked leaf, or after retain_grad().
+    grad_shape: of `.grad`, None where there is none.
+    version: None where no version is counted (inference mode).
+    storage: the number of its storage in this snapshot, None where that cannot be seen (sparse).
+    counter: the number of its version counter among those of its storage, None where the storage is None.
+    """
 
     names: tuple[str, ...]
     given: bool
-    shape: tuple | None             # None where the tensor has no single shape (a nested tensor)
+    shape: tuple | None
     dtype: str
     device: str
     requires_grad: bool
     is_leaf: bool
-    in_graph: bool                  # False for an island: no node of this graph leads to or from it
-    producer: Edge | None           # the node that a result came from
-    base: int | None                # the tensor of which this one is a view
-    keeps_grad: bool                # whether backward leaves a `.grad` here: a tracked leaf, or after retain_grad()
-    grad_shape: tuple | None        # of `.grad`, None where there is none
-    version: int | None             # None where no version is counted (inference mode)
-    storage: int | None             # None where the storage cannot be seen (sparse)
-    counter: int | None = None      # numbers the version counters of one storage; None where the storage is None
+    in_graph: bool
+    producer: Edge | None
+    base: int | None
+    keeps_grad: bool
+    grad_shape: tuple | None
+    version: int | None
+    storage: int | None
+    counter: int | None = None
 
 
 @dataclass(frozen=True)
 class Shared:
-    """Two drawn tensors on one storage. ``one_counter`` says whether they share the version counter too."""
+    """Two drawn tensors on one storage.
+
+    first: the index of a tensor.
+    second: the index of another one.
+    one_counter: whether they share the version counter too.
+    """
 
     first: int
     second: int
@@ -105,11 +149,16 @@ class Shared:
 
 @dataclass(frozen=True)
 class GraphSnapshot:
-    """A graph at one moment. Nodes stand in the order in which the forward pass made them."""
+    """A graph at one moment.
+
+    nodes: all nodes, in the order in which the forward pass made them.
+    tensors: all drawn tensors: first the given ones, then bases of given views, then leaves.
+    saved_bytes: held by the slots that are not freed: whole storages, each counted once.
+    """
 
     nodes: tuple[Node, ...]
     tensors: tuple[Tensor, ...]
-    saved_bytes: int    # held by the slots that are not freed: whole storages, each counted once
+    saved_bytes: int
 
     @property
     def leaves(self):
@@ -158,8 +207,9 @@ class LiveGraph:
 
     Its methods are called in `undisturbed`.
 
-    snapshot: the graph as it was at first. functions: its nodes, in the same order. storage_bytes: the size of each
-    storage that the snapshot numbers.
+    snapshot: the graph as it was at first.
+    functions: its nodes, in the same order.
+    storage_bytes: the size in bytes of each storage that a slot held at first, by its number in the snapshot.
     """
 
     def __init__(self, outputs, names):
@@ -218,17 +268,29 @@ def reachable(functions):
 
 
 class _Reader:
-    """One walk. It holds tensors and nodes while it runs, because their identities are compared by `id`."""
+    """One walk. It holds tensors and nodes while it runs, because their identities are compared by `id`.
+
+    tensors: the drawn tensors, in order.
+    tensor_index: for the id of each of them, its index.
+    tensor_names: for each of them, the names that the caller gave it.
+    given: how many of them the caller gave; these are the first.
+    functions: the nodes, in order.
+    storages: for the address of each storage, its number in this snapshot.
+    storage_bytes: for the number of each storage that an alive slot holds, its size in bytes.
+    holding: for each storage, and for each (storage, layout), the index of the first drawn tensor there.
+    counters: for each storage, a drawn tensor for each of its version counters.
+    attributes: for each type of a node, the names of its slots.
+    """
 
     def __init__(self, outputs, names):
-        self.tensors = []           # the drawn tensors, in order
-        self.tensor_index = {}      # id(tensor) -> index
+        self.tensors = []
+        self.tensor_index = {}
         self.tensor_names = []
-        self.storages = {}          # address of a storage -> its number in this snapshot
-        self.storage_bytes = {}     # number of a storage held by an alive slot -> its size
-        self.holding = {}           # a storage, or (storage, layout), -> the first drawn tensor there
-        self.counters = {}          # a storage -> a drawn tensor for each of its version counters
-        self.attributes = {}        # type of a node -> the names of its slots
+        self.storages = {}
+        self.storage_bytes = {}
+        self.holding = {}
+        self.counters = {}
+        self.attributes = {}
         for tensor in outputs:
             self.add_tensor(tensor)
         for name, tensor in names.items():

@@ -24,8 +24,10 @@ from .transcript import make_alt, make_play_transcript, make_transcript
 class Picture:
     """A picture that shows itself in Jupyter and has a text of its own.
 
-    svg: the picture, an SVG string. alt: what the picture shows, in words. caption: a line under it.
-    transcript: the text that stands for it where no picture can be shown.
+    svg: the picture, an SVG string.
+    alt: what the picture shows, in words.
+    caption: a line under it.
+    transcript: the text that stands for it where no picture can be shown; where it is empty, the alt text does.
     """
 
     def __init__(self, svg, alt, caption="", transcript=""):
@@ -82,8 +84,15 @@ def _row(titled, name="row"):
 class GraphView(Picture):
     """A computation graph at the moment when :func:`seegrad.show_graph` was called.
 
-    snapshot: the facts, a :class:`seegrad.snapshot.GraphSnapshot`. transcript, alt and caption: the same in words.
+    snapshot: the facts, a :class:`seegrad.snapshot.GraphSnapshot`.
+    detail: the level of detail, one of :data:`seegrad.diagram.LEVELS`.
+    max_boxes: the most boxes that are drawn.
+    diagram: what is drawn, a :class:`seegrad.diagram.Diagram`.
+    is_too_large: whether that has more boxes.
     svg: the picture, or an empty string where the graph is too large to draw. It is drawn when it is first asked for.
+    alt: what the picture shows, in a paragraph.
+    caption: the counts in one line.
+    transcript: the picture as text, or a summary where the graph is too large to draw.
     """
 
     def __init__(self, snapshot, detail, max_boxes):
@@ -141,7 +150,10 @@ def _advice(boxes, detail, max_boxes):
 
 
 class SideBySide:
-    """Pictures in a row, each under its title. Made by :func:`seegrad.side_by_side`."""
+    """Pictures in a row, each under its title. Made by :func:`seegrad.side_by_side`.
+
+    pictures: a dict from title to picture.
+    """
 
     def __init__(self, pictures):
         self.pictures = pictures
@@ -157,8 +169,11 @@ class SideBySide:
 class BackwardPlay:
     """A backward pass, to be stepped through. Made by :func:`seegrad.play_backward`.
 
-    recording: the facts, a :class:`seegrad.recording.Recording`; its steps are in the order in which PyTorch ran them.
-    error: what backward raised, or None. transcript: the steps as text.
+    recording: the facts, a :class:`seegrad.recording.Recording`.
+    detail: the level of detail, one of :data:`seegrad.diagram.LEVELS`.
+    max_boxes: the most boxes, and the most steps, that are shown.
+    error: what backward raised, or None.
+    transcript: the steps as text.
     """
 
     def __init__(self, recording, losses, retain_graph, detail, max_boxes):
@@ -223,7 +238,9 @@ def _words(value):
 class WhatIf:
     """A picture for each combination of choices, of which a reader sees one at a time. Made by :func:`seegrad.what_if`.
 
-    choices: a dict from name to its values. pictures: a picture for each combination, in the order of itertools.product.
+    choices: a dict from name to its values.
+    pictures: a picture for each combination, in the order of itertools.product.
+    titles: what was chosen for each picture, in words.
     """
 
     def __init__(self, choices, pictures):
@@ -231,7 +248,6 @@ class WhatIf:
 
     @property
     def titles(self):
-        """What was chosen for each picture, in words."""
         return [", ".join(f"{printable(name)}: {_words(value)}" for name, value in zip(self.choices, values))
                 for values in itertools.product(*self.choices.values())]
 
