@@ -1,4 +1,4 @@
-"""The look of a part of a picture stands in one place: the table of looks, and for the player's own parts the style sheet."""
+"""How a slot looks stands in one place, the table of looks: pictures and player follow it, and no script names a colour."""
 
 import re
 from dataclasses import replace

@@ -319,8 +319,8 @@ def fingerprint(graph):
     """All of a graph that could change, without firing a hook."""
     nodes = reachable_nodes(given_tensors(graph))
     tensors = [t for t in graph.tensors if can_be_asked(t)]
-    return ([(t._version, t.requires_grad, t.is_leaf, t.retains_grad, memory(t), t.detach().numpy().tobytes(), gradient_bytes(t))
-             for t in tensors],
+    return ([(t._version, t.requires_grad, t.is_leaf, t.retains_grad, memory(t), t.detach().numpy().tobytes(),
+              gradient_bytes(t)) for t in tensors],
             [(node.name(), *node.next_functions) for node in nodes],
             [raw_slots(node) for node in nodes],
             dict(graph.fired))
