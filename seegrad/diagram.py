@@ -5,22 +5,29 @@ from it, so they cannot disagree. Nothing here knows PyTorch, DOT or HTML.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal, get_args
 
-from .snapshot import ALIVE, CHANGED, FREED
+from .snapshot import CHANGED, FREED, STATES, Edge, GraphSnapshot, Layout, Node, SavedTensor, Size, Tensor
 
-LEVELS = ("full", "compact", "folded")
+Level = Literal["full", "compact", "folded"]
+LEVELS = get_args(Level)
 
 # Kinds of box.
 LEAF, NODE, RESULT, BASE, UNTRACKED, GROUP = "leaf", "node", "result", "base", "not tracked", "group"
 
-MARKS = {ALIVE: "●", FREED: "○", CHANGED: "▲"}
 LONGEST_NAME = 40
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One row of a box: a saved tensor, or in the coarser levels the sum of the saved tensors of one state."""
+    """One row of a box: a saved tensor, or in the coarser levels the sum of the saved tensors of one state.
+
+    key: unique in the diagram; it begins with the key of its box.
+    state: ALIVE, FREED or CHANGED.
+    text: its words.
+    """
 
     key: str
     state: str
@@ -29,19 +36,36 @@ class Slot:
 
 @dataclass(frozen=True)
 class Box:
-    key: str                    # "t3", "n7" or "g2": unique in the diagram, the same in every process
+    """A tensor, a node, or a group of nodes.
+
+    key: "t3", "n7" or "g2": unique in the diagram, the same in every process.
+    kind: LEAF, NODE, RESULT, BASE, UNTRACKED or GROUP.
+    name: what a reader calls it: "x", "[7]" or "(2)".
+    title: what follows the name.
+    lines: the lines below, in words.
+    slots: the rows below these.
+    named: whether the caller named it.
+    dashed: whether it is no part of the graph.
+    """
+
+    key: str
     kind: str
-    name: str                   # what a reader calls it: "x", "[7]" or "(2)"
-    title: str = ""             # what follows the name
+    name: str
+    title: str = ""
     lines: tuple[str, ...] = ()
     slots: tuple[Slot, ...] = ()
-    named: bool = False         # by the caller
-    dashed: bool = False        # not part of the graph
+    named: bool = False
+    dashed: bool = False
 
 
 @dataclass(frozen=True)
 class Arrow:
-    """From an input to what was computed from it, as the forward pass ran."""
+    """From an input to what was computed from it, as the forward pass ran.
+
+    source: the key of the box of the input.
+    target: the key of the box of what was computed.
+    text: which output of the source this is, where it has several.
+    """
 
     source: str
     target: str
@@ -50,7 +74,12 @@ class Arrow:
 
 @dataclass(frozen=True)
 class Tie:
-    """A dotted line between two boxes or two slots that are the same memory."""
+    """A dotted line between two boxes or two slots that are the same memory.
+
+    first: the key of a box or of a slot.
+    second: the key of another one.
+    text: what they share.
+    """
 
     first: str
     second: str
@@ -59,19 +88,29 @@ class Tie:
 
 @dataclass(frozen=True)
 class Diagram:
+    """A snapshot at one level of detail.
+
+    headline: the counts, in one line.
+    boxes: all boxes, in forward order.
+    arrows: one for each use of an output, and at the level "folded" one between two boxes.
+    ties: one for each pair of neighbours among those that share memory.
+    home: for each node of the snapshot, the key of the box that it is drawn in.
+    """
+
     headline: str
     boxes: tuple[Box, ...]
     arrows: tuple[Arrow, ...]
     ties: tuple[Tie, ...]
-    home: tuple[str, ...]       # for each node of the snapshot, the key of the box that it is drawn in
+    home: tuple[str, ...]
 
 
-def make_diagram(snapshot, detail):
+def make_diagram(snapshot: GraphSnapshot, detail: Level) -> Diagram:
     """Return the :class:`Diagram` of a snapshot. detail: one of LEVELS."""
-    return {"full": _Full, "compact": _Compact, "folded": _Folded}[detail](snapshot).make()
+    levels: dict[Level, type[_Full]] = {"full": _Full, "compact": _Compact, "folded": _Folded}
+    return levels[detail](snapshot).make()
 
 
-def headline(snapshot):
+def headline(snapshot: GraphSnapshot) -> str:
     """The counts in one line."""
     if not snapshot.nodes:
         return "no graph: no tensor here was computed from a tracked tensor"
@@ -79,44 +118,44 @@ def headline(snapshot):
     saved = len(snapshot.saved)
     if not saved:
         return ", ".join(parts + ["no saved tensors"])
-    states = ", ".join(f"{snapshot.states[state]} {state}" for state in MARKS if snapshot.states[state])
+    states = ", ".join(f"{snapshot.states[state]} {state}" for state in STATES if snapshot.states[state])
     held = f" ({_bytes(snapshot.saved_bytes)})" if snapshot.saved_bytes else ""
     return f"{', '.join(parts)}, {_count(saved, 'saved tensor')}: {states}{held}"
 
 
-def node_counts(snapshot):
-    """How often each kind of node occurs, the most frequent first."""
+def node_counts(snapshot: GraphSnapshot) -> list[tuple[str, int]]:
+    """How often each kind of node occurs, the most frequent first: pairs of its name and a count."""
     return sorted(Counter(short_name(node.name) for node in snapshot.nodes).items(), key=lambda item: (-item[1], item[0]))
 
 
-def _count(number, singular, plural=None):
+def _count(number: int, singular: str, plural: str | None = None) -> str:
     return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
 
-def _bytes(number):
+def _bytes(number: int) -> str:
     return f"{number:,} B"
 
 
-def _shape(shape):
+def _shape(shape: Size | None) -> str:
     return "shape varies" if shape is None else f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
 
 
-def _kind_of_data(tensor):
+def _kind_of_data(tensor: Tensor | SavedTensor) -> str:
     return "" if tensor.dtype == "float32" else " " + tensor.dtype
 
 
-def printable(text):
+def printable(text: str) -> str:
     """Any text as one line that every font and file can hold."""
     return "".join(c if c.isprintable() else " " for c in text).strip()
 
 
-def short_name(name):
+def short_name(name: str) -> str:
     """A name as one short line."""
     name = printable(name) or "?"
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
 
 
-def _slot_text(slot, names):
+def _slot_text(slot: SavedTensor, names: list[str]) -> str:
     words = [slot.name]
     if slot.holds is not None:
         words.append("= " + names[slot.holds])
@@ -135,20 +174,28 @@ def _slot_text(slot, names):
 
 
 class _Full:
-    """Every node and every slot."""
+    """Every node and every slot.
 
-    def __init__(self, snapshot):
+    snapshot: what is drawn.
+    leaves: the indices of the tensors that own an AccumulateGrad.
+    names: the words for each drawn tensor.
+    versioned: the tensors whose version a reader needs: their memory is shared, or was changed after a node saved it.
+    placed: the leaves that have a box.
+    home: for the index of each node, the key of the box that it is drawn in.
+    """
+
+    def __init__(self, snapshot: GraphSnapshot) -> None:
         self.snapshot = snapshot
         self.leaves = {node.leaf for node in snapshot.nodes}
         self.names = self.tensor_names()
-        # The tensors whose version a reader needs: their memory is shared, or was changed after a node saved it.
-        self.versioned = {i for tie in snapshot.shared for i in (tie.first, tie.second)}
+        self.versioned: set[int | None] = {i for tie in snapshot.shared for i in (tie.first, tie.second)}
         self.versioned |= {i for slot in snapshot.saved if slot.state == CHANGED for i in (slot.holds, slot.views)}
-        self.placed = set()         # the leaves that have a box
-        self.home = {}              # index of a node -> key of the box that it is drawn in
+        self.placed: set[int] = set()
+        self.home: dict[int, str] = {}
 
-    def make(self):
-        boxes, arrows = [], []
+    def make(self) -> Diagram:
+        boxes: list[Box] = []
+        arrows: list[Arrow] = []
         self.place(boxes, arrows)
         drawn = {box.key for box in boxes}
         tensors = [i for i in range(len(self.snapshot.tensors)) if f"t{i}" in drawn]
@@ -156,9 +203,10 @@ class _Full:
         home = tuple(self.home[i] for i in range(len(self.snapshot.nodes)))
         return Diagram(headline(self.snapshot), tuple(boxes), tuple(arrows), ties, home)
 
-    def tensor_names(self):
+    def tensor_names(self) -> list[str]:
         """The words for each drawn tensor: the caller's names, else its role and a number."""
-        names, seen = [], Counter()
+        names: list[str] = []
+        seen: Counter[str] = Counter()
         roles = {LEAF: "leaf", RESULT: "result", BASE: "base", UNTRACKED: "tensor"}
         for i, tensor in enumerate(self.snapshot.tensors):
             role = roles[self.kind_of(i)]
@@ -166,7 +214,7 @@ class _Full:
             names.append(" = ".join(map(short_name, tensor.names)) or f"{role} {seen[role]}")
         return names
 
-    def kind_of(self, i):
+    def kind_of(self, i: int) -> str:
         tensor = self.snapshot.tensors[i]
         if i in self.leaves or tensor.requires_grad and tensor.is_leaf:
             return LEAF
@@ -174,7 +222,7 @@ class _Full:
             return UNTRACKED
         return RESULT if tensor.given else BASE
 
-    def place(self, boxes, arrows):
+    def place(self, boxes: list[Box], arrows: list[Arrow]) -> None:
         """Put the boxes of this level in forward order, and the arrows between them."""
         for i, node in enumerate(self.snapshot.nodes):
             self.home[i] = f"n{i + 1}"
@@ -185,12 +233,12 @@ class _Full:
             arrows += self.arrows_into(i)
         self.place_results(boxes, arrows)
 
-    def place_leaf(self, i, boxes, *more_lines):
+    def place_leaf(self, i: int, boxes: list[Box], *more_lines: str) -> None:
         if i not in self.placed:        # one leaf may have two AccumulateGrad nodes
             self.placed.add(i)
             boxes.append(self.tensor_box(i, *more_lines))
 
-    def place_results(self, boxes, arrows):
+    def place_results(self, boxes: list[Box], arrows: list[Arrow]) -> None:
         drawn = {box.key for box in boxes}
         for i, tensor in enumerate(self.snapshot.tensors):
             if f"t{i}" in drawn or not self.stands_alone(tensor):
@@ -199,24 +247,24 @@ class _Full:
             if tensor.producer:
                 arrows.append(Arrow(self.home[tensor.producer.node], f"t{i}", self.output_text(tensor.producer)))
 
-    def stands_alone(self, tensor):
+    def stands_alone(self, tensor: Tensor) -> bool:
         return True
 
-    def arrows_into(self, i):
+    def arrows_into(self, i: int) -> list[Arrow]:
         return [Arrow(self.home[edge.node], self.home[i], self.output_text(edge))
                 for edge in self.snapshot.nodes[i].inputs if edge]
 
-    def output_text(self, edge):
+    def output_text(self, edge: Edge) -> str:
         return f"output {edge.output}" if self.snapshot.nodes[edge.node].outputs > 1 else ""
 
-    def node_box(self, i, node):
+    def node_box(self, i: int, node: Node) -> Box:
         return Box(f"n{i + 1}", NODE, f"[{i + 1}]", short_name(node.name), _node_lines(node), self.slots(i, node))
 
-    def slots(self, i, node):
+    def slots(self, i: int, node: Node) -> tuple[Slot, ...]:
         return tuple(Slot(f"n{i + 1}s{k}", slot.state, _slot_text(slot, self.names))
                      for k, slot in enumerate(node.saved))
 
-    def tensor_box(self, i, *more_lines):
+    def tensor_box(self, i: int, *more_lines: str) -> Box:
         tensor = self.snapshot.tensors[i]
         kind = self.kind_of(i)
         on = "" if tensor.device == "cpu" else f" on {tensor.device}"
@@ -232,7 +280,7 @@ class _Full:
         return Box(f"t{i}", kind, self.names[i], lines=tuple(lines), named=bool(tensor.names),
                    dashed=not tensor.in_graph)
 
-    def tensor_ties(self, drawn):
+    def tensor_ties(self, drawn: Iterable[int]) -> Iterable[Tie]:
         for shared in self.snapshot.shared_among(drawn):
             first, second = sorted((shared.first, shared.second))
             tensors = self.snapshot.tensors
@@ -240,9 +288,9 @@ class _Full:
             counter = "one version counter" if shared.one_counter else "two version counters"
             yield Tie(f"t{first}", f"t{second}", f"{'a view: ' if view else ''}one storage, {counter}")
 
-    def slot_ties(self):
+    def slot_ties(self) -> Iterable[Tie]:
         """Tie the slots that hold one tensor, each to the next."""
-        last = {}
+        last: dict[tuple[int, Layout | None], str] = {}
         for i, node in enumerate(self.snapshot.nodes):
             for k, slot in enumerate(node.saved):
                 if slot.storage is None:
@@ -256,14 +304,15 @@ class _Full:
 class _Compact(_Full):
     """One box for a leaf, its AccumulateGrad and its transpose; the slots of a node are a line per state."""
 
-    def place(self, boxes, arrows):
+    def place(self, boxes: list[Box], arrows: list[Arrow]) -> None:
         producers = {tensor.producer.node for tensor in self.snapshot.tensors if tensor.producer}
-        leaf_of, transposed = {}, set()
+        leaf_of: dict[int, int] = {}
+        transposed = set()
         for i, node in enumerate(self.snapshot.nodes):
             if node.leaf is not None:
                 leaf_of[i] = node.leaf
-            elif node.name == "TBackward0" and i not in producers and node.inputs[0].node in leaf_of:
-                leaf_of[i] = leaf_of[node.inputs[0].node]
+            elif node.transposes and i not in producers and (edge := node.inputs[0]) and edge.node in leaf_of:
+                leaf_of[i] = leaf_of[edge.node]
                 transposed.add(leaf_of[i])
         for i, node in enumerate(self.snapshot.nodes):
             if i in leaf_of:
@@ -276,21 +325,21 @@ class _Compact(_Full):
                 arrows += self.arrows_into(i)
         self.place_results(boxes, arrows)
 
-    def slots(self, i, node):
+    def slots(self, i: int, node: Node) -> tuple[Slot, ...]:
         return _summed_slots(f"n{i + 1}", node.saved)
 
-    def slot_ties(self):
+    def slot_ties(self) -> Iterable[Tie]:
         return ()
 
 
 class _Folded(_Compact):
     """Only the given tensors stand alone. All nodes that lead to the same next given tensors are one box."""
 
-    def place(self, boxes, arrows):
+    def place(self, boxes: list[Box], arrows: list[Arrow]) -> None:
         nodes, tensors = self.snapshot.nodes, self.snapshot.tensors
         # For each node, the given tensors that its results reach first. Crossing an arrow between two groups takes a
         # tensor away from this set, or passes a given tensor: so the groups cannot form a cycle.
-        reaches = [set() for _ in nodes]
+        reaches: list[set[int]] = [set() for _ in nodes]
         for i, tensor in enumerate(tensors):
             if tensor.producer and tensor.given:
                 reaches[tensor.producer.node].add(i)
@@ -299,7 +348,7 @@ class _Folded(_Compact):
             for edge in nodes[i].inputs:
                 if edge and not is_end[edge.node]:
                     reaches[edge.node] |= reaches[i]
-        groups = {}
+        groups: dict[frozenset[int], list[int]] = {}
         for i, node in enumerate(nodes):
             if node.leaf is not None and tensors[node.leaf].given:
                 self.home[i] = f"t{node.leaf}"
@@ -316,13 +365,13 @@ class _Folded(_Compact):
         arrows += dict.fromkeys(arrow for arrow in between if arrow.source != arrow.target)
         self.place_results(boxes, arrows)
 
-    def stands_alone(self, tensor):
+    def stands_alone(self, tensor: Tensor) -> bool:
         return tensor.given
 
-    def output_text(self, edge):
+    def output_text(self, edge: Edge) -> str:
         return ""
 
-    def group_box(self, number, members):
+    def group_box(self, number: int, members: list[int]) -> Box:
         nodes = [self.snapshot.nodes[i] for i in members]
         leaves = sum(node.leaf is not None for node in nodes)
         slots = _summed_slots(f"g{number}", [slot for node in nodes for slot in node.saved])
@@ -332,15 +381,14 @@ class _Folded(_Compact):
                    (_count(leaves, "leaf", "leaves"),) if leaves else (), slots)
 
 
-def _node_lines(node):
-    # An in-place write into a part of a tensor wraps a second node, which PyTorch shows to nobody.
-    return ("wraps a node that cannot be seen",) if node.name == "CopySlices" else ()
+def _node_lines(node: Node) -> tuple[str, ...]:
+    return ("wraps a node that cannot be seen",) if node.hides_a_node else ()
 
 
-def _summed_slots(key, saved):
+def _summed_slots(key: str, saved: Iterable[SavedTensor]) -> tuple[Slot, ...]:
     """One slot for each state that occurs, with the number of saved tensors and their bytes."""
     summed = []
-    for state in MARKS:
+    for state in STATES:
         slots = [slot for slot in saved if slot.state == state]
         if slots:
             sizes = {(slot.storage, slot.layout) if slot.storage is not None else i: slot.nbytes or 0

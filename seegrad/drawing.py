@@ -10,30 +10,30 @@ import re
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-from .diagram import BASE, GROUP, LEAF, MARKS, NODE, RESULT, UNTRACKED, printable
-from .snapshot import ALIVE, CHANGED, FREED
+from .diagram import GROUP, NODE, Box, Diagram, Slot, printable
+from .looks import FILLS, SLOTS, SlotLook
+
+if TYPE_CHECKING:
+    from graphviz import Digraph
 
 FONT = "DejaVu Sans"                        # matplotlib ships it, so it is there on every machine
 FALLBACK_FONTS = "Verdana, sans-serif"      # about as wide, for readers who do not have it
 LARGE = 150                                 # boxes; beyond it the layout takes less care, so that it ends soon
 
-# torchviz's own colours, so that readers know these pictures when they meet others.
-_FILL = {LEAF: "lightblue", NODE: "lightgrey", GROUP: "lightgrey", RESULT: "darkolivegreen1",
-         BASE: "darkolivegreen3", UNTRACKED: "white"}
-_SLOT = {ALIVE: 'CELLPADDING="4" BORDER="1" BGCOLOR="orange"',
-         FREED: 'CELLPADDING="4" BORDER="1" BGCOLOR="white" STYLE="dashed"',
-         CHANGED: 'CELLPADDING="7" BORDER="4" BGCOLOR="#ffd0d0" COLOR="#b00020"'}
 _TIE = {"style": "dotted", "dir": "none", "constraint": "false", "penwidth": "2"}
 
 
-def draw(diagram, label):
+def draw(diagram: Diagram, label: str) -> str:
     """Return the SVG of a diagram as a string. label: the sentences for readers who do not see it."""
     return lay_out(_to_dot(diagram), label)
 
 
-def lay_out(dot, label):
+def lay_out(dot: str, label: str) -> str:
     """Return a DOT source, laid out, as an SVG string: the same bytes on every machine and in every process."""
     # Graphviz crashes on a label whose first line is empty, and torchviz and others write such labels.
     dot = re.sub(r'(label=")(?=\\[nlr]|\n)', r"\1 ", dot)
@@ -48,14 +48,16 @@ def lay_out(dot, label):
 
 
 @functools.cache
-def _graphviz():
+def _graphviz() -> ModuleType:
     """Import pygraphviz (slow, so not before it is needed) and let it measure text with matplotlib's fonts.
 
     With the fonts of the machine the widths, and so the whole picture, would differ from machine to machine. Fontconfig
     reads its settings once in a process, at the first layout.
     """
     import pygraphviz
-    fonts = Path(importlib.util.find_spec("matplotlib").origin).parent / "mpl-data/fonts/ttf"
+    matplotlib = importlib.util.find_spec("matplotlib")
+    assert matplotlib is not None and matplotlib.origin is not None     # seegrad depends on it
+    fonts = Path(matplotlib.origin).parent / "mpl-data/fonts/ttf"
     with tempfile.TemporaryDirectory(prefix="seegrad-", ignore_cleanup_errors=True) as folder:
         settings = Path(folder, "fonts.conf")
         settings.write_text(f"<fontconfig><dir>{html.escape(str(fonts))}</dir>"
@@ -66,7 +68,7 @@ def _graphviz():
 
 
 @contextlib.contextmanager
-def _environment(**values):
+def _environment(**values: str) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
@@ -80,7 +82,7 @@ def _environment(**values):
 
 
 @contextlib.contextmanager
-def _silent_descriptor(number):
+def _silent_descriptor(number: int) -> Iterator[None]:
     """Drop what C code writes there: fontconfig complains about settings of the machine that we do not even use."""
     kept = os.dup(number)
     try:
@@ -92,7 +94,7 @@ def _silent_descriptor(number):
         os.close(kept)
 
 
-def _to_dot(diagram):
+def _to_dot(diagram: Diagram) -> str:
     graph, keys = _draw_with_torchviz(diagram)
     graph.body[:] = [*_arrows(graph.body, keys, diagram), *map(_box, diagram.boxes)]
     graph.graph_attr.clear()
@@ -114,12 +116,12 @@ def _to_dot(diagram):
     return graph.source
 
 
-def _arrows(body, keys, diagram):
+def _arrows(body: Iterable[str], keys: dict[str, str], diagram: Diagram) -> Iterator[str]:
     """The arrows of torchviz's DOT, with our keys for its addresses, and with the text of those that have one.
 
     Its labels we leave out: ours say more.
     """
-    texts = {}
+    texts: dict[tuple[str, str], list[str]] = {}
     for arrow in diagram.arrows:
         texts.setdefault((arrow.source, arrow.target), []).append(arrow.text)
     for line in body:
@@ -131,7 +133,7 @@ def _arrows(body, keys, diagram):
             yield f"\t{source} -> {target}{label}\n"
 
 
-def _box(box):
+def _box(box: Box) -> str:
     """One box as a line of DOT. Plain labels where they will do: a table takes Graphviz three times as long."""
     shape = ' shape="box3d"' if box.kind == GROUP else ""
     style = ",".join(["filled", *["rounded"] * (box.kind == NODE), *["dashed"] * box.dashed])
@@ -140,24 +142,35 @@ def _box(box):
         label = '"' + r"\n".join(map(_plain, (first, *box.lines))) + '"'
     else:
         label = f"<{_table(box)}>"
-    return f'\t{box.key} [label={label} fillcolor="{_FILL[box.kind]}" style="{style}"{shape}]\n'
+    return f'\t{box.key} [label={label} fillcolor="{FILLS[box.kind]}" style="{style}"{shape}]\n'
 
 
-def _table(box):
+def _table(box: Box) -> str:
     first = _text(f"{box.name} {box.title}".strip())
     rows = [f"<TR><TD>{f'<B>{first}</B>' if box.named else first}</TD></TR>"]
     rows += [f"<TR><TD>{_text(line)}</TD></TR>" for line in box.lines]
-    rows += [f'<TR><TD PORT="{slot.key}" ALIGN="LEFT" {_SLOT[slot.state]}>'
-             f"{MARKS[slot.state]} {_text(slot.text)}</TD></TR>" for slot in box.slots]
+    rows += [_row(slot, SLOTS[slot.state]) for slot in box.slots]
     return f'<TABLE BORDER="0" CELLSPACING="2" CELLPADDING="0">{"".join(rows)}</TABLE>'
 
 
-def _text(words):
+def _row(slot: Slot, look: SlotLook) -> str:
+    style = ' STYLE="dashed"' if look.dashed else ""
+    return (f'<TR><TD PORT="{slot.key}" ALIGN="LEFT" CELLPADDING="{look.padding}" BORDER="{look.width}" '
+            f'BGCOLOR="{look.fill}" COLOR="{look.border}"{style}>{look.mark} {_text(slot.text)}</TD></TR>')
+
+
+def svg_look(look: SlotLook) -> tuple[dict[str, str], dict[str, str | int]]:
+    """The attributes that Graphviz gives to the two shapes of a slot in its SVG: what is behind its words, its border."""
+    dashes = "5,2" if look.dashed else "none"
+    return {"fill": look.fill}, {"stroke": look.border, "stroke-width": look.width, "stroke-dasharray": dashes}
+
+
+def _text(words: str) -> str:
     """Words for a table. A backslash would start one of DOT's own escapes."""
     return html.escape(words.replace("\\", "\\\\"))
 
 
-def _plain(words):
+def _plain(words: str) -> str:
     """Words for a plain label, in which DOT decodes HTML's names of characters too."""
     return words.replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
 
@@ -165,23 +178,23 @@ def _plain(words):
 class _Function:
     """What torchviz reads of a node."""
 
-    def __init__(self):
-        self.next_functions = []
+    def __init__(self) -> None:
+        self.next_functions: list[tuple[object, int]] = []
 
 
 class _Tensor:
     """What torchviz reads of an output."""
 
-    grad_fn = None
+    grad_fn: object = None
 
-    def _is_view(self):
+    def _is_view(self) -> bool:
         return False
 
-    def size(self):
+    def size(self) -> tuple[int, ...]:
         return ()
 
 
-def _draw_with_torchviz(diagram):
+def _draw_with_torchviz(diagram: Diagram) -> tuple["Digraph", dict[str, str]]:
     """Let torchviz draw stand-ins for the boxes: return its Digraph, and the key of the box behind each of its ids.
 
     Stand-ins, because a snapshot outlives its graph, one box may stand for many nodes, and torchviz fails on some live
@@ -208,11 +221,11 @@ def _draw_with_torchviz(diagram):
     return graph, {str(id(stand_in)): key for key, stand_in in stand_ins.items()}
 
 
-def _islands_with_a_tie(diagram):
+def _islands_with_a_tie(diagram: Diagram) -> dict[str, str]:
     """Each box without an arrow that is tied to another, and that other: they should stand side by side."""
     boxes = {box.key for box in diagram.boxes}
     connected = {key for arrow in diagram.arrows for key in (arrow.source, arrow.target)}
-    neighbours = {}
+    neighbours: dict[str, str] = {}
     for tie in diagram.ties:
         for island, other in ((tie.first, tie.second), (tie.second, tie.first)):
             if island in boxes and island not in connected and neighbours.get(other) != island:

@@ -3,10 +3,14 @@
 Plain data, made from a recording and drawn at one level of detail. Nothing here knows PyTorch, DOT or HTML.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from .diagram import GROUP, MARKS, Diagram, headline, make_diagram, printable, short_name
+from .diagram import GROUP, Box, Diagram, Level, headline, make_diagram, printable, short_name
+from .looks import SLOTS
+from .recording import Recording, Step
+from .snapshot import GraphSnapshot
 
 FIGURE_SPACE = "\u2007"         # as wide as a digit; a no-break space has only half the width of a letter
 
@@ -15,8 +19,11 @@ FIGURE_SPACE = "\u2007"         # as wide as a digit; a no-break space has only 
 class Frame:
     """One step of a play. In the coarser levels, the nodes of one box that run one after the other are one step.
 
-    box: the key of the box that runs. arrows: (source, target) of the arrows along which its gradients arrive.
-    says: what happens, in a sentence. diagram: the graph afterwards. held_bytes: what the saved tensors hold afterwards.
+    box: the key of the box that runs.
+    arrows: (source, target) of the arrows along which its gradients arrive.
+    says: what happens, in a sentence.
+    diagram: the graph afterwards.
+    held_bytes: what the saved tensors hold afterwards.
     finished: False where backward stopped with an error.
     """
 
@@ -32,7 +39,11 @@ class Frame:
 class Play:
     """A recording as a reader sees it.
 
-    title: which backward this was. first: the graph before it. frames: its steps. ending: the last sentence.
+    title: which backward this was.
+    first: the graph before it.
+    first_bytes: what the saved tensors held before it.
+    frames: its steps.
+    ending: the last sentence.
     """
 
     title: str
@@ -42,17 +53,19 @@ class Play:
     ending: str
 
 
-def make_play(recording, losses, retain_graph, detail):
+def make_play(recording: Recording, losses: Sequence[int], retain_graph: bool, detail: Level) -> Play:
     """Return the :class:`Play` of a recording. losses: the indices of the losses among its tensors."""
     first = make_diagram(recording.before, detail)
     home = first.home
     boxes = {box.key: box for box in first.boxes}
     given = {f"t{i}" for i in losses}
-    frames, ran, last = [], set(), recording.before
+    frames: list[Frame] = []
+    ran: set[str] = set()
+    last = recording.before
     snapshots = recording.snapshots()
     next(snapshots)
-    for key, steps in groupby(recording.steps, key=lambda step: home[step.node]):
-        steps = list(steps)
+    for key, together in groupby(recording.steps, key=lambda step: home[step.node]):
+        steps = list(together)
         for _ in steps:
             last = next(snapshots)
         arrows = tuple(_arrows(first, key, ran, given))
@@ -64,7 +77,7 @@ def make_play(recording, losses, retain_graph, detail):
     return Play(title, first, recording.before.saved_bytes, tuple(frames), _ending(recording, last, boxes, home))
 
 
-def _arrows(diagram, key, ran, given):
+def _arrows(diagram: Diagram, key: str, ran: set[str], given: set[str]) -> Iterable[tuple[str, str]]:
     """The arrows along which gradients come to a box: from boxes that ran, straight or through a named result."""
     leaving = [arrow for arrow in diagram.arrows if arrow.source == key]
     through = {arrow.target for arrow in leaving} - set(diagram.home)
@@ -74,13 +87,13 @@ def _arrows(diagram, key, ran, given):
                          if arrow.target in ends or arrow in onward)
 
 
-def title_of(recording, losses, retain_graph):
+def title_of(recording: Recording, losses: Sequence[int], retain_graph: bool) -> str:
     """Which backward this was. Every loss has a name."""
     names = [short_name(recording.before.tensors[i].names[0]) for i in losses]
     return f"backward from {' and '.join(names)}{', retain_graph=True' * retain_graph}"
 
 
-def _says(box, steps, snapshot, retain_graph):
+def _says(box: Box, steps: list[Step], snapshot: GraphSnapshot, retain_graph: bool) -> str:
     """What happened in one box, as one sentence."""
     nodes = [snapshot.nodes[step.node] for step in steps]
     received = " and ".join(gradient or "nothing" for gradient in steps[0].gradients)
@@ -98,7 +111,7 @@ def _says(box, steps, snapshot, retain_graph):
         parts.append(f"frees {words}")
     elif saved and retain_graph and steps[-1].finished:
         parts.append("keeps what it saved")
-    grads = [(snapshot.tensors[k], *words) for step in steps for k, *words in step.grads]
+    grads = [(snapshot.tensors[k], before, now) for step in steps for k, before, now in step.grads]
     if len(grads) == 1:
         (tensor, before, now), = grads
         name = short_name(tensor.names[0]) + ".grad" if tensor.names else ".grad of a leaf without a name"
@@ -111,7 +124,7 @@ def _says(box, steps, snapshot, retain_graph):
     return "; ".join(parts)
 
 
-def _ending(recording, last, boxes, home):
+def _ending(recording: Recording, last: GraphSnapshot, boxes: dict[str, Box], home: Sequence[str]) -> str:
     """The last line: how the graph is left, or the error and where it came from."""
     if recording.error is None:
         return f"finished: {headline(last)}"
@@ -122,20 +135,21 @@ def _ending(recording, last, boxes, home):
         box = boxes[home[recording.steps[-1].node]]
         where = ("after" if recording.steps[-1].finished else "at") + f" {box.name} {box.title}".rstrip()
     kind = type(recording.error).__name__
-    return f"stopped {where} by {'an' if kind[0] in 'AEIOU' else 'a'} {kind}{': ' * bool(message)}{message}; {headline(last)}"
+    error = f"{'an' if kind[0] in 'AEIOU' else 'a'} {kind}{': ' * bool(message)}{message}"
+    return f"stopped {where} by {error}; {headline(last)}"
 
 
-def slot_rows(box, count):
+def slot_rows(box: Box, count: int) -> list[tuple[str, str]]:
     """The slots of a box as `count` rows of (state, words). Slots beyond that share the last row; missing ones are empty."""
-    rows = [(slot.state, f"{MARKS[slot.state]} {slot.text}") for slot in box.slots]
+    rows = [(slot.state, f"{SLOTS[slot.state].mark} {slot.text}") for slot in box.slots]
     if len(rows) > count > 0:
         rows[count - 1:] = [(rows[count - 1][0], ", ".join(words for _, words in rows[count - 1:]))]
     return rows + [("", "")] * (count - len(rows))
 
 
-def with_room(play):
+def with_room(play: Play) -> Diagram:
     """The first diagram, each slot padded with spaces to the longest words that it shows during the play."""
-    longest = {}
+    longest: dict[str, list[int]] = {}
     for first, *later in zip(play.first.boxes, *(frame.diagram.boxes for frame in play.frames)):
         for row in zip(*(slot_rows(box, len(first.slots)) for box in (first, *later))):
             longest.setdefault(first.key, []).append(max(len(words) for _, words in row) - len("● "))
@@ -145,7 +159,7 @@ def with_room(play):
         if box.slots else box for box in play.first.boxes))
 
 
-def changes(play):
+def changes(play: Play) -> Iterator[list[tuple[str, int, str, str]]]:
     """For each frame, what it changes in the picture: (key of a box, number of a text in it, the text, state of a slot).
 
     The texts of a box count from 0, its name. The state is "" where the text is no slot, and where a slot is gone.
@@ -156,5 +170,5 @@ def changes(play):
                for number, (was, row) in enumerate(zip(_texts(old, first), _texts(new, first)), 1) if row != was]
 
 
-def _texts(box, first):
+def _texts(box: Box, first: Box) -> list[tuple[str, str]]:
     return [(line, "") for line in box.lines] + [(words, state) for state, words in slot_rows(box, len(first.slots))]

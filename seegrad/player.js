@@ -14,9 +14,12 @@
     element.append(...children);
     return element;
   };
+  const set = (element, attributes) => {
+    for (const key in attributes) element.setAttribute(key, attributes[key]);
+  };
   const svg = (name, attributes, text = "") => {
     const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-    for (const key in attributes) element.setAttribute(key, attributes[key]);
+    set(element, attributes);
     element.textContent = text;
     return element;
   };
@@ -45,32 +48,26 @@
   const change = ([key, row, words, state]) => {
     const text = groups[key][0].querySelectorAll("text")[row];
     text.textContent = words;
-    const border = text.previousElementSibling, isSlot = border.tagName === "polygon" && border.getAttribute("fill") === "none";
-    if (isSlot) {
-      const fill = border.previousElementSibling;
-      fill.setAttribute("fill", state === "alive" ? "orange" : "white");
-      border.setAttribute("stroke", words ? "black" : "none");
-      border.setAttribute("stroke-width", 1);
-      border.setAttribute("stroke-dasharray", state === "freed" ? "5,2" : "none");
+    const border = text.previousElementSibling;
+    if (border.tagName === "polygon") {      // a slot: only slots have a border of their own
+      const [inside, around] = play.looks[state];
+      set(border.previousElementSibling, inside);
+      set(border, around);
     } else {
       text.setAttribute("text-anchor", "middle");
       text.setAttribute("x", middle(groups[key][0]));
     }
   };
-  const markVisited = (key, words, color) => {
+  const markVisited = (key, words, stops) => {
     const group = groups[key][0], box = group.querySelector("polygon,path").getBBox();
     const x = box.x + box.width - 22 * group.querySelectorAll("circle").length;      // a box can run more than once
-    group.append(svg("circle", { cx: x, cy: box.y, r: 10, fill: color }),
-      svg("text", { x, y: box.y + 4.5, "text-anchor": "middle", "font-size": 12, fill: "white",
-        "font-family": "DejaVu Sans, Verdana, sans-serif", "font-weight": "bold" }, words));
+    group.append(svg("circle", { class: stops ? "badge stops" : "badge", cx: x, cy: box.y, r: 10 }),
+      svg("text", { x, y: box.y + 4.5, "text-anchor": "middle" }, words));
   };
   const markCurrent = (key) => {
-    for (const part of groups[key][0].querySelectorAll(":scope > polygon, :scope > path"))
-      if (part.getAttribute("stroke") === "black" && !part.getAttribute("stroke-dasharray")) {
-        part.setAttribute("stroke-width", 5);
-        part.classList.add("now");
-        break;
-      }
+    const outline = groups[key][0].querySelector("polygon,path");
+    outline.setAttribute("stroke-width", 5);
+    outline.classList.add("now");
   };
   // A tall picture scrolls inside its frame; the page stays where it is.
   const bringIntoView = (key) => {
@@ -98,7 +95,7 @@
     redraw();
     play.frames.slice(0, now).forEach((frame, i) => {
       frame.changes.forEach(change);
-      markVisited(frame.box, frame.stops ? "✗" : i + 1, frame.stops ? "#b00020" : "black");
+      markVisited(frame.box, frame.stops ? "✗" : i + 1, frame.stops);
     });
     const frame = play.frames[now - 1];
     if (frame) {

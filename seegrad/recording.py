@@ -7,6 +7,7 @@ its own hooks, so what it freed is read when the next node begins.
 import contextlib
 import functools
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,35 +15,43 @@ import torch
 from .snapshot import FREED, GraphSnapshot, LiveGraph, undisturbed
 
 MOST_VALUES = 4     # a gradient with more numbers is told by its norm
+Gradient = torch.Tensor | Sequence[torch.Tensor | None] | None      # what torch.autograd.backward takes
 
 
 @dataclass(frozen=True)
 class Step:
     """One node that backward ran.
 
-    node: its index in the snapshot. gradients: what arrived for each of its outputs, in words; None where nothing did.
-    freed: the indices of the slots that it freed. grads: for each tensor whose `.grad` it filled, (index, words before
-    or None, words after or None). held_bytes: what the saved tensors of the whole graph held afterwards. finished: False where
-    it raised.
+    node: its index in the snapshot.
+    gradients: what arrived for each of its outputs, in words; None where nothing did.
+    freed: the indices of the slots that it freed.
+    grads: for each tensor whose `.grad` it filled, (index, words before or None, words after or None).
+    held_bytes: what the saved tensors of the whole graph held afterwards.
+    finished: False where it raised.
     """
 
     node: int
     gradients: tuple[str | None, ...]
     freed: tuple[int, ...]
-    grads: tuple[tuple[int, str | None, str], ...]
+    grads: tuple[tuple[int, str | None, str | None], ...]
     held_bytes: int
     finished: bool = True
 
 
 @dataclass(frozen=True)
 class Recording:
-    """A backward pass: the graph before it, what happened to it, and the error that ended it, or None."""
+    """A backward pass.
+
+    before: the graph before it.
+    steps: what happened to the graph, in the order in which PyTorch ran the nodes.
+    error: what ended it, without its traceback; None where it finished.
+    """
 
     before: GraphSnapshot
     steps: tuple[Step, ...]
     error: Exception | None
 
-    def snapshots(self):
+    def snapshots(self) -> Iterator[GraphSnapshot]:
         """Yield the graph as it was before the first step, and then after each step."""
         snapshot = self.before
         yield snapshot
@@ -59,7 +68,8 @@ class Recording:
             yield snapshot
 
 
-def record(losses, names, retain_graph, gradient):
+def record(losses: Sequence[torch.Tensor], names: dict[str, torch.Tensor], retain_graph: bool,
+           gradient: Gradient) -> Recording:
     """Run ``torch.autograd.backward(losses, gradient, retain_graph)`` and return its :class:`Recording`.
 
     losses: a list of tensors. names: a dict from name to tensor, in which every loss occurs. An error of backward is part
@@ -79,7 +89,7 @@ def record(losses, names, retain_graph, gradient):
     return Recording(graph.snapshot, tuple(watch.steps), error)
 
 
-def _drop_frames(error):
+def _drop_frames(error: BaseException | None) -> None:
     """Take the tracebacks from an error and from those that it names: their frames would keep the graph alive."""
     while error is not None and error.__traceback__ is not None:
         error.__traceback__ = None
@@ -87,15 +97,37 @@ def _drop_frames(error):
         error = error.__context__
 
 
-class _Watch:
-    """Writes the steps down while backward runs."""
+@dataclass
+class _Running:
+    """A step that is not written down yet.
 
-    def __init__(self, graph):
+    node: its index in the snapshot.
+    gradients: what arrived, in words.
+    finished: whether PyTorch came out of it.
+    """
+
+    node: int
+    gradients: tuple[str | None, ...]
+    finished: bool = False
+
+
+class _Watch:
+    """Writes the steps down while backward runs.
+
+    graph: what is watched.
+    steps: those that are written down.
+    running: those that are not: several where a node runs a backward of its own.
+    freed: (index of a node, index of a slot) of all slots that are freed.
+    held_bytes: what the saved tensors hold.
+    holders: for the number of each storage, how many slots hold it.
+    with_grad: for each node that fills a `.grad`, the indices of its tensors.
+    grads: for each of these tensors, its `.grad` in words.
+    """
+
+    def __init__(self, graph: LiveGraph) -> None:
         self.graph = graph
-        self.steps = []
-        # [index of a node, what arrived, whether PyTorch came out of it] of the steps that are not written down yet:
-        # several where a node runs a backward of its own.
-        self.running = []
+        self.steps: list[Step] = []
+        self.running: list[_Running] = []
         self.freed = {(i, k) for i, node in enumerate(graph.snapshot.nodes)
                       for k, slot in enumerate(node.saved) if slot.state == FREED}
         self.held_bytes = graph.snapshot.saved_bytes
@@ -105,7 +137,7 @@ class _Watch:
             self.grads = {k: words_for(graph.grad(k)) for tensors in self.with_grad.values() for k in tensors}
 
     @contextlib.contextmanager
-    def hooks(self):
+    def hooks(self) -> Iterator[None]:
         handles = []
         try:
             for i, function in enumerate(self.graph.functions):
@@ -116,21 +148,21 @@ class _Watch:
             for handle in handles:
                 handle.remove()
 
-    def begin_step(self, i, gradients):
+    def begin_step(self, i: int, gradients: Sequence[torch.Tensor | None]) -> None:
         with undisturbed(), torch.no_grad():
             self.end_finished()
-            self.running.append([i, tuple(map(words_for, gradients)), False])
+            self.running.append(_Running(i, tuple(map(words_for, gradients))))
 
-    def finish(self, i, *gradients):
+    def finish(self, i: int, *gradients: object) -> None:
         with undisturbed(), torch.no_grad():
             self.end_finished()
-            self.running[-1][2] = True
+            self.running[-1].finished = True
 
-    def end_finished(self):
-        while self.running and self.running[-1][2]:
+    def end_finished(self) -> None:
+        while self.running and self.running[-1].finished:
             self.end_step()
 
-    def end(self):
+    def end(self) -> None:
         while self.running:
             self.end_step()
         # A hook of the caller may have stopped backward between a `.grad` and the node.
@@ -138,16 +170,17 @@ class _Watch:
         if left and self.steps:
             self.steps[-1] = replace(self.steps[-1], grads=(*self.steps[-1].grads, *left))
 
-    def end_step(self):
+    def end_step(self) -> None:
         """Write down the step that ran last: what it freed can be seen only now."""
-        i, gradients, finished = self.running.pop()
+        step = self.running.pop()
+        i, finished = step.node, step.finished
         freed = tuple(k for k in self.graph.freed_slots(i) if (i, k) not in self.freed)
         for k in freed:
             self.free(i, k)
         grads = tuple((k, was, now) for k, was, now in self.filled_grads(i) if finished or was != now)
-        self.steps.append(Step(i, gradients, freed, grads, self.held_bytes, finished))
+        self.steps.append(Step(i, step.gradients, freed, grads, self.held_bytes, finished))
 
-    def free(self, i, k):
+    def free(self, i: int, k: int) -> None:
         self.freed.add((i, k))
         storage = self.graph.snapshot.nodes[i].saved[k].storage
         if storage is not None:
@@ -155,14 +188,14 @@ class _Watch:
             if not self.holders[storage]:
                 self.held_bytes -= self.graph.storage_bytes[storage]
 
-    def filled_grads(self, i):
+    def filled_grads(self, i: int) -> Iterator[tuple[int, str | None, str | None]]:
         for k in self.with_grad.get(i, ()):
             before, self.grads[k] = self.grads[k], words_for(self.graph.grad(k))
             if (before, self.grads[k]) != (None, None):     # a hook of the caller may take the gradient away
                 yield k, before, self.grads[k]
 
 
-def words_for(tensor):
+def words_for(tensor: torch.Tensor | None) -> str | None:
     """A gradient in words: its numbers where they are few or all the same, else its norm. None where there is none."""
     if tensor is None:
         return None
@@ -177,7 +210,7 @@ def words_for(tensor):
         return f"{str(tensor.dtype).removeprefix('torch.')} {shape}"
 
 
-def _numbers(tensor, shape):
+def _numbers(tensor: torch.Tensor, shape: str) -> str:
     first = tensor.flatten()[0]
     if tensor.numel() == 1:
         return f"{first.item():.4g}"

@@ -2,23 +2,29 @@
 
 import io
 import itertools
+from collections.abc import Callable, Container, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
-from .diagram import LEVELS, printable, short_name
+from .diagram import LEVELS, Level, printable, short_name
 from .drawing import lay_out
-from .recording import record
+from .recording import Gradient, record
 from .snapshot import is_leaf, take_snapshot
 from .view import BackwardPlay, GraphView, Picture, SideBySide, WhatIf
+
+if TYPE_CHECKING:
+    import graphviz
+    from matplotlib.figure import Figure
 
 MOST_COMBINATIONS = 32
 
 
-def show_graph(*outputs, detail="full", max_boxes=150, **named):
+def show_graph(*outputs: torch.Tensor, detail: Level = "full", max_boxes: int = 150, **named: torch.Tensor) -> GraphView:
     """Draw the graph that is reachable from the given tensors, from the live tensors and as it is now.
 
-    outputs: tensors, any number. named: tensors, with the name that each gets in the picture; leaves, results and
-    tensors outside the graph alike. A name that is no Python word goes in as ``**{"fc1.weight": w}``.
+    outputs: tensors of any shape, any number. named: tensors, with the name that each gets in the picture; leaves,
+    results and tensors outside the graph alike. A name that is no Python word goes in as ``**{"fc1.weight": w}``.
 
     detail: "full" shows every node and every saved tensor; "compact" makes one box of a leaf with its AccumulateGrad
     node and counts the saved tensors of each node; "folded" shows the given tensors only, with one box for all nodes
@@ -28,7 +34,8 @@ def show_graph(*outputs, detail="full", max_boxes=150, **named):
     ``.save("graph.svg")`` writes the picture, ``.snapshot`` holds the facts. The graph is read during the call. Nothing
     in it changes: no hook fires, no saved tensor is kept alive, no ``.grad`` appears.
 
-    Raises TypeError for anything that is not a tensor, and ValueError for an unknown detail or limit.
+    Raises TypeError for anything that is not a tensor, and where none is given, and ValueError for an unknown detail or
+    limit.
     """
     _check_graph_arguments("show_graph", outputs, named, detail, max_boxes)
     if not outputs and not named:
@@ -37,18 +44,22 @@ def show_graph(*outputs, detail="full", max_boxes=150, **named):
     return GraphView(take_snapshot(outputs, named), detail, max_boxes)
 
 
-def play_backward(*losses, retain_graph=False, gradient=None, detail="full", max_boxes=150, raises=True, **named):
+def play_backward(*losses: torch.Tensor, retain_graph: bool = False, gradient: Gradient = None, detail: Level = "full",
+                  max_boxes: int = 150, raises: bool = True, **named: torch.Tensor) -> BackwardPlay:
     """Run backward, once and really, and return it as a play to step through.
 
-    losses, retain_graph, gradient: as for ``torch.autograd.backward``; with several losses, gradient is a list.
-    detail, max_boxes, named: as for :func:`show_graph`. A loss that is not named is called "loss".
+    losses, retain_graph, gradient: as for ``torch.autograd.backward``. A loss of more than one number needs a gradient, of
+    the loss's own shape; with several losses, gradient is a list.
+    detail, max_boxes, named: as for :func:`show_graph`; max_boxes limits the steps too. A loss that is not named is
+    called "loss".
 
     Returns a :class:`seegrad.view.BackwardPlay`. Every ``.grad`` becomes what a plain backward makes of it, bit for
     bit; the hooks of the caller fire as usual, and none of ours stays behind.
 
     What backward raises is part of the play. With raises=True the play is shown, up to the node that failed, and the
     error is then raised; with raises=False the play is returned and holds it as ``.error``.
-    Raises TypeError for a loss that is not a tensor, and ValueError for a leaf, from which there is nothing to walk.
+    Raises TypeError for anything that is not a tensor, and where no loss is given. Raises ValueError for a tracked leaf,
+    from which there is nothing to walk, and for an unknown detail or limit.
     """
     _check_graph_arguments("play_backward", losses, named, detail, max_boxes)
     if not losses:
@@ -65,8 +76,7 @@ def play_backward(*losses, retain_graph=False, gradient=None, detail="full", max
     play = BackwardPlay(record(list(losses), tensors, retain_graph, gradient), [order.index(id(loss)) for loss in losses],
                         retain_graph, detail, max_boxes)
     if play.error is not None and raises:
-        from IPython.display import display
-        display(play)
+        _display(play)
         try:
             raise play.error
         finally:
@@ -74,14 +84,25 @@ def play_backward(*losses, retain_graph=False, gradient=None, detail="full", max
     return play
 
 
-def what_if(build, **choices):
+def _display(play: BackwardPlay) -> None:
+    """Show a play now, and not as the last line of a cell. Without IPython there is no cell: its text is printed."""
+    try:
+        from IPython.display import display
+    except ImportError:
+        print(play)
+    else:
+        display(play)
+
+
+def what_if(build: Callable[..., Picture], **choices: Sequence[object]) -> WhatIf:
     """Show a picture for each combination of choices, one at a time, with a switch for each name.
 
     build: a function that returns a picture (of show_graph, say) and takes the names as keywords. choices: for each name,
     a list of values: ``what_if(build, x=[True, False], w=[True, False])``. All pictures are drawn now: the switches need
     no kernel. Returns a :class:`seegrad.view.WhatIf`.
 
-    Raises TypeError where build returns something else, and ValueError for no choices, or more than 32 combinations.
+    Raises TypeError where build returns something else or is no function, and where choices are no list. Raises
+    ValueError for no choices, or more than 32 combinations. What build raises is raised here too.
     """
     values = {name: list(options) for name, options in choices.items() if _is_list(name, options)}
     combinations = list(itertools.product(*values.values()))
@@ -101,17 +122,18 @@ def what_if(build, **choices):
     return WhatIf(values, pictures)
 
 
-def _is_list(name, options):
+def _is_list(name: str, options: object) -> bool:
     if isinstance(options, (list, tuple, range)):
         return True
     raise TypeError(f"{short_name(name)}= is {_short(options)}, not a list of values: give a list, as in "
                     f"{short_name(name)}=[True, False].")
 
 
-def side_by_side(**pictures):
+def side_by_side(**pictures: Picture) -> SideBySide:
     """Show pictures in one row, each under its keyword: ``side_by_side(before=..., after=...)``.
 
-    pictures: what show_graph or show_picture returned. Underscores in a keyword are shown as spaces.
+    pictures: what show_graph or show_picture returned. Underscores in a keyword are shown as spaces. Returns a
+    :class:`seegrad.view.SideBySide`.
     Raises TypeError for anything else, and where nothing is given.
     """
     if not pictures:
@@ -122,7 +144,7 @@ def side_by_side(**pictures):
     return SideBySide({title.replace("_", " "): picture for title, picture in pictures.items()})
 
 
-def show_picture(source, alt):
+def show_picture(source: "Figure | graphviz.Graph | graphviz.Digraph", alt: str) -> Picture:
     """Show a matplotlib figure, or a graph written in DOT, with a text for readers who do not see it.
 
     source: a ``matplotlib.figure.Figure`` or a ``graphviz.Digraph``. alt: what the picture shows, in words, with the
@@ -141,7 +163,7 @@ def show_picture(source, alt):
     raise TypeError(f"show_picture was given {_short(source)}: give a matplotlib figure or a graphviz.Digraph.")
 
 
-def _plot_to_svg(figure):
+def _plot_to_svg(figure: "Figure") -> str:
     from matplotlib import pyplot, rc_context
     buffer = io.StringIO()
     # Fixed ids and no date: the same figure gives the same bytes.
@@ -152,13 +174,14 @@ def _plot_to_svg(figure):
     return svg[svg.index("<svg"):]
 
 
-def _free_name(name, taken):
+def _free_name(name: str, taken: Container[str]) -> str:
     while name in taken:
         name += "'"
     return name
 
 
-def _check_graph_arguments(caller, tensors, named, detail, max_boxes):
+def _check_graph_arguments(caller: str, tensors: Iterable[object], named: dict[str, torch.Tensor], detail: object,
+                           max_boxes: object) -> None:
     for number, tensor in enumerate(tensors, 1):
         _check_tensor(tensor, f"argument {number} of {caller}")
     if not isinstance(detail, str) or detail not in LEVELS:
@@ -169,7 +192,7 @@ def _check_graph_arguments(caller, tensors, named, detail, max_boxes):
         _check_tensor(tensor, f"{short_name(name)}=")
 
 
-def _check_tensor(value, what):
+def _check_tensor(value: object, what: str) -> None:
     if isinstance(value, torch.Tensor):
         return
     advice = "give tensors only"
@@ -186,7 +209,7 @@ def _check_tensor(value, what):
     raise TypeError(f"{what} is {_short(value)}, not a tensor: {advice}.")
 
 
-def _short(value):
+def _short(value: object) -> str:
     if value is None or isinstance(value, (bool, float, str)) or type(value) is int and abs(value) < 10**40:
         text = repr(value)
         return text if len(text) <= 40 else text[:39] + "…"

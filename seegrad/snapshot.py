@@ -1,4 +1,7 @@
-"""Read a live autograd graph into plain frozen data. The only module that knows PyTorch's internals.
+"""Read a live autograd graph into plain frozen data. The only module that knows PyTorch's nodes by their names.
+
+The modules that run a backward pass and watch it, `recording` and `measurement`, ask PyTorch too; those that draw and
+tell ask only this data.
 
 A :class:`GraphSnapshot` holds no tensor and no node, so it keeps nothing alive and can be compared with ``==``.
 Taking one fires no hook, changes no tensor, and runs no operation that a mode or a hook could see.
@@ -8,19 +11,31 @@ Sources: ``torch/csrc/autograd/saved_variable.cpp`` (what a saved tensor is and 
 """
 
 import contextlib
+import functools
 import heapq
 import re
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch.autograd.graph import Node as Function
 from torch.utils._python_dispatch import _disable_current_modes
 
-ALIVE, FREED, CHANGED = "alive", "freed", "changed in place"
+STATES = ALIVE, FREED, CHANGED = "alive", "freed", "changed in place"
+
+Size = tuple[int | str, ...]                    # of a tensor; a symbolic size is a string
+Layout = tuple[int | torch.SymInt, Size | None, Size, str]      # offset, shape, strides, dtype
+
+_Raw = Any                                      # a torch._C._autograd.SavedTensor, which has no hints
+_Versions = tuple[int, int]                     # when saved, now
+_Check = tuple[str | None, _Versions | None]    # a state, None where no tensor was saved; and versions, where known
 
 _RAW = "_raw_saved_"
+_ACCUMULATE, _TRANSPOSE, _WRITE_INTO_A_PART = "AccumulateGrad", "TBackward0", "CopySlices"
 _NO_VERSION = 10**9
-_OWN_RESULT = "own result", None        # a slot that can be read only together with all others of its node
+_OWN_RESULT: _Check = "own result", None        # a slot that can be read only together with all others of its node
 _IN_PLACE = re.compile(r"modified (by an )?in-?place")
 _VERSIONS = re.compile(r"is at version (\d+); expected version (\d+)")
 
@@ -29,28 +44,41 @@ _VERSIONS = re.compile(r"is at version (\d+); expected version (\d+)")
 class SavedTensor:
     """One saved-tensor slot of a node.
 
-    ``shape``, ``dtype`` and ``nbytes`` (elements × size of one) are None where the tensor cannot be seen: after it was
-    freed, or when a saved-tensor hook packed it into another object. ``storage`` numbers the storages of one snapshot;
-    two slots with equal ``storage`` and ``layout`` hold the same values in the same memory. ``holds`` is the index of
-    the drawn tensor that the slot holds, ``views`` that of a drawn tensor of which it holds another view.
+    A tensor cannot be seen after it was freed, or when a saved-tensor hook packed it into another object.
+
+    name: what PyTorch calls the slot, as in "self" or "saved_tensors[0]".
+    state: ALIVE, FREED or CHANGED.
+    shape: of the tensor, None where it cannot be seen or has no single shape. A symbolic size is a string.
+    dtype: as in "float32", empty where the tensor cannot be seen.
+    nbytes: its elements times the size of one, None where that is not known.
+    storage: the number of its storage in this snapshot, None where that cannot be seen.
+    layout: (offset, shape, strides, dtype). Two slots of equal storage and layout hold the same values in the same memory.
+    holds: the index of the drawn tensor that the slot holds.
+    views: the index of a drawn tensor of which it holds another view.
+    versions: (when saved, now) of a tensor changed in place, where known.
+    packed: whether a saved-tensor hook holds it.
     """
 
     name: str
     state: str
-    shape: tuple | None = None
+    shape: Size | None = None
     dtype: str = ""
     nbytes: int | None = None
     storage: int | None = None
-    layout: tuple | None = None
+    layout: Layout | None = None
     holds: int | None = None
     views: int | None = None
-    versions: tuple[int, int] | None = None     # (when saved, now) of a tensor changed in place, where known
-    packed: bool = False                        # a saved-tensor hook holds it
+    versions: tuple[int, int] | None = None
+    packed: bool = False
 
 
 @dataclass(frozen=True)
 class Edge:
-    """Where a node sends gradient to: ``node`` (an index) and the number of that node's output."""
+    """Where a node sends gradient to.
+
+    node: the index of a node.
+    output: the number of that node's output.
+    """
 
     node: int
     output: int
@@ -58,39 +86,72 @@ class Edge:
 
 @dataclass(frozen=True)
 class Node:
-    """One node of the graph. ``inputs`` has a None for each input that needs no gradient."""
+    """One node of the graph.
+
+    name: of its type, as in "MulBackward0".
+    inputs: where it sends gradient to, None for each input that needs none.
+    saved: its slots.
+    outputs: how many results the operation has.
+    leaf: of an AccumulateGrad, the index of its leaf among the tensors; else None.
+    transposes: whether its result is its input, transposed.
+    hides_a_node: whether it wraps a second node, which PyTorch shows to nobody: a write into a part of a tensor does.
+    """
 
     name: str
     inputs: tuple[Edge | None, ...]
     saved: tuple[SavedTensor, ...]
-    outputs: int                    # how many results the operation has
-    leaf: int | None = None         # AccumulateGrad only: the index of its leaf in `tensors`
+    outputs: int
+    leaf: int | None = None
+    transposes: bool = False
+    hides_a_node: bool = False
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor that is drawn: given by the caller, a leaf of the graph, or the base of a given view."""
+    """One tensor that is drawn: given by the caller, a leaf of the graph, or the base of a given view.
+
+    names: those that the caller gave it.
+    given: whether the caller gave it.
+    shape: None where the tensor has no single shape (a nested tensor). A symbolic size is a string.
+    dtype: as in "float32".
+    device: as in "cpu" or "cuda:0".
+    requires_grad: as PyTorch tells it.
+    is_leaf: as PyTorch tells it; False where PyTorch refuses to tell.
+    in_graph: False for an island: no node of this graph leads to or from it.
+    producer: the node that a result came from, and which of its outputs this is; else None.
+    base: the index of the tensor of which this one is a view, or None.
+    keeps_grad: whether backward leaves a `.grad` here: a tracked leaf, or after retain_grad().
+    grad_shape: of `.grad`, None where there is none.
+    version: None where no version is counted (inference mode).
+    storage: the number of its storage in this snapshot, None where that cannot be seen (sparse).
+    counter: the number of its version counter among those of its storage, None where the storage is None.
+    """
 
     names: tuple[str, ...]
     given: bool
-    shape: tuple | None             # None where the tensor has no single shape (a nested tensor)
+    shape: Size | None
     dtype: str
     device: str
     requires_grad: bool
     is_leaf: bool
-    in_graph: bool                  # False for an island: no node of this graph leads to or from it
-    producer: Edge | None           # the node that a result came from
-    base: int | None                # the tensor of which this one is a view
-    keeps_grad: bool                # whether backward leaves a `.grad` here: a tracked leaf, or after retain_grad()
-    grad_shape: tuple | None        # of `.grad`, None where there is none
-    version: int | None             # None where no version is counted (inference mode)
-    storage: int | None             # None where the storage cannot be seen (sparse)
-    counter: int | None = None      # numbers the version counters of one storage; None where the storage is None
+    in_graph: bool
+    producer: Edge | None
+    base: int | None
+    keeps_grad: bool
+    grad_shape: Size | None
+    version: int | None
+    storage: int | None
+    counter: int | None = None
 
 
 @dataclass(frozen=True)
 class Shared:
-    """Two drawn tensors on one storage. ``one_counter`` says whether they share the version counter too."""
+    """Two drawn tensors on one storage.
+
+    first: the index of a tensor.
+    second: the index of another one.
+    one_counter: whether they share the version counter too.
+    """
 
     first: int
     second: int
@@ -99,38 +160,44 @@ class Shared:
 
 @dataclass(frozen=True)
 class GraphSnapshot:
-    """A graph at one moment. Nodes stand in the order in which the forward pass made them."""
+    """A graph at one moment.
+
+    nodes: all nodes, in the order in which the forward pass made them.
+    tensors: all drawn tensors: first the given ones, then bases of given views, then leaves.
+    saved_bytes: held by the slots that are not freed: whole storages, each counted once.
+    """
 
     nodes: tuple[Node, ...]
     tensors: tuple[Tensor, ...]
-    saved_bytes: int    # held by the slots that are not freed: whole storages, each counted once
+    saved_bytes: int
 
     @property
-    def leaves(self):
+    def leaves(self) -> tuple[Tensor, ...]:
         """The tensors of this graph that own an AccumulateGrad node."""
         return tuple(self.tensors[i] for i in dict.fromkeys(node.leaf for node in self.nodes) if i is not None)
 
     @property
-    def saved(self):
+    def saved(self) -> tuple[SavedTensor, ...]:
         """Every saved-tensor slot of every node."""
         return tuple(slot for node in self.nodes for slot in node.saved)
 
     @property
-    def states(self):
+    def states(self) -> Counter[str]:
         """How many slots are in each state: a Counter over ALIVE, FREED and CHANGED."""
         return Counter(slot.state for slot in self.saved)
 
     @property
-    def shared(self):
+    def shared(self) -> tuple[Shared, ...]:
         """The drawn tensors that share memory: see `shared_among`."""
         return self.shared_among(range(len(self.tensors)))
 
-    def shared_among(self, indices):
+    def shared_among(self, indices: Iterable[int]) -> tuple[Shared, ...]:
         """Tie those of the given tensors that lie on one storage into a chain, with one version counter side by side."""
-        groups = {}
+        groups: dict[int, list[int]] = {}
         for i in indices:
-            if self.tensors[i].storage is not None:
-                groups.setdefault(self.tensors[i].storage, []).append(i)
+            storage = self.tensors[i].storage
+            if storage is not None:
+                groups.setdefault(storage, []).append(i)
         ties = []
         for group in groups.values():
             group.sort(key=lambda i: (self.tensors[i].counter, i))
@@ -139,7 +206,7 @@ class GraphSnapshot:
         return tuple(ties)
 
 
-def take_snapshot(outputs, names):
+def take_snapshot(outputs: Iterable[torch.Tensor], names: dict[str, torch.Tensor]) -> GraphSnapshot:
     """Return the :class:`GraphSnapshot` of all that is reachable from the given tensors.
 
     outputs: tensors without a name. names: a dict from name to tensor. Both may be empty.
@@ -152,18 +219,19 @@ class LiveGraph:
 
     Its methods are called in `undisturbed`.
 
-    snapshot: the graph as it was at first. functions: its nodes, in the same order. storage_bytes: the size of each
-    storage that the snapshot numbers.
+    snapshot: the graph as it was at first.
+    functions: its nodes, in the same order.
+    storage_bytes: the size in bytes of each storage that a slot held at first, by its number in the snapshot.
     """
 
-    def __init__(self, outputs, names):
+    def __init__(self, outputs: Iterable[torch.Tensor], names: dict[str, torch.Tensor]) -> None:
         with undisturbed():
             self._reader = _Reader(outputs, names)
             self.snapshot = self._reader.read()
         self.functions = self._reader.functions
         self.storage_bytes = self._reader.storage_bytes
 
-    def freed_slots(self, i):
+    def freed_slots(self, i: int) -> list[int]:
         """The indices of those slots of node `i` that are freed now."""
         if not self.snapshot.nodes[i].saved:
             return []
@@ -172,9 +240,9 @@ class LiveGraph:
         return [k for k, slot in enumerate(self.snapshot.nodes[i].saved)
                 if FREED in (states.get(slot.name), states.get(slot.name.partition("[")[0]))]
 
-    def tensors_with_grad(self):
+    def tensors_with_grad(self) -> dict[int, list[int]]:
         """For each node whose run fills a `.grad`, the indices of these drawn tensors: a leaf, or results that keep it."""
-        found = {}
+        found: dict[int, list[int]] = {}
         for i, node in enumerate(self.snapshot.nodes):
             if node.leaf is not None:
                 found[i] = [node.leaf]
@@ -183,25 +251,25 @@ class LiveGraph:
                 found.setdefault(tensor.producer.node, []).append(k)
         return found
 
-    def grad(self, k):
+    def grad(self, k: int) -> torch.Tensor | None:
         """The `.grad` of drawn tensor `k` now, or None."""
         return self._reader.tensors[k].grad
 
 
 @contextlib.contextmanager
-def undisturbed():
+def undisturbed() -> Iterator[None]:
     """Tensor subclasses and modes may run code of their own on every attribute that is read: not while we look."""
     with torch._C.DisableTorchFunction(), _disable_current_modes():
         yield
 
 
-def reachable(functions):
+def reachable(functions: Iterable[Function | None]) -> list[Function]:
     """Return the nodes that can be reached from the given ones (a None among them is passed over), the given ones too.
 
     Hold the list while you compare nodes by `id`: PyTorch makes their Python objects on demand.
     """
     pending = [function for function in reversed(list(functions)) if function is not None]
-    found = {}
+    found: dict[int, Function] = {}
     while pending:
         function = pending.pop()
         if id(function) not in found:
@@ -212,61 +280,75 @@ def reachable(functions):
 
 
 class _Reader:
-    """One walk. It holds tensors and nodes while it runs, because their identities are compared by `id`."""
+    """One walk. It holds tensors and nodes while it runs, because their identities are compared by `id`.
 
-    def __init__(self, outputs, names):
-        self.tensors = []           # the drawn tensors, in order
-        self.tensor_index = {}      # id(tensor) -> index
-        self.tensor_names = []
-        self.storages = {}          # address of a storage -> its number in this snapshot
-        self.storage_bytes = {}     # number of a storage held by an alive slot -> its size
-        self.holding = {}           # a storage, or (storage, layout), -> the first drawn tensor there
-        self.counters = {}          # a storage -> a drawn tensor for each of its version counters
-        self.attributes = {}        # type of a node -> the names of its slots
+    tensors: the drawn tensors, in order.
+    tensor_index: for the id of each of them, its index.
+    tensor_names: for each of them, the names that the caller gave it.
+    given: how many of them the caller gave; these are the first.
+    functions: the nodes, in order.
+    storages: for the address of each storage, its number in this snapshot.
+    storage_bytes: for the number of each storage that an alive slot holds, its size in bytes.
+    holding: for each storage, and for each (storage, layout), the index of the first drawn tensor there.
+    counters: for each storage, a drawn tensor for each of its version counters.
+    attributes: for each type of a node, the names of its slots.
+    """
+
+    def __init__(self, outputs: Iterable[torch.Tensor], names: dict[str, torch.Tensor]) -> None:
+        self.tensors: list[torch.Tensor] = []
+        self.tensor_index: dict[int, int] = {}
+        self.tensor_names: list[list[str]] = []
+        self.functions: list[Function] = []
+        self.storages: dict[int, int] = {}
+        self.storage_bytes: dict[int, int] = {}
+        self.holding: dict[int | None | tuple[int | None, Layout | None], int] = {}
+        self.counters: dict[int, list[torch.Tensor]] = {}
+        self.attributes: dict[type[Function], list[str]] = {}
         for tensor in outputs:
             self.add_tensor(tensor)
         for name, tensor in names.items():
             self.tensor_names[self.add_tensor(tensor)].append(name)
         self.given = len(self.tensors)
         for tensor in self.tensors[: self.given]:
-            if _has_base(tensor):
-                self.add_tensor(tensor._base)
+            base = _base(tensor)
+            if base is not None:
+                self.add_tensor(base)
 
-    def add_tensor(self, tensor):
+    def add_tensor(self, tensor: torch.Tensor) -> int:
         index = self.tensor_index.setdefault(id(tensor), len(self.tensors))
         if index == len(self.tensors):
             self.tensors.append(tensor)
             self.tensor_names.append([])
         return index
 
-    def read(self):
+    def read(self) -> GraphSnapshot:
         self.functions = functions = self.walk()
         index = {id(function): i for i, function in enumerate(functions)}
         edges = [tuple(None if f is None else Edge(index[id(f)], number) for f, number in function.next_functions)
                  for function in functions]
-        leaf = [self.add_tensor(f.variable) if _is_accumulate(f) else None for f in functions]
+        leaf = [self.add_tensor(_leaf(f)) if _is_accumulate(f) else None for f in functions]
         for i, tensor in reversed(list(enumerate(self.tensors))):     # reversed: the first of several wins
             storage = self.storage_of(tensor)
             if storage is not None:
                 self.holding[storage] = self.holding[storage, _layout(tensor)] = i
         nodes = tuple(
-            Node(type(function).__name__, edges[i], tuple(self.slots(function)),
+            Node(_name(function), edges[i], tuple(self.slots(function)),
                  len(function._input_metadata),     # what comes in backward is what went out forward
-                 leaf[i])
+                 leaf[i], _name(function) == _TRANSPOSE, _name(function) == _WRITE_INTO_A_PART)
             for i, function in enumerate(functions))
         tensors = tuple(self.describe(i, tensor, index, set(leaf)) for i, tensor in enumerate(self.tensors))
         return GraphSnapshot(nodes, tensors, sum(self.storage_bytes.values()))
 
-    def walk(self):
+    def walk(self) -> list[Function]:
         """All nodes, inputs before consumers, otherwise in the order in which they were made."""
         found = {id(f): f for f in reachable(map(_grad_fn, self.tensors))}
-        consumers = {}
+        consumers: dict[int, list[Function]] = {}
         for function in found.values():
             for other, _ in function.next_functions:
                 if other is not None:
                     consumers.setdefault(id(other), []).append(function)
         # An AccumulateGrad has no creation number of its own: it stands just before the first node that needs it.
-        made = {key: f._sequence_nr() for key, f in found.items() if not _is_accumulate(f)}
+        made: dict[int, float] = {key: f._sequence_nr() for key, f in found.items() if not _is_accumulate(f)}
         for key in found.keys() - made.keys():
             made[key] = min((made[id(c)] for c in consumers.get(key, ())), default=0) - 0.5
         waiting = {key: sum(f is not None for f, _ in function.next_functions) for key, function in found.items()}
@@ -283,7 +365,7 @@ class _Reader:
                     heapq.heappush(ready, (made[id(consumer)], position[id(consumer)], id(consumer)))
         return ordered
 
-    def slots(self, function):
+    def slots(self, function: Function) -> Iterator[SavedTensor]:
         for attribute in self.slot_attributes(type(function)):
             name = attribute.removeprefix(_RAW)
             try:
@@ -297,13 +379,13 @@ class _Reader:
                     checks = _check_own_results(function, raw, checks)
                 slots = [self.slot(f"{name}[{i}]", item, check) for i, (item, check) in enumerate(zip(raw, checks))]
             else:
-                slots = [self.slot(name, raw, _check(raw, lambda: getattr(function, "_saved_" + name)))]
+                slots = [self.slot(name, raw, _check(raw, functools.partial(getattr, function, "_saved_" + name)))]
             yield from filter(None, slots)      # None: the node saved no tensor there
 
-    def slot(self, name, raw, check):
+    def slot(self, name: str, raw: _Raw, check: _Check) -> SavedTensor | None:
         state, versions = check
         if state in (None, FREED):
-            return state and SavedTensor(name, state)
+            return None if state is None else SavedTensor(name, state)
         data, packed = raw.data, raw.unpack_hook is not None
         if not isinstance(data, torch.Tensor):
             return SavedTensor(name, state, packed=packed)
@@ -316,20 +398,17 @@ class _Reader:
         return SavedTensor(name, state, _shape(data), _dtype(data), _bytes(data),
                            storage, layout, holds, views, versions, packed)
 
-    def slot_attributes(self, function_type):
+    def slot_attributes(self, function_type: type[Function]) -> list[str]:
         if function_type not in self.attributes:
             names = [name for name in dir(function_type) if name.startswith(_RAW)]
             self.attributes[function_type] = sorted(names, key=lambda name: (name != _RAW + "self", name))
         return self.attributes[function_type]
 
-    def storage_of(self, tensor):
-        try:
-            address = tensor.untyped_storage()._cdata
-        except (RuntimeError, NotImplementedError):     # sparse, nested, or wrapped by torch.func
-            return None
-        return self.storages.setdefault(address, len(self.storages))
+    def storage_of(self, tensor: torch.Tensor) -> int | None:
+        storage = storage_behind(tensor)
+        return None if storage is None else self.storages.setdefault(storage._cdata, len(self.storages))
 
-    def describe(self, i, tensor, index, leaves):
+    def describe(self, i: int, tensor: torch.Tensor, index: dict[int, int], leaves: set[int | None]) -> Tensor:
         # A leaf of this graph that was made a result later has a node that is not of this graph.
         node = index.get(id(_grad_fn(tensor)))
         producer = None if node is None else Edge(node, tensor.output_nr)
@@ -341,11 +420,11 @@ class _Reader:
             names=tuple(self.tensor_names[i]), given=i < self.given, shape=_shape(tensor), dtype=_dtype(tensor),
             device=str(tensor.device), requires_grad=tensor.requires_grad, is_leaf=leaf,
             in_graph=producer is not None or i in leaves, producer=producer,
-            base=self.tensor_index.get(id(tensor._base)) if i < self.given and _has_base(tensor) else None,
+            base=self.tensor_index.get(id(_base(tensor))) if i < self.given else None,
             keeps_grad=keeps_grad, grad_shape=None if grad is None else _shape(grad), version=_version(tensor),
             storage=self.storage_of(tensor), counter=self.counter_of(tensor))
 
-    def counter_of(self, tensor):
+    def counter_of(self, tensor: torch.Tensor) -> int | None:
         """Number the version counter of a tensor among those of its storage."""
         storage = self.storage_of(tensor)
         if storage is None:
@@ -358,12 +437,20 @@ class _Reader:
         return len(counters) - 1
 
 
-def _is_accumulate(function):
+def _is_accumulate(function: Function) -> bool:
     # Not by its attribute `variable`: a custom Function's context may have one too.
-    return type(function).__name__ == "AccumulateGrad"
+    return _name(function) == _ACCUMULATE
 
 
-def _check(raw, unpack):
+def _leaf(accumulate: Function) -> torch.Tensor:
+    return accumulate.variable      # type: ignore[attr-defined]    # only this type of node has it
+
+
+def _name(function: Function) -> str:
+    return type(function).__name__
+
+
+def _check(raw: _Raw, unpack: Callable[[], object]) -> _Check:
     """(state, versions) of one slot; the state is None where no tensor was saved. unpack: what reads the slot."""
     if raw.unpack_hook is not None:     # unpacking would call the hook of whoever packed it
         return ALIVE, None
@@ -375,7 +462,7 @@ def _check(raw, unpack):
         return _in_place_check(error) or _OWN_RESULT
 
 
-def _in_place_check(error):
+def _in_place_check(error: RuntimeError) -> tuple[str, _Versions | None] | None:
     """What PyTorch's in-place check says: (CHANGED, (version when saved, version now) where it tells), or None."""
     versions = _VERSIONS.search(str(error))
     if not versions:
@@ -383,7 +470,7 @@ def _in_place_check(error):
     return CHANGED, (int(versions[2]), int(versions[1]))
 
 
-def _check_own_results(function, raw, checks):
+def _check_own_results(function: Function, raw: tuple[_Raw, ...], checks: list[_Check]) -> list[_Check]:
     """Check the results that a custom Function saved of itself. Only all its slots together can be unpacked.
 
     So the versions of the slots that are known to have changed are set back while we look, and then, one after the
@@ -416,16 +503,17 @@ def _check_own_results(function, raw, checks):
     return checks
 
 
-def _versions_in_the_way(function):
+def _versions_in_the_way(function: Function) -> _Versions | None:
     """(version when saved, version now) of the first slot of a custom Function that cannot be unpacked, or None."""
     try:
-        function.saved_tensors
+        function.saved_tensors      # type: ignore[attr-defined]    # only the node of a custom Function has it
     except RuntimeError as error:
         _, versions = _in_place_check(error) or (None, None)
         return versions
+    return None
 
 
-def _grad_fn(tensor):
+def _grad_fn(tensor: torch.Tensor) -> Function | None:
     """The node of a tensor, or None; None too for a part of a split of which another part was changed in place."""
     try:
         return tensor.grad_fn
@@ -433,52 +521,60 @@ def _grad_fn(tensor):
         return None
 
 
-def is_leaf(tensor):
+def is_leaf(tensor: torch.Tensor) -> bool:
     try:
         return tensor.is_leaf
     except RuntimeError:    # as in _grad_fn
         return False
 
 
-def _has_base(tensor):
-    return tensor._is_view() and tensor._base is not None
+def storage_behind(tensor: torch.Tensor) -> torch.UntypedStorage | None:
+    """The storage in which a tensor lies, or None where it cannot be seen: sparse, nested, or wrapped by torch.func."""
+    try:
+        return tensor.untyped_storage()
+    except (RuntimeError, NotImplementedError):
+        return None
 
 
-def _shape(tensor):
+def _base(tensor: torch.Tensor) -> torch.Tensor | None:
+    return tensor._base if tensor._is_view() else None
+
+
+def _shape(tensor: torch.Tensor) -> Size | None:
     try:
         return _sizes(tensor.shape)
     except RuntimeError:
         return None
 
 
-def _sizes(sizes):
+def _sizes(sizes: Iterable[int | torch.SymInt]) -> Size:
     return tuple(str(n) if isinstance(n, torch.SymInt) else n for n in sizes)
 
 
-def _bytes(tensor):
+def _bytes(tensor: torch.Tensor) -> int | None:
     size = tensor.numel() * tensor.element_size()
     return size if isinstance(size, int) else None
 
 
-def _layout(tensor):
+def _layout(tensor: torch.Tensor) -> Layout | None:
     try:
         return tensor.storage_offset(), _shape(tensor), _sizes(tensor.stride()), _dtype(tensor)
     except (RuntimeError, NotImplementedError):
         return None
 
 
-def _dtype(tensor):
+def _dtype(tensor: torch.Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def _version(tensor):
+def _version(tensor: torch.Tensor) -> int | None:
     try:
         return tensor._version
     except RuntimeError:    # inference tensors count no versions
         return None
 
 
-def _one_counter(first, second):
+def _one_counter(first: torch.Tensor, second: torch.Tensor) -> bool:
     """Whether two tensors share a version counter. PyTorch does not tell: count one up, look at the other, put it back."""
     if _version(first) is None or first._version != _version(second):
         return False

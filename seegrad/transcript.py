@@ -1,29 +1,34 @@
 """A diagram as text: what a reader who sees no picture gets, and what the regression run compares."""
 
+from collections.abc import Iterator
+
+from .diagram import Diagram
+from .play import Play
+
 MOST_BOXES_IN_ALT = 12
 
 
-def make_transcript(diagram):
+def make_transcript(diagram: Diagram) -> str:
     """The headline, then a line for each box in forward order, then a line for each tie."""
     return "\n".join([diagram.headline, *_box_lines(diagram), *_tie_lines(diagram)])
 
 
-def make_alt(diagram):
+def make_alt(diagram: Diagram) -> str:
     """One paragraph for the picture's alt text. It names every box of a small graph, and counts those of a large one."""
     if len(diagram.boxes) > MOST_BOXES_IN_ALT:
         return f"Computation graph: {diagram.headline}. It is drawn as {len(diagram.boxes)} boxes."
     return "Computation graph: " + ". ".join([diagram.headline, *_box_lines(diagram), *_tie_lines(diagram)]) + "."
 
 
-def make_play_transcript(play):
+def make_play_transcript(play: Play) -> str:
     """The title, the graph before backward, a line for each step, and how it ended."""
     steps = [f"{number}. {frame.says}" for number, frame in enumerate(play.frames, 1)]
     return "\n".join([play.title, f"before: {play.first.headline}", *steps, play.ending])
 
 
-def _box_lines(diagram):
+def _box_lines(diagram: Diagram) -> Iterator[str]:
     names = {box.key: box.name for box in diagram.boxes}
-    sources = {box.key: [] for box in diagram.boxes}
+    sources: dict[str, list[str]] = {box.key: [] for box in diagram.boxes}
     for arrow in diagram.arrows:
         sources[arrow.target].append(names[arrow.source] + (f" {arrow.text}" if arrow.text else ""))
     for box in diagram.boxes:
@@ -33,7 +38,7 @@ def _box_lines(diagram):
         yield "; ".join([line, *box.lines, *(slot.text for slot in box.slots)])
 
 
-def _tie_lines(diagram):
+def _tie_lines(diagram: Diagram) -> Iterator[str]:
     words = {box.key: box.name for box in diagram.boxes}
     words |= {slot.key: f"{slot.text.split()[0]} of {box.name}" for box in diagram.boxes for slot in box.slots}
     for tie in diagram.ties:

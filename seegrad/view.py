@@ -12,25 +12,47 @@ import itertools
 import json
 import os
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from .diagram import make_diagram, node_counts, printable
-from .drawing import draw
-from .play import changes, make_play, title_of, with_room
+from .diagram import Diagram, Level, make_diagram, node_counts, printable
+from .drawing import draw, svg_look
+from .looks import NO_SLOT, SLOTS
+from .play import Play, changes, make_play, title_of, with_room
+from .recording import Recording
+from .snapshot import GraphSnapshot
 from .transcript import make_alt, make_play_transcript, make_transcript
 
 
 class Picture:
     """A picture that shows itself in Jupyter and has a text of its own.
 
-    svg: the picture, an SVG string. alt: what the picture shows, in words. caption: a line under it.
-    transcript: the text that stands for it where no picture can be shown.
+    svg: the picture, an SVG string.
+    alt: what the picture shows, in words.
+    caption: a line under it.
+    transcript: the text that stands for it where no picture can be shown; where it is empty, the alt text does.
     """
 
-    def __init__(self, svg, alt, caption="", transcript=""):
-        self.svg, self.alt, self.caption, self.transcript = svg, alt, caption, transcript or alt
+    def __init__(self, svg: str, alt: str, caption: str = "", transcript: str = "") -> None:
+        self._svg, self._alt, self._caption, self._transcript = svg, alt, caption, transcript or alt
 
-    def save(self, path):
+    @property
+    def svg(self) -> str:
+        return self._svg
+
+    @property
+    def alt(self) -> str:
+        return self._alt
+
+    @property
+    def caption(self) -> str:
+        return self._caption
+
+    @property
+    def transcript(self) -> str:
+        return self._transcript
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture to a file that ends in .svg and return its path.
 
         Raises ValueError for another ending and OSError where the file cannot be written.
@@ -46,29 +68,29 @@ class Picture:
             unfinished.unlink(missing_ok=True)
         return path
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return self.transcript
 
-    def _repr_mimebundle_(self, include=None, exclude=None):
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         return {"text/plain": self.transcript, "text/html": self._figure()}
 
-    def _figure(self):
+    def _figure(self) -> str:
         text = _details("The picture as text", self.transcript) if self.transcript != self.alt else ""
         return _figure(self.svg, self.alt, self.caption, text)
 
 
-def _figure(svg, alt, caption, more=""):
+def _figure(svg: str, alt: str, caption: str, more: str = "") -> str:
     data = base64.b64encode(svg.encode()).decode()
     caption = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
     return (f'<figure style="margin: 0.5em 0"><img alt="{html.escape(alt)}" src="data:image/svg+xml;base64,{data}">'
             f"{caption}{more}</figure>")
 
 
-def _details(summary, text):
+def _details(summary: str, text: str) -> str:
     return f"<details><summary>{summary}</summary><pre>{html.escape(text)}</pre></details>"
 
 
-def _row(titled, name="row"):
+def _row(titled: Iterable[tuple[str, str]], name: str = "row") -> str:
     """Figures side by side, each under its title. titled: pairs of a title and the HTML of a figure. name: of the row.
 
     Pictures shrink to stay beside each other, down to 240 pixels each; then the row breaks.
@@ -81,58 +103,66 @@ def _row(titled, name="row"):
 class GraphView(Picture):
     """A computation graph at the moment when :func:`seegrad.show_graph` was called.
 
-    snapshot: the facts, a :class:`seegrad.snapshot.GraphSnapshot`. transcript, alt and caption: the same in words.
+    snapshot: the facts, a :class:`seegrad.snapshot.GraphSnapshot`.
+    detail: the level of detail, one of :data:`seegrad.diagram.LEVELS`.
+    max_boxes: the most boxes that are drawn.
+    diagram: what is drawn, a :class:`seegrad.diagram.Diagram`.
+    is_too_large: whether that has more boxes.
     svg: the picture, or an empty string where the graph is too large to draw. It is drawn when it is first asked for.
+    alt: what the picture shows, in a paragraph.
+    caption: the counts in one line.
+    transcript: the picture as text, or a summary where the graph is too large to draw.
     """
 
-    def __init__(self, snapshot, detail, max_boxes):
+    def __init__(self, snapshot: GraphSnapshot, detail: Level, max_boxes: int) -> None:
         self.snapshot = snapshot
         self.detail = detail
         self.max_boxes = max_boxes
 
     @functools.cached_property
-    def diagram(self):
+    def diagram(self) -> Diagram:
         return make_diagram(self.snapshot, self.detail)
 
     @property
-    def is_too_large(self):
+    def is_too_large(self) -> bool:
         return len(self.diagram.boxes) > self.max_boxes
 
     @functools.cached_property
-    def svg(self):
+    def svg(self) -> str:
         return "" if self.is_too_large else draw(self.diagram, self.alt)
 
     @property
-    def alt(self):
+    def alt(self) -> str:
         return make_alt(self.diagram)
 
     @property
-    def caption(self):
+    def caption(self) -> str:
         return self.diagram.headline
 
     @functools.cached_property
-    def transcript(self):
+    def transcript(self) -> str:
         return self._summary() if self.is_too_large else make_transcript(self.diagram)
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """As :meth:`Picture.save`. Raises ValueError too where the graph is too large to draw."""
         if self.is_too_large:
             raise ValueError(self._too_large())
         return super().save(path)
 
-    def _too_large(self):
+    def _too_large(self) -> str:
         return _advice(len(self.diagram.boxes), self.detail, self.max_boxes)
 
-    def _summary(self):
+    def _summary(self) -> str:
         kinds = [f"{count:>6} {name}" for name, count in node_counts(self.snapshot)]
         return "\n".join([self.diagram.headline, self._too_large(), *kinds])
 
-    def _figure(self):
+    def _figure(self) -> str:
         if self.is_too_large:
             return f"<pre>{html.escape(self.transcript)}</pre>"
         return super()._figure()
 
 
-def _advice(boxes, detail, max_boxes):
+def _advice(boxes: int, detail: Level, max_boxes: int) -> str:
     coarser = {"full": 'detail="compact" or detail="folded"', "compact": 'detail="folded"',
                "folded": "fewer named tensors"}[detail]
     return (f"This graph has {boxes} boxes at detail={detail!r}, too many to draw (the limit is max_boxes={max_boxes}): "
@@ -140,15 +170,18 @@ def _advice(boxes, detail, max_boxes):
 
 
 class SideBySide:
-    """Pictures in a row, each under its title. Made by :func:`seegrad.side_by_side`."""
+    """Pictures in a row, each under its title. Made by :func:`seegrad.side_by_side`.
 
-    def __init__(self, pictures):
+    pictures: a dict from title to picture.
+    """
+
+    def __init__(self, pictures: dict[str, Picture]) -> None:
         self.pictures = pictures
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "\n\n".join(f"{title}\n{picture!r}" for title, picture in self.pictures.items())
 
-    def _repr_mimebundle_(self, include=None, exclude=None):
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         row = _row((title, picture._figure()) for title, picture in self.pictures.items())
         return {"text/plain": repr(self), "text/html": row}
 
@@ -156,20 +189,23 @@ class SideBySide:
 class BackwardPlay:
     """A backward pass, to be stepped through. Made by :func:`seegrad.play_backward`.
 
-    recording: the facts, a :class:`seegrad.recording.Recording`; its steps are in the order in which PyTorch ran them.
-    error: what backward raised, or None. transcript: the steps as text.
+    recording: the facts, a :class:`seegrad.recording.Recording`.
+    detail: the level of detail, one of :data:`seegrad.diagram.LEVELS`.
+    max_boxes: the most boxes, and the most steps, that are shown.
+    error: what backward raised, or None.
+    transcript: the steps as text.
     """
 
-    def __init__(self, recording, losses, retain_graph, detail, max_boxes):
+    def __init__(self, recording: Recording, losses: list[int], retain_graph: bool, detail: Level, max_boxes: int) -> None:
         self.recording, self.detail, self.max_boxes = recording, detail, max_boxes
         self._losses, self._retain_graph = losses, retain_graph
 
     @property
-    def error(self):
+    def error(self) -> Exception | None:
         return self.recording.error
 
     @functools.cached_property
-    def _too_large(self):
+    def _too_large(self) -> str:
         """The sentence to show in place of a play with too many boxes, or an empty string."""
         diagram = make_diagram(self.recording.before, self.detail)
         ran = f"{title_of(self.recording, self._losses, self._retain_graph)}: {len(self.recording.steps)} nodes ran. "
@@ -182,30 +218,32 @@ class BackwardPlay:
         return ""
 
     @functools.cached_property
-    def _play(self):
+    def _play(self) -> Play:
         return make_play(self.recording, self._losses, self._retain_graph, self.detail)
 
     @property
-    def transcript(self):
+    def transcript(self) -> str:
         return self._too_large or make_play_transcript(self._play)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return self.transcript
 
-    def _repr_mimebundle_(self, include=None, exclude=None):
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         shown = f"<pre>{html.escape(self._too_large)}</pre>" if self._too_large else self._player()
         return {"text/plain": self.transcript, "text/html": shown}
 
-    def _player(self):
+    def _player(self) -> str:
         """Two stills and the steps as text; where scripts run, a player takes the place of the stills."""
         play = self._play
         last = play.frames[-1].diagram if play.frames else play.first
         first, end = "before backward", "where it stopped" if self.error else "after backward"
-        stills = _row([(first, _figure(draw(with_room(play), make_alt(play.first)), make_alt(play.first), play.first.headline)),
-                       (end, _figure(draw(last, make_alt(last)), make_alt(last), play.ending))], "stills")
+        first_alt, last_alt = make_alt(play.first), make_alt(last)
+        stills = _row([(first, _figure(draw(with_room(play), first_alt), first_alt, play.first.headline)),
+                       (end, _figure(draw(last, last_alt), last_alt, play.ending))], "stills")
         data = {
             "title": play.title, "start": play.first.headline, "bytes": play.first_bytes, "end": play.ending,
             "style": _inlined("player.css"),
+            "looks": {state: svg_look(look) for state, look in {**SLOTS, "": NO_SLOT}.items()},
             "frames": [{"box": frame.box, "arrows": [f"{source}->{target}" for source, target in frame.arrows],
                         "says": frame.says, "bytes": frame.held_bytes, "stops": not frame.finished,
                         "changes": changed}
@@ -213,7 +251,7 @@ class BackwardPlay:
         return _interactive(stills, _details("The steps as text", self.transcript), data, "player.js")
 
 
-def _words(value):
+def _words(value: object) -> str:
     """A choice in words: a function by its name, because its address is another one in each run."""
     return printable(getattr(value, "__name__", None) or re.sub(r" at 0x[0-9a-f]+", "", str(value)))
 
@@ -221,29 +259,30 @@ def _words(value):
 class WhatIf:
     """A picture for each combination of choices, of which a reader sees one at a time. Made by :func:`seegrad.what_if`.
 
-    choices: a dict from name to its values. pictures: a picture for each combination, in the order of itertools.product.
+    choices: a dict from name to its values.
+    pictures: a picture for each combination, in the order of itertools.product.
+    titles: what was chosen for each picture, in words.
     """
 
-    def __init__(self, choices, pictures):
+    def __init__(self, choices: dict[str, list[object]], pictures: list[Picture]) -> None:
         self.choices, self.pictures = choices, pictures
 
     @property
-    def titles(self):
-        """What was chosen for each picture, in words."""
+    def titles(self) -> list[str]:
         return [", ".join(f"{printable(name)}: {_words(value)}" for name, value in zip(self.choices, values))
                 for values in itertools.product(*self.choices.values())]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return "\n\n".join(f"{title}\n{picture!r}" for title, picture in zip(self.titles, self.pictures))
 
-    def _repr_mimebundle_(self, include=None, exclude=None):
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         stills = _row(zip(self.titles, (picture._figure() for picture in self.pictures)), "stills")
-        data = {"style": _inlined("player.css"), "choices": [[printable(name), list(map(_words, values))]
-                                                             for name, values in self.choices.items()]}
+        choices = [[printable(name), list(map(_words, values))] for name, values in self.choices.items()]
+        data = {"style": _inlined("player.css"), "choices": choices}
         return {"text/plain": repr(self), "text/html": _interactive(stills, "", data, "what_if.js")}
 
 
-def _interactive(stills, more, data, script):
+def _interactive(stills: str, more: str, data: Mapping[str, object], script: str) -> str:
     """Stills that a script, where scripts run, makes into something to play with. data: what the script needs."""
     # "</" would end the script element, and "<!--" keep it open, wherever they stand.
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", r"\u003c")
@@ -252,7 +291,7 @@ def _interactive(stills, more, data, script):
 
 
 @functools.cache
-def _inlined(name):
+def _inlined(name: str) -> str:
     """A file of this package, without its comments and indentation."""
     lines = (line.strip() for line in (Path(__file__).parent / name).read_text(encoding="utf-8").splitlines())
     return "\n".join(line.partition("      // ")[0] for line in lines if line and not line.startswith("//"))

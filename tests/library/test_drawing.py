@@ -276,7 +276,7 @@ def test_a_tensor_that_is_saved_twice_counts_once(detail):
 @at_all_levels
 @in_chunks
 def test_no_cycle(seeds, detail):
-    for seed, view, picture in drawn(seeds, detail):
+    for _, _, picture in drawn(seeds, detail):
         order = TopologicalSorter()
         for source, target, _ in picture.arrows:
             order.add(target, source)

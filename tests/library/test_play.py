@@ -30,7 +30,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import seegrad.view
 from seegrad import play_backward, show_graph, side_by_side, what_if
-from seegrad.diagram import MARKS, make_diagram
+from seegrad.diagram import make_diagram
+from seegrad.looks import SLOTS
 from seegrad.recording import words_for
 from seegrad.snapshot import FREED, SavedTensor
 
@@ -123,7 +124,7 @@ def test_the_last_derived_snapshot_is_what_a_fresh_one_finds(seeds):
     for seed, one in passes(seeds):
         with naming(seed):
             before = one.snapshot()
-            first, *_, last = [None, *one.play().recording.snapshots()]
+            *_, last = one.play().recording.snapshots()
             assert facts(last) == facts(one.snapshot())
             assert played(seed).recording.before == before
 
@@ -557,7 +558,8 @@ def test_what_torch_refuses_is_played(bad, monkeypatch):
     assert [play.error for play in shown] == [error.value]
 
 
-@pytest.mark.parametrize("error", [Refused("no. More of it"), AssertionError(), ValueError("a\nb"), KeyError("</script>")], ids=repr)
+@pytest.mark.parametrize("error", [Refused("no. More of it"), AssertionError(), ValueError("a\nb"), KeyError("</script>")],
+                         ids=repr)
 def test_the_very_error_is_raised(error, monkeypatch):
     shown = []
     monkeypatch.setattr(IPython.display, "display", shown.append)
@@ -573,6 +575,18 @@ def test_the_very_error_is_raised(error, monkeypatch):
     ending = shown[0].transcript.splitlines()[-1]
     assert "More of it" not in ending and ": ;" not in ending
     assert not re.search(r"\ba [AEIOU]", ending)
+
+
+def test_without_ipython_the_play_is_printed(monkeypatch, capsys):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "IPython"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "IPython", None)       # as if it were not installed
+    options, words = already_freed()
+    loss, = options["losses"]
+    with pytest.raises(RuntimeError, match=words) as error:
+        play_backward(loss)
+    assert error.value.__context__ is None
+    assert capsys.readouterr().out == play_backward(loss, raises=False).transcript + "\n"
 
 
 def test_a_list_of_bad_losses():
@@ -721,7 +735,8 @@ def test_the_arrows_of_a_frame_are_those_along_which_gradients_came(detail):
                 expected = set()
                 here = [n for n in (step.node for step in play.recording.steps) if home[n] == frame.box]
                 for node in here:
-                    expected |= {(frame.box, home[c]) for c in ran if any(e and e.node == node for e in before.nodes[c].inputs)}
+                    expected |= {(frame.box, home[c]) for c in ran
+                                 if any(e and e.node == node for e in before.nodes[c].inputs)}
                     expected |= {(frame.box, f"t{i}") for i in range(len(one.losses))
                                  if before.tensors[i].producer and before.tensors[i].producer.node == node}
                 assert set(frame.arrows) == {pair for pair in expected if pair[0] != pair[1]}
@@ -816,7 +831,8 @@ def texts(elements):
 
 def words_of(box):
     name = f"{box.name} {box.title}".strip()
-    return " | ".join(" ".join(s.split()) for s in [name, *box.lines, ", ".join(f"{MARKS[slot.state]} {slot.text}" for slot in box.slots)] if s)
+    slots = ", ".join(f"{SLOTS[slot.state].mark} {slot.text}" for slot in box.slots)
+    return " | ".join(" ".join(s.split()) for s in [name, *box.lines, slots] if s)
 
 
 @at_all_levels
@@ -826,7 +842,6 @@ def test_the_player_shows_what_the_diagrams_say(detail):
             play = random_pass(seed).play(detail=detail, max_boxes=1000)
             page = read_page(play)
             shown = {key: texts(elements) for key, elements in groups(page.first).items()}
-            elements = groups(page.first)
             slots_of = {box.key: len(box.slots) for box in play._play.first.boxes}
             assert len(page.data["frames"]) == len(play._play.frames)
             for data, diagram in zip([{"changes": []}, *page.data["frames"]],
@@ -834,7 +849,7 @@ def test_the_player_shows_what_the_diagrams_say(detail):
                 for key, number, words, state in data["changes"]:
                     assert shown[key][number] != words
                     shown[key][number] = words
-                    assert (state, words[:1]) in [("", ""), *((s, m) for s, m in MARKS.items())] or state == ""
+                    assert (state, words[:1]) in [("", ""), *((s, look.mark) for s, look in SLOTS.items())] or state == ""
                     assert bool(state) == (number >= len(shown[key]) - slots_of[key]) or words == ""
                 for box in diagram.boxes:
                     rows, slots = shown[box.key][:], slots_of[box.key]
@@ -868,11 +883,13 @@ def test_no_words_of_the_player_are_wider_than_their_room():
     x = leaf()
     page = read_page(play_backward((x.exp() * x).sum(), x=x))
     room = {key: [len(e.text) for e in elements if e.tag == SVG + "text"] for key, elements in groups(page.first).items()}
-    slots = [(key, number, words) for frame in page.data["frames"] for key, number, words, state in frame["changes"] if state]
+    slots = [(key, number, words) for frame in page.data["frames"]
+             for key, number, words, state in frame["changes"] if state]
     assert slots and all(len(words) <= room[key][number] for key, number, words in slots)
 
 
-NAMES = ["</script><b>", "<!--<script>", "<!--", "</SCRIPT >", "\"'&<>", "\\", "\u2028", "\0", "\ud800", "a\nb", "", "t0", "x" * 1000]
+NAMES = ["</script><b>", "<!--<script>", "<!--", "</SCRIPT >", "\"'&<>", "\\", "\u2028", "\0", "\ud800", "a\nb", "", "t0",
+         "x" * 1000]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -934,7 +951,8 @@ def test_two_processes_write_the_same_bytes():
 
 def test_no_address_and_no_path_in_a_page():
     for page in pages():
-        said = "".join([page["text/plain"], re.sub("base64,[^\"]*", "", page["text/html"]), *Reader(page["text/html"]).images])
+        said = "".join([page["text/plain"], re.sub("base64,[^\"]*", "", page["text/html"]),
+                        *Reader(page["text/html"]).images])
         assert not re.search(r"0x[0-9a-f]{5}|/work|/home|/tmp|/usr|\d{12}", said)
 
 
@@ -990,7 +1008,8 @@ def test_the_pictures_stand_in_the_order_of_the_product():
     assert view.titles[1] == "x: True, w: a, n: 1"
     reader = Reader(view._repr_mimebundle_()["text/html"])
     assert [f"{x}{w}{n}" in image for (x, w, n), image in zip(calls, reader.images, strict=True)] == [True] * 12
-    assert json.loads(reader.scripts[0][1])["choices"] == [["x", ["True", "False"]], ["w", ["a", "b", "c"]], ["n", ["0", "1"]]]
+    assert json.loads(reader.scripts[0][1])["choices"] == [
+        ["x", ["True", "False"]], ["w", ["a", "b", "c"]], ["n", ["0", "1"]]]
     assert repr(view).split("\n\n") == [f"{title}\n{picture!r}" for title, picture in zip(view.titles, view.pictures)]
     assert view._repr_mimebundle_()["text/plain"] == repr(view)
 
@@ -1032,7 +1051,8 @@ def test_an_error_of_the_function_passes_through():
         what_if(raises_in_turn, _=[1])
 
 
-@pytest.mark.parametrize("value", [torch.relu, leaf, nn.ReLU, nn.Linear(1, 1), object()], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize("value", [torch.relu, leaf, nn.ReLU, nn.Linear(1, 1), object()],
+                         ids=lambda value: type(value).__name__)
 def test_a_choice_has_no_address(value):
     view = what_if(picture, f=[value])
     assert "0x" not in repr(view)

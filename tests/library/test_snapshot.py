@@ -1,5 +1,6 @@
 """The facts of a snapshot, against a second reading of the live graph that shares no code with the package."""
 
+import ast
 import dataclasses
 import gc
 import re
@@ -7,6 +8,7 @@ import threading
 import weakref
 from collections import Counter
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,6 +23,7 @@ from random_graphs import (
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import seegrad
 from seegrad import show_graph
 from seegrad.snapshot import ALIVE, CHANGED, FREED, take_snapshot
 
@@ -316,8 +319,8 @@ def fingerprint(graph):
     """All of a graph that could change, without firing a hook."""
     nodes = reachable_nodes(given_tensors(graph))
     tensors = [t for t in graph.tensors if can_be_asked(t)]
-    return ([(t._version, t.requires_grad, t.is_leaf, t.retains_grad, memory(t), t.detach().numpy().tobytes(), gradient_bytes(t))
-             for t in tensors],
+    return ([(t._version, t.requires_grad, t.is_leaf, t.retains_grad, memory(t), t.detach().numpy().tobytes(),
+              gradient_bytes(t)) for t in tensors],
             [(node.name(), *node.next_functions) for node in nodes],
             [raw_slots(node) for node in nodes],
             dict(graph.fired))
@@ -635,3 +638,31 @@ def test_a_part_of_a_split_whose_whole_was_changed():
         h.add_(1)
     snapshot = take_snapshot([h], {"part": part})
     assert [slot.state for slot in snapshot.saved] == [CHANGED]
+
+
+def test_what_a_diagram_needs_to_know_of_a_node():
+    x = torch.ones(2, 3, requires_grad=True)
+    h = x.t().exp()
+    h[0] = h[1] * 2
+    nodes = {node.name: (node.transposes, node.hides_a_node) for node in take_snapshot([h], {}).nodes}
+    assert nodes.pop("TBackward0") == (True, False)
+    assert nodes.pop("CopySlices") == (False, True)
+    assert nodes.keys() >= {"AccumulateGrad", "ExpBackward0", "MulBackward0"}
+    assert set(nodes.values()) == {(False, False)}
+
+
+NAME_OF_A_NODE = re.compile(r"\w+Backward\d*\b|CopySlices|AccumulateGrad")
+PACKAGE = Path(seegrad.__file__).parent
+
+
+def names_of_nodes(source):
+    """The string constants of a module, docstrings excepted, that name a node of PyTorch."""
+    tree = ast.parse(source)
+    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    constants = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return [node.value for node in constants if id(node) not in said and NAME_OF_A_NODE.search(node.value)]
+
+
+@pytest.mark.parametrize("module", sorted(PACKAGE.glob("*.py")), ids=lambda module: module.name)
+def test_only_the_snapshot_knows_nodes_by_their_names(module):
+    assert bool(names_of_nodes(module.read_text(encoding="utf-8"))) == (module.name == "snapshot.py")

@@ -9,7 +9,8 @@ import torch
 
 from mutants import noticed_at, patch
 from seegrad import diagram, drawing, measurement, play, recording, show, snapshot, view
-from seegrad.diagram import LEAF, MARKS, RESULT
+from seegrad.diagram import LEAF, RESULT
+from seegrad.looks import SLOTS
 from seegrad.measurement import Measurement
 from seegrad.snapshot import ALIVE, CHANGED, FREED
 
@@ -212,7 +213,7 @@ def alt_text_says_nothing():
 @noticed_at("08-06")
 def picture_marks_freed_as_alive():
     """In the picture, and not in its text, a freed saved tensor has the mark of one that is alive."""
-    drawing.MARKS = MARKS | {FREED: MARKS[ALIVE]}
+    drawing.SLOTS = SLOTS | {FREED: replace(SLOTS[FREED], mark=SLOTS[ALIVE].mark)}
 
 
 @noticed_at("08-progress")

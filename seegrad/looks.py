@@ -1,0 +1,36 @@
+"""How a diagram looks, as plain data: the pictures and the player are both made from it, so they look alike."""
+
+from dataclasses import dataclass
+
+from .diagram import BASE, GROUP, LEAF, NODE, RESULT, UNTRACKED
+from .snapshot import ALIVE, CHANGED, FREED
+
+
+@dataclass(frozen=True)
+class SlotLook:
+    """How a slot looks. Colours are those that both Graphviz and CSS know.
+
+    mark: the sign before its words, for readers who see no colour.
+    fill: the colour behind its words.
+    border: the colour of its border.
+    width: the width of its border, in points.
+    dashed: whether its border is dashed.
+    padding: the room between its border and its words, in points.
+    """
+
+    mark: str
+    fill: str
+    border: str = "black"
+    width: int = 1
+    dashed: bool = False
+    padding: int = 4
+
+
+SLOTS = {ALIVE: SlotLook("●", fill="orange"),
+         FREED: SlotLook("○", fill="white", dashed=True),
+         CHANGED: SlotLook("▲", fill="#ffd0d0", border="#b00020", width=4, padding=7)}
+NO_SLOT = SlotLook("", fill="white", border="none")     # a row of the player whose slot is gone
+
+# torchviz's own colours, so that readers know these pictures when they meet others.
+FILLS = {LEAF: "lightblue", NODE: "lightgrey", GROUP: "lightgrey", RESULT: "darkolivegreen1",
+         BASE: "darkolivegreen3", UNTRACKED: "white"}
