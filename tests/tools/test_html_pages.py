@@ -16,7 +16,7 @@ import pytest
 from bs4 import BeautifulSoup
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from new_notebook import FIRST, NOTE, skeleton
+from new_notebook import FIRST, NOTE, PLAN, skeleton
 from project import COURSE, PICTURE, ROOT, kind, notebooks, read
 from refresh import KERNEL
 from rules import GUARD, MACHINE
@@ -152,9 +152,11 @@ SHOWN = '<figure><img alt="A picture" src="data:image/svg+xml;base64,PHN2Zy8+"><
 def begun():
     """The two notebooks of the small course, by name."""
     opening = new_markdown_cell(FIRST.format(number="00", title="One", before=""), id="first", metadata=slide("slide"))
+    heading = new_markdown_cell("## The map", id="heading", metadata=slide("slide"))
+    plan = new_markdown_cell(NOTE.format(words=PLAN.format(minutes="50 minutes")), id="heading-note", metadata=slide("notes"))
     its_map = new_code_cell("%xmode Minimal\n" + GUARD.format(needs="seegrad"), id="a-map", execution_count=1, outputs=[
         new_output("display_data", {"text/html": SHOWN, "text/plain": "A picture"})], metadata={**slide("-"), "tags": ["map"]})
-    first = new_notebook(cells=[opening, its_map], metadata={"kernelspec": KERNEL})
+    first = new_notebook(cells=[opening, heading, plan, its_map], metadata={"kernelspec": KERNEL})
     second = skeleton("01", "Two")
     NotebookClient(second, resources={"metadata": {"path": COURSE}}).execute()
     for cell in second.cells:
@@ -198,11 +200,11 @@ def output(**data):
 
 def test_markdown_becomes_what_jupyterlab_makes_of_it(pages_of):
     page = BeautifulSoup(pages_of(markdown(
-        "## The `.grad` isn't *None* & stays\n\n[there](00_one.ipynb) [here](<#The-.grad-isn't-None-&-stays>) "
+        "### The `.grad` isn't *None* & stays\n\n[there](00_one.ipynb) [here](<#The-.grad-isn't-None-&-stays>) "
         "[web](https://x.org/a.ipynb)\n\n"
         "`$x$` costs $5.\n\n| English | 中文 | |\n|---|---|---|\n| leaf | 叶子 / 节点 | |\n\n```python\nprint(1)\n```\n\n"
         "<details><summary>More</summary>\n\nIt is **right**.\n\n</details>"))["01_two.html"], "html.parser")
-    assert page.h2["id"] == "The-.grad-isn't-None-&-stays"
+    assert page.h3["id"] == "The-.grad-isn't-None-&-stays"
     assert [link["href"] for link in page.main.find_all("a")][::2] == ["00_one.html", "https://x.org/a.ipynb"]
     assert "$x$ costs $5." in page.main.text and page.find("svg") is None
     assert [span.text for span in page.find_all(lang="zh-Hans")] == ["中文", "叶子 / 节点"]
@@ -232,7 +234,7 @@ def test_what_is_for_the_lecturer_is_not_for_the_reader(pages_of):
     (markdown("[a](00_one.ipynb#Nowhere)"), "01_two: the link to 00_one.html#Nowhere leads nowhere"),
     (markdown("<a href='00_one.ipynb'>a</a>"), "01_two: the link to 00_one.ipynb leads nowhere"),
     (markdown("[a](file:///home/me/a.txt)"), "cell the-cell has a link to file:///home/me/a.txt"),
-    (markdown("## Twice\n\n## Twice"), "01_two: two places are called #Twice"),
+    (markdown("### Twice\n\n### Twice"), "01_two: two places are called #Twice"),
     (new_code_cell("1", id="the-cell", metadata=slide("-")), "cell the-cell has not been run, or its outputs were stripped: make refresh"),
 ])
 def test_a_cell_that_cannot_be_shown_is_refused_by_name(pages_of, cell, words):

@@ -201,7 +201,7 @@ def test_a_broken_notebook_of_the_course_does_not_stop_the_collection_of_the_oth
 def test_a_test_is_called_like_its_cell(tmp_path):
     cells = [code("1", id="42-07"), code("2", id="42-08", tags=["stateful"])]
     out, _ = run(tmp_path, *cells, options=["-v"])
-    assert re.findall(r"42_sample.ipynb::(.+?) (?:PASSED|FAILED)", out) == ["42-07", "42-07 again", "42-08"]
+    assert re.findall(r"::(.+?) +(?:PASSED|FAILED)", out) == ["42-07", "42-07 again", "42-08"]
     out, _ = run(tmp_path, *cells, options=["-v", "-k", "42-08"])
     assert "1 failed, 2 deselected" in out
 
