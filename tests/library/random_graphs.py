@@ -14,6 +14,8 @@ from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 
+torch.set_num_threads(1)        # of six numbers a second thread only makes the first one wait
+
 
 @dataclass
 class RandomGraph:
