@@ -21,7 +21,7 @@ import matplotlib
 import pytest
 import torch
 from matplotlib.figure import Figure
-from random_graphs import random_graph
+from random_graphs import each_graph, random_graph
 
 import seegrad.view
 from seegrad import show_graph, show_picture, side_by_side
@@ -32,21 +32,14 @@ matplotlib.use("Agg")
 PATHS = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
 LEVELS = ["full", "compact", "folded"]
 MARKS = {"●": ALIVE, "○": FREED, "▲": CHANGED}
-SEEDS = [range(start, start + 20) for start in range(1000, 1100, 20)]
 
 at_all_levels = pytest.mark.parametrize("detail", LEVELS)
-in_chunks = pytest.mark.parametrize("seeds", SEEDS, ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
-
-
-def drawn(seeds, detail):
-    """The view, and the picture as read from its SVG, of the random graph of each seed."""
-    for seed in seeds:
-        yield seed, *draw_once(seed, detail)
 
 
 @functools.cache
-def draw_once(seed, detail):
-    graph = random_graph(seed)
+def draw_once(seed, steps, detail):
+    """The view of a random graph, and the picture as read from its SVG."""
+    graph = random_graph(seed, steps)
     view = show_graph(*graph.outputs, **graph.named, detail=detail)
     return view, read_svg(view.svg)
 
@@ -174,28 +167,28 @@ def slot_rows(picture):
 
 
 @at_all_levels
-@in_chunks
-def test_picture_and_transcript_say_the_same(seeds, detail):
-    for seed, view, picture in drawn(seeds, detail):
-        headline, lines, ties = read_transcript(repr(view), sum(picture.ties.values()))
-        boxes = Counter((rows[0].text, *(re.sub("^[●○▲] ", "", row.text) for row in rows[1:]))
-                        for rows in picture.boxes.values())
-        assert boxes == Counter((line.name, *line.parts) for line in lines), seed
+@each_graph(100)
+def test_picture_and_transcript_say_the_same(seed, steps, detail):
+    view, picture = draw_once(seed, steps, detail)
+    headline, lines, ties = read_transcript(repr(view), sum(picture.ties.values()))
+    boxes = Counter((rows[0].text, *(re.sub("^[●○▲] ", "", row.text) for row in rows[1:]))
+                    for rows in picture.boxes.values())
+    assert boxes == Counter((line.name, *line.parts) for line in lines)
 
-        name = {key: rows[0].text for key, rows in picture.boxes.items()}
-        short = {key: short_name(text) for key, text in name.items()}
-        arrows = Counter()
-        for (source, target, text), count in picture.arrows.items():
-            arrows[short[source], text, name[target]] += count
-        assert arrows == Counter((*source, line.name) for line in lines for source in line.sources), seed
+    name = {key: rows[0].text for key, rows in picture.boxes.items()}
+    short = {key: short_name(text) for key, text in name.items()}
+    arrows = Counter()
+    for (source, target, text), count in picture.arrows.items():
+        arrows[short[source], text, name[target]] += count
+    assert arrows == Counter((*source, line.name) for line in lines for source in line.sources)
 
-        drawn_ties = Counter()
-        for (first, second, text), count in picture.ties.items():
-            ends = (short[end] if isinstance(end, str) else f"{end[1].split()[0]} of {short[end[0]]}"
-                    for end in (first, second))
-            drawn_ties[frozenset(ends), text or "one tensor"] += count
-        assert drawn_ties == Counter((frozenset(ends.split(" and ")), text)
-                                     for ends, text in (tie.split(": ", 1) for tie in ties)), seed
+    drawn_ties = Counter()
+    for (first, second, text), count in picture.ties.items():
+        ends = (short[end] if isinstance(end, str) else f"{end[1].split()[0]} of {short[end[0]]}"
+                for end in (first, second))
+        drawn_ties[frozenset(ends), text or "one tensor"] += count
+    assert drawn_ties == Counter((frozenset(ends.split(" and ")), text)
+                                 for ends, text in (tie.split(": ", 1) for tie in ties))
 
 
 def short_name(heading):
@@ -204,66 +197,66 @@ def short_name(heading):
     return found[1] if found else heading
 
 
-@in_chunks
-def test_the_full_picture_has_every_node_edge_and_slot_of_the_snapshot(seeds):
-    for seed, view, picture in drawn(seeds, "full"):
-        snapshot = view.snapshot
-        nodes = {key: rows for key, rows in picture.boxes.items() if key.startswith("n")}
-        assert sorted(rows[0].text for rows in nodes.values()) == sorted(
-            f"[{i}] {node.name}" for i, node in enumerate(snapshot.nodes, 1)), seed
-        assert len(picture.boxes) == len(snapshot.nodes) + len(snapshot.tensors), seed
-        for i, node in enumerate(snapshot.nodes, 1):
-            slots = [row for row in nodes[f"n{i}"] if row.shapes][1:]
-            assert [(row.text.split()[1], MARKS[row.text[0]]) for row in slots] == [
-                (slot.name, slot.state) for slot in node.saved], seed
-        expected = Counter()
-        for i, node in enumerate(snapshot.nodes, 1):
-            for edge in filter(None, node.inputs):
-                text = f"output {edge.output}" if snapshot.nodes[edge.node].outputs > 1 else ""
-                expected[f"n{edge.node + 1}", f"n{i}", text] += 1
-        between_nodes = Counter({arrow: count for arrow, count in picture.arrows.items()
-                                 if arrow[0][0] == arrow[1][0] == "n"})
-        assert between_nodes == expected, seed
-        results = [tensor for tensor in snapshot.tensors if tensor.producer]
-        accumulators = [node for node in snapshot.nodes if node.leaf is not None]
-        assert sum(picture.arrows.values()) == sum(expected.values()) + len(results) + len(accumulators), seed
+@each_graph(100)
+def test_the_full_picture_has_every_node_edge_and_slot_of_the_snapshot(seed, steps):
+    view, picture = draw_once(seed, steps, "full")
+    snapshot = view.snapshot
+    nodes = {key: rows for key, rows in picture.boxes.items() if key.startswith("n")}
+    assert sorted(rows[0].text for rows in nodes.values()) == sorted(
+        f"[{i}] {node.name}" for i, node in enumerate(snapshot.nodes, 1))
+    assert len(picture.boxes) == len(snapshot.nodes) + len(snapshot.tensors)
+    for i, node in enumerate(snapshot.nodes, 1):
+        slots = [row for row in nodes[f"n{i}"] if row.shapes][1:]
+        assert [(row.text.split()[1], MARKS[row.text[0]]) for row in slots] == [
+            (slot.name, slot.state) for slot in node.saved]
+    expected = Counter()
+    for i, node in enumerate(snapshot.nodes, 1):
+        for edge in filter(None, node.inputs):
+            text = f"output {edge.output}" if snapshot.nodes[edge.node].outputs > 1 else ""
+            expected[f"n{edge.node + 1}", f"n{i}", text] += 1
+    between_nodes = Counter({arrow: count for arrow, count in picture.arrows.items()
+                             if arrow[0][0] == arrow[1][0] == "n"})
+    assert between_nodes == expected
+    results = [tensor for tensor in snapshot.tensors if tensor.producer]
+    accumulators = [node for node in snapshot.nodes if node.leaf is not None]
+    assert sum(picture.arrows.values()) == sum(expected.values()) + len(results) + len(accumulators)
 
 
 @at_all_levels
-@in_chunks
-def test_sums_over_boxes_are_the_totals(seeds, detail):
-    for seed, view, picture in drawn(seeds, detail):
-        headline = repr(view).split("\n")[0]
-        states, size = Counter(), Counter()
-        for row in slot_rows(picture):
-            state = MARKS[row.text[0]]
-            number = 1 if detail == "full" else int(re.match(r". (\d+) saved", row.text)[1])
-            states[state] += number
-            size[state] += sum(int(n.replace(",", "")) for n in re.findall(r"([\d,]+) B ", row.text))
-        assert states == view.snapshot.states, seed
-        for state, number in states.items():
-            assert f"{number} {state}" in headline, seed
-        assert size[FREED] == 0, seed
-        if detail == "folded":      # every node is in one group, or it is the AccumulateGrad of a given leaf
-            nodes = [int((re.search(r"(\d+) nodes", rows[0].text) or [0, 1])[1])
-                     for key, rows in picture.boxes.items() if key.startswith("g")]
-            given = [node for node in view.snapshot.nodes if node.leaf is not None
-                     and view.snapshot.tensors[node.leaf].given]
-            assert sum(nodes) + len(given) == len(view.snapshot.nodes), seed
-        if detail == "full":
-            assert sum(size.values()) == sum(slot.nbytes or 0 for slot in view.snapshot.saved), seed
+@each_graph(100)
+def test_sums_over_boxes_are_the_totals(seed, steps, detail):
+    view, picture = draw_once(seed, steps, detail)
+    headline = repr(view).split("\n")[0]
+    states, size = Counter(), Counter()
+    for row in slot_rows(picture):
+        state = MARKS[row.text[0]]
+        number = 1 if detail == "full" else int(re.match(r". (\d+) saved", row.text)[1])
+        states[state] += number
+        size[state] += sum(int(n.replace(",", "")) for n in re.findall(r"([\d,]+) B ", row.text))
+    assert states == view.snapshot.states
+    for state, number in states.items():
+        assert f"{number} {state}" in headline
+    assert size[FREED] == 0
+    if detail == "folded":      # every node is in one group, or it is the AccumulateGrad of a given leaf
+        nodes = [int((re.search(r"(\d+) nodes", rows[0].text) or [0, 1])[1])
+                 for key, rows in picture.boxes.items() if key.startswith("g")]
+        given = [node for node in view.snapshot.nodes if node.leaf is not None
+                 and view.snapshot.tensors[node.leaf].given]
+        assert sum(nodes) + len(given) == len(view.snapshot.nodes)
+    if detail == "full":
+        assert sum(size.values()) == sum(slot.nbytes or 0 for slot in view.snapshot.saved)
 
 
-@in_chunks
-def test_the_bytes_of_a_box_count_a_tensor_once(seeds):
+@each_graph(100)
+def test_the_bytes_of_a_box_count_a_tensor_once(seed, steps):
     """In the coarser levels: what is held by two slots of one box is counted once."""
-    for seed, view, picture in drawn(seeds, "compact"):
-        for i, node in enumerate(view.snapshot.nodes, 1):
-            for row in [row for row in picture.boxes.get(f"n{i}", []) if row.text[0] in MARKS]:
-                slots = [slot for slot in node.saved if slot.state == MARKS[row.text[0]]]
-                tensors = {(slot.storage, slot.layout): slot.nbytes for slot in slots if slot.storage is not None}
-                if MARKS[row.text[0]] != FREED:
-                    assert f" {sum(tensors.values()):,} B " in row.text, seed
+    view, picture = draw_once(seed, steps, "compact")
+    for i, node in enumerate(view.snapshot.nodes, 1):
+        for row in [row for row in picture.boxes.get(f"n{i}", []) if row.text[0] in MARKS]:
+            slots = [slot for slot in node.saved if slot.state == MARKS[row.text[0]]]
+            tensors = {(slot.storage, slot.layout): slot.nbytes for slot in slots if slot.storage is not None}
+            if MARKS[row.text[0]] != FREED:
+                assert f" {sum(tensors.values()):,} B " in row.text
 
 
 @pytest.mark.parametrize("detail", ["compact", "folded"])
@@ -274,45 +267,45 @@ def test_a_tensor_that_is_saved_twice_counts_once(detail):
 
 
 @at_all_levels
-@in_chunks
-def test_no_cycle(seeds, detail):
-    for _, _, picture in drawn(seeds, detail):
-        order = TopologicalSorter()
-        for source, target, _ in picture.arrows:
-            order.add(target, source)
-        order.prepare()     # raises for a cycle
+@each_graph(100)
+def test_no_cycle(seed, steps, detail):
+    view, picture = draw_once(seed, steps, detail)
+    order = TopologicalSorter()
+    for source, target, _ in picture.arrows:
+        order.add(target, source)
+    order.prepare()     # raises for a cycle
 
 
 @at_all_levels
-@in_chunks
-def test_drawn_tensors_on_one_storage_are_tied(seeds, detail):
-    for seed, view, picture in drawn(seeds, detail):
-        tensors = {f"t{i}": tensor for i, tensor in enumerate(view.snapshot.tensors)}
-        group = {key: {key} for key in tensors}
-        for first, second, text in picture.ties:
-            if first in tensors:
-                assert "one storage" in text, seed
-                group[first] |= group[second]
-                for key in group[first]:
-                    group[key] = group[first]
-        for a in picture.boxes.keys() & tensors:
-            for b in picture.boxes.keys() & tensors:
-                assert (a in group[b]) == (tensors[a].storage == tensors[b].storage), (seed, a, b)
+@each_graph(100)
+def test_drawn_tensors_on_one_storage_are_tied(seed, steps, detail):
+    view, picture = draw_once(seed, steps, detail)
+    tensors = {f"t{i}": tensor for i, tensor in enumerate(view.snapshot.tensors)}
+    group = {key: {key} for key in tensors}
+    for first, second, text in picture.ties:
+        if first in tensors:
+            assert "one storage" in text
+            group[first] |= group[second]
+            for key in group[first]:
+                group[key] = group[first]
+    for a in picture.boxes.keys() & tensors:
+        for b in picture.boxes.keys() & tensors:
+            assert (a in group[b]) == (tensors[a].storage == tensors[b].storage), (a, b)
 
 
-@in_chunks
-def test_slots_that_hold_one_tensor_are_tied(seeds):
-    for seed, view, picture in drawn(seeds, "full"):
-        keys = {}       # (box, text of the row) -> what it holds
-        for i, node in enumerate(view.snapshot.nodes, 1):
-            rows = [row for row in picture.boxes[f"n{i}"][1:] if row.shapes]
-            for row, slot in zip(rows, node.saved, strict=True):
-                keys[f"n{i}", row.text[2:]] = slot.storage is not None and (slot.storage, slot.layout)
-        ties = [(first, second) for first, second, _ in picture.ties if first in keys]
-        assert all(keys[first] and keys[first] == keys[second] for first, second in ties), seed
-        # As few lines as will do: one less than there are slots on each tensor.
-        slots = Counter(filter(None, keys.values()))
-        assert Counter(keys[first] for first, _ in ties) == Counter({key: n - 1 for key, n in slots.items() if n > 1}), seed
+@each_graph(100)
+def test_slots_that_hold_one_tensor_are_tied(seed, steps):
+    view, picture = draw_once(seed, steps, "full")
+    keys = {}       # (box, text of the row) -> what it holds
+    for i, node in enumerate(view.snapshot.nodes, 1):
+        rows = [row for row in picture.boxes[f"n{i}"][1:] if row.shapes]
+        for row, slot in zip(rows, node.saved, strict=True):
+            keys[f"n{i}", row.text[2:]] = slot.storage is not None and (slot.storage, slot.layout)
+    ties = [(first, second) for first, second, _ in picture.ties if first in keys]
+    assert all(keys[first] and keys[first] == keys[second] for first, second in ties)
+    # As few lines as will do: one less than there are slots on each tensor.
+    slots = Counter(filter(None, keys.values()))
+    assert Counter(keys[first] for first, _ in ties) == Counter({key: n - 1 for key, n in slots.items() if n > 1})
 
 
 def test_four_slots_on_two_tensors_are_tied_pair_by_pair():

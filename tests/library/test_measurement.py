@@ -13,12 +13,13 @@ from random_graphs import (
     SavesInputs,
     SavesResult,
     can_be_asked,
+    each_graph,
     gradient_bytes,
     random_graph,
     run_backward,
 )
 from test_input import assert_one_sentence
-from test_snapshot import memory, naming, reachable_nodes, read_slots
+from test_snapshot import memory, reachable_nodes, read_slots
 from torch import nn
 from torch.autograd.graph import get_gradient_edge, saved_tensors_hooks
 from torch.autograd.profiler import profile
@@ -28,8 +29,6 @@ from torch.utils.checkpoint import checkpoint
 
 from seegrad import measure, show_graph
 from seegrad.measurement import Measurement
-
-SEEDS = range(120)
 
 
 def leaf():
@@ -124,15 +123,14 @@ def test_node_runs(case):
     assert measured.node_runs == runs_by_profiler(profiler) == expected
 
 
-def test_backward_through_random_graphs():
-    for seed in SEEDS:
-        with naming(seed):
-            graph, twin, left = random_graph(seed), random_graph(seed), []
-            with profile() as profiler:
-                measured = measure(lambda: left.append(run_backward(graph)))
-            assert measured.node_runs == runs_by_profiler(profiler)
-            assert left == [run_backward(twin)]
-            assert graph.fired == twin.fired
+@each_graph(120)
+def test_backward_through_random_graphs(seed, steps):
+    graph, twin, left = random_graph(seed, steps), random_graph(seed, steps), []
+    with profile() as profiler:
+        measured = measure(lambda: left.append(run_backward(graph)))
+    assert measured.node_runs == runs_by_profiler(profiler)
+    assert left == [run_backward(twin)]
+    assert graph.fired == twin.fired
 
 
 def test_a_loss_that_needs_no_gradient_raises_what_pytorch_raises():
@@ -296,15 +294,14 @@ def is_plain_number(tensor):
     return tensor.dim() == 0 and torch.result_type(torch.ones((), dtype=torch.float16), tensor) == torch.float16
 
 
-def test_random_graphs_that_outlive_measure():
-    for seed in SEEDS:
-        with naming(seed):
-            kept, twin = [], random_graph(seed)
-            measured = measure(lambda: kept.append(random_graph(seed)))
-            assert measured.left_saved_bytes == held_bytes(random_graph(seed))
-            (errors, gradients), (twin_errors, twin_gradients) = run_backward(kept[0]), run_backward(twin)
-            assert (len(errors), gradients) == (len(twin_errors), twin_gradients)
-            assert kept[0].fired == twin.fired
+@each_graph(120)
+def test_random_graphs_that_outlive_measure(seed, steps):
+    kept, twin = [], random_graph(seed, steps)
+    measured = measure(lambda: kept.append(random_graph(seed, steps)))
+    assert measured.left_saved_bytes == held_bytes(random_graph(seed, steps))
+    (errors, gradients), (twin_errors, twin_gradients) = run_backward(kept[0]), run_backward(twin)
+    assert (len(errors), gradients) == (len(twin_errors), twin_gradients)
+    assert kept[0].fired == twin.fired
 
 
 # What else measure does, and does not

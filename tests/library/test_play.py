@@ -20,10 +20,10 @@ from xml.etree import ElementTree
 import IPython.display
 import pytest
 import torch
-from random_graphs import can_be_asked, gradient_bytes, random_graph
+from random_graphs import can_be_asked, each_graph, gradient_bytes, random_graph
 from test_drawing import PATHS
 from test_input import assert_one_sentence
-from test_snapshot import match, naming
+from test_snapshot import match
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -36,9 +36,6 @@ from seegrad.recording import words_for
 from seegrad.snapshot import FREED, SavedTensor
 
 LEVELS = ["full", "compact", "folded"]
-CHUNKS = [range(start, start + 20) for start in range(2000, 2120, 20)]
-
-in_chunks = pytest.mark.parametrize("seeds", CHUNKS, ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
 at_all_levels = pytest.mark.parametrize("detail", LEVELS)
 
 
@@ -47,7 +44,7 @@ at_all_levels = pytest.mark.parametrize("detail", LEVELS)
 
 @dataclass
 class Pass:
-    """One backward that can be run. Two of the same seed are alike."""
+    """One backward that can be run. Two of the same seed and steps are alike."""
 
     graph: object
     losses: list
@@ -73,8 +70,8 @@ class Pass:
         return [gradient_bytes(t) for t in tensors], self.snapshot(), dict(self.graph.fired)
 
 
-def random_pass(seed):
-    draw, graph = random.Random(seed), random_graph(seed)
+def random_pass(seed, steps=None):
+    draw, graph = random.Random(seed), random_graph(seed, steps)
     losses = [output * 1 if draw.random() < 0.3 else (output * output).sum() for output in graph.outputs]
     gradient = [torch.full_like(loss, 0.5 + k) for k, loss in enumerate(losses)] if draw.random() < 0.7 else None
     named = {**{f"loss{k}": loss for k, loss in enumerate(losses)}, **graph.named}
@@ -82,25 +79,17 @@ def random_pass(seed):
 
 
 @functools.cache
-def played(seed):
-    return random_pass(seed).play()
+def played(seed, steps=None):
+    return random_pass(seed, steps).play()
 
 
-def passes(seeds):
-    for seed in seeds:
-        with naming(seed):
-            yield seed, random_pass(seed)
-
-
-@in_chunks
-def test_a_play_leaves_behind_what_a_plain_backward_leaves(seeds):
-    for seed, one in passes(seeds):
-        with naming(seed):
-            twin = random_pass(seed)
-            play = one.play()
-            error = twin.run_plainly()
-            assert (str(play.error) if play.error else None) == error
-            assert one.left_behind() == twin.left_behind()
+@each_graph(120)
+def test_a_play_leaves_behind_what_a_plain_backward_leaves(seed, steps):
+    one, twin = random_pass(seed, steps), random_pass(seed, steps)
+    play = one.play()
+    error = twin.run_plainly()
+    assert (str(play.error) if play.error else None) == error
+    assert one.left_behind() == twin.left_behind()
 
 
 def facts(snapshot):
@@ -119,14 +108,13 @@ def facts(snapshot):
     return [replace(node, saved=()) for node in snapshot.nodes], slots, tensors, snapshot.saved_bytes
 
 
-@in_chunks
-def test_the_last_derived_snapshot_is_what_a_fresh_one_finds(seeds):
-    for seed, one in passes(seeds):
-        with naming(seed):
-            before = one.snapshot()
-            *_, last = one.play().recording.snapshots()
-            assert facts(last) == facts(one.snapshot())
-            assert played(seed).recording.before == before
+@each_graph(120)
+def test_the_last_derived_snapshot_is_what_a_fresh_one_finds(seed, steps):
+    one = random_pass(seed, steps)
+    before = one.snapshot()
+    *_, last = one.play().recording.snapshots()
+    assert facts(last) == facts(one.snapshot())
+    assert played(seed, steps).recording.before == before
 
 
 @dataclass
@@ -158,54 +146,52 @@ def watch(one):
     return seen, finished
 
 
-@in_chunks
-def test_a_recording_tells_what_hooks_of_the_test_see(seeds):
-    for seed, one in passes(seeds):
-        with naming(seed):
-            recording = played(seed).recording
-            (start, *begun, end), finished = watch(one)
-            assert [(step.node, step.gradients) for step in recording.steps] == [(s.node, s.gradients) for s in begun]
-            assert [step.node for step in recording.steps if step.finished] == finished
-            for step, was, now in zip(recording.steps, recording.snapshots(), list(recording.snapshots())[1:]):
-                for k in step.freed:
-                    assert was.nodes[step.node].saved[k].state != FREED
-                    assert now.nodes[step.node].saved[k] == SavedTensor(was.nodes[step.node].saved[k].name, FREED)
-            grads = list(start.grads)
-            for step, derived, now in zip(recording.steps, list(recording.snapshots())[1:], [*begun[1:], end]):
-                for k, was, filled in step.grads:
-                    assert grads[k] == was
-                    grads[k] = filled
-                # PyTorch fills the .grad of a result just before its node begins.
-                early = [k for k, t in enumerate(derived.tensors) if t.producer and t.producer.node == now.node]
-                assert [words for k, words in enumerate(grads) if k not in early] == [
-                    words for k, words in enumerate(now.grads) if k not in early]
-                assert step.held_bytes == derived.saved_bytes == now.snapshot.saved_bytes
-                assert facts(derived)[:2] == facts(now.snapshot)[:2]
+@each_graph(120)
+def test_a_recording_tells_what_hooks_of_the_test_see(seed, steps):
+    one = random_pass(seed, steps)
+    recording = played(seed, steps).recording
+    (start, *begun, end), finished = watch(one)
+    assert [(step.node, step.gradients) for step in recording.steps] == [(s.node, s.gradients) for s in begun]
+    assert [step.node for step in recording.steps if step.finished] == finished
+    for step, was, now in zip(recording.steps, recording.snapshots(), list(recording.snapshots())[1:]):
+        for k in step.freed:
+            assert was.nodes[step.node].saved[k].state != FREED
+            assert now.nodes[step.node].saved[k] == SavedTensor(was.nodes[step.node].saved[k].name, FREED)
+    grads = list(start.grads)
+    for step, derived, now in zip(recording.steps, list(recording.snapshots())[1:], [*begun[1:], end]):
+        for k, was, filled in step.grads:
+            assert grads[k] == was
+            grads[k] = filled
+        # PyTorch fills the .grad of a result just before its node begins.
+        early = [k for k, t in enumerate(derived.tensors) if t.producer and t.producer.node == now.node]
+        assert [words for k, words in enumerate(grads) if k not in early] == [
+            words for k, words in enumerate(now.grads) if k not in early]
+        assert step.held_bytes == derived.saved_bytes == now.snapshot.saved_bytes
+        assert facts(derived)[:2] == facts(now.snapshot)[:2]
 
 
 def test_the_random_passes_are_of_every_kind():
-    plays = [played(seed) for seeds in CHUNKS for seed in seeds]
+    plays = []
+    each_graph(120)(lambda seed, steps: plays.append(played(seed, steps)))()
     assert sum(play.error is None for play in plays) > 40
     assert sum(play.error is not None and bool(play.recording.steps) for play in plays) > 15
     assert sum(play.error is not None and not play.recording.steps for play in plays) > 2
     assert sum(len(step.grads) > 0 and step.grads[0][1] is not None for play in plays for step in play.recording.steps) > 20
 
 
-@in_chunks
-def test_the_ending_names_the_node_that_failed(seeds):
-    for seed in seeds:
-        with naming(seed):
-            play = played(seed)
-            (_, *begun, _), finished = watch(random_pass(seed))
-            ending = play.transcript.splitlines()[-1]
-            failed = [s.node for s in begun if s.node not in finished]
-            if play.error is None:
-                assert failed == [] and ending.startswith("finished: ")
-            elif failed:
-                name = play.recording.before.nodes[failed[0]].name
-                assert ending.startswith(f"stopped at [{failed[0] + 1}] {name} by a {type(play.error).__name__}: ")
-            else:
-                assert ending.startswith("stopped before the first node by a ")
+@each_graph(120)
+def test_the_ending_names_the_node_that_failed(seed, steps):
+    play = played(seed, steps)
+    (_, *begun, _), finished = watch(random_pass(seed, steps))
+    ending = play.transcript.splitlines()[-1]
+    failed = [s.node for s in begun if s.node not in finished]
+    if play.error is None:
+        assert failed == [] and ending.startswith("finished: ")
+    elif failed:
+        name = play.recording.before.nodes[failed[0]].name
+        assert ending.startswith(f"stopped at [{failed[0] + 1}] {name} by a {type(play.error).__name__}: ")
+    else:
+        assert ending.startswith("stopped before the first node by a ")
 
 
 # Words for a gradient
@@ -704,62 +690,58 @@ def without_repeats(items):
 
 
 @at_all_levels
-def test_every_step_is_in_one_frame_in_order(detail):
-    for seed in CHUNKS[0]:
-        with naming(seed):
-            play = random_pass(seed).play(detail=detail)
-            home = make_diagram(play.recording.before, detail).home
-            frames = play._play.frames
-            assert [frame.box for frame in frames] == without_repeats([home[step.node] for step in play.recording.steps])
-            if frames:
-                assert frames[-1].held_bytes == play.recording.steps[-1].held_bytes
-            lines = play.transcript.splitlines()
-            assert len(lines) == len(frames) + 3
-            assert lines[0].endswith(f"{len(frames)} step{'s' * (len(frames) != 1)}")
-            *_, last = play.recording.snapshots()
-            assert (frames[-1].diagram if frames else play._play.first) == make_diagram(last, detail)
-            assert {step.finished for step in play.recording.steps[:-1]} <= {True}
-            assert [frame.finished for frame in frames[-1:]] == [step.finished for step in play.recording.steps[-1:]]
+@each_graph(20)
+def test_every_step_is_in_one_frame_in_order(seed, steps, detail):
+    play = random_pass(seed, steps).play(detail=detail)
+    home = make_diagram(play.recording.before, detail).home
+    frames = play._play.frames
+    assert [frame.box for frame in frames] == without_repeats([home[step.node] for step in play.recording.steps])
+    if frames:
+        assert frames[-1].held_bytes == play.recording.steps[-1].held_bytes
+    lines = play.transcript.splitlines()
+    assert len(lines) == len(frames) + 3
+    assert lines[0].endswith(f"{len(frames)} step{'s' * (len(frames) != 1)}")
+    *_, last = play.recording.snapshots()
+    assert (frames[-1].diagram if frames else play._play.first) == make_diagram(last, detail)
+    assert {step.finished for step in play.recording.steps[:-1]} <= {True}
+    assert [frame.finished for frame in frames[-1:]] == [step.finished for step in play.recording.steps[-1:]]
 
 
 @pytest.mark.parametrize("detail", ["full", "compact"])
-def test_the_arrows_of_a_frame_are_those_along_which_gradients_came(detail):
-    for seed in CHUNKS[1]:
-        with naming(seed):
-            one = random_pass(seed)
-            play = one.play(detail=detail)
-            before = play.recording.before
-            home = make_diagram(before, detail).home
-            ran = []
-            for frame in play._play.frames:
-                expected = set()
-                here = [n for n in (step.node for step in play.recording.steps) if home[n] == frame.box]
-                for node in here:
-                    expected |= {(frame.box, home[c]) for c in ran
-                                 if any(e and e.node == node for e in before.nodes[c].inputs)}
-                    expected |= {(frame.box, f"t{i}") for i in range(len(one.losses))
-                                 if before.tensors[i].producer and before.tensors[i].producer.node == node}
-                assert set(frame.arrows) == {pair for pair in expected if pair[0] != pair[1]}
-                assert len(set(frame.arrows)) == len(frame.arrows)
-                ran += here
+@each_graph(20)
+def test_the_arrows_of_a_frame_are_those_along_which_gradients_came(seed, steps, detail):
+    one = random_pass(seed, steps)
+    play = one.play(detail=detail)
+    before = play.recording.before
+    home = make_diagram(before, detail).home
+    ran = []
+    for frame in play._play.frames:
+        expected = set()
+        here = [n for n in (step.node for step in play.recording.steps) if home[n] == frame.box]
+        for node in here:
+            expected |= {(frame.box, home[c]) for c in ran if any(e and e.node == node for e in before.nodes[c].inputs)}
+            expected |= {(frame.box, f"t{i}") for i in range(len(one.losses))
+                         if before.tensors[i].producer and before.tensors[i].producer.node == node}
+        assert set(frame.arrows) == {pair for pair in expected if pair[0] != pair[1]}
+        assert len(set(frame.arrows)) == len(frame.arrows)
+        ran += here
 
 
 @at_all_levels
-def test_the_arrows_of_a_frame_exist_and_come_from_what_ran_or_from_a_loss(detail):
-    for seed in CHUNKS[2]:
-        with naming(seed):
-            one = random_pass(seed)
-            play = one.play(detail=detail)
-            # At the folded level, a gradient passes through a named result.
-            results = {arrow.source for arrow in play._play.first.arrows} - set(play._play.first.home)
-            drawn = {(arrow.source, arrow.target) for arrow in play._play.first.arrows}
-            known = {f"t{i}" for i in range(len(one.losses))}
-            for frame in play._play.frames:
-                assert set(frame.arrows) <= drawn
-                for source, target in frame.arrows:
-                    assert source == frame.box or source in results
-                    assert target in known or target in results
-                known.add(frame.box)
+@each_graph(20)
+def test_the_arrows_of_a_frame_exist_and_come_from_what_ran_or_from_a_loss(seed, steps, detail):
+    one = random_pass(seed, steps)
+    play = one.play(detail=detail)
+    # At the folded level, a gradient passes through a named result.
+    results = {arrow.source for arrow in play._play.first.arrows} - set(play._play.first.home)
+    drawn = {(arrow.source, arrow.target) for arrow in play._play.first.arrows}
+    known = {f"t{i}" for i in range(len(one.losses))}
+    for frame in play._play.frames:
+        assert set(frame.arrows) <= drawn
+        for source, target in frame.arrows:
+            assert source == frame.box or source in results
+            assert target in known or target in results
+        known.add(frame.box)
 
 
 def test_a_gradient_arrives_through_a_named_result_of_the_folded_level():
@@ -836,31 +818,30 @@ def words_of(box):
 
 
 @at_all_levels
-def test_the_player_shows_what_the_diagrams_say(detail):
-    for seed in range(2003, 2120, 16):
-        with naming(seed):
-            play = random_pass(seed).play(detail=detail, max_boxes=1000)
-            page = read_page(play)
-            shown = {key: texts(elements) for key, elements in groups(page.first).items()}
-            slots_of = {box.key: len(box.slots) for box in play._play.first.boxes}
-            assert len(page.data["frames"]) == len(play._play.frames)
-            for data, diagram in zip([{"changes": []}, *page.data["frames"]],
-                                     [play._play.first, *(frame.diagram for frame in play._play.frames)]):
-                for key, number, words, state in data["changes"]:
-                    assert shown[key][number] != words
-                    shown[key][number] = words
-                    assert (state, words[:1]) in [("", ""), *((s, look.mark) for s, look in SLOTS.items())] or state == ""
-                    assert bool(state) == (number >= len(shown[key]) - slots_of[key]) or words == ""
-                for box in diagram.boxes:
-                    rows, slots = shown[box.key][:], slots_of[box.key]
-                    cut = len(rows) - slots
-                    said = [*rows[:cut], ", ".join(filter(None, rows[cut:]))]
-                    assert " | ".join(" ".join(s.split()) for s in said if s) == words_of(box)
-            # The second still is where the player ends.
-            for key, found in groups(page.last).items():
-                cut = len(shown[key]) - slots_of[key]
-                assert texts(found)[:cut] == shown[key][:cut]
-                assert ", ".join(texts(found)[cut:]) == ", ".join(filter(None, shown[key][cut:]))
+@each_graph(10)
+def test_the_player_shows_what_the_diagrams_say(seed, steps, detail):
+    play = random_pass(seed, steps).play(detail=detail, max_boxes=1000)
+    page = read_page(play)
+    shown = {key: texts(elements) for key, elements in groups(page.first).items()}
+    slots_of = {box.key: len(box.slots) for box in play._play.first.boxes}
+    assert len(page.data["frames"]) == len(play._play.frames)
+    for data, diagram in zip([{"changes": []}, *page.data["frames"]],
+                             [play._play.first, *(frame.diagram for frame in play._play.frames)]):
+        for key, number, words, state in data["changes"]:
+            assert shown[key][number] != words
+            shown[key][number] = words
+            assert (state, words[:1]) in [("", ""), *((s, look.mark) for s, look in SLOTS.items())] or state == ""
+            assert bool(state) == (number >= len(shown[key]) - slots_of[key]) or words == ""
+        for box in diagram.boxes:
+            rows, slots = shown[box.key][:], slots_of[box.key]
+            cut = len(rows) - slots
+            said = [*rows[:cut], ", ".join(filter(None, rows[cut:]))]
+            assert " | ".join(" ".join(s.split()) for s in said if s) == words_of(box)
+    # The second still is where the player ends.
+    for key, found in groups(page.last).items():
+        cut = len(shown[key]) - slots_of[key]
+        assert texts(found)[:cut] == shown[key][:cut]
+        assert ", ".join(texts(found)[cut:]) == ", ".join(filter(None, shown[key][cut:]))
 
 
 def test_what_the_player_is_told():

@@ -7,7 +7,6 @@ import re
 import threading
 import weakref
 from collections import Counter
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from random_graphs import (
     SavesInputs,
     SavesResult,
     can_be_asked,
+    each_graph,
     gradient_bytes,
     random_graph,
     run_backward,
@@ -26,26 +26,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import seegrad
 from seegrad import show_graph
 from seegrad.snapshot import ALIVE, CHANGED, FREED, take_snapshot
-
-CHUNKS = [range(start, start + 30) for start in range(0, 240, 30)]
-in_chunks = pytest.mark.parametrize("seeds", CHUNKS, ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
-
-
-def graphs(seeds):
-    """Yield a random graph for each seed. A failure while one is used names its seed."""
-    for seed in seeds:
-        with naming(seed):
-            graph = random_graph(seed)
-        yield seed, graph
-
-
-@contextmanager
-def naming(seed):
-    try:
-        yield
-    except BaseException as error:
-        error.add_note(f"in the random graph of seed {seed}")
-        raise
 
 
 def snapshot_of(graph):
@@ -172,136 +152,130 @@ def first(indices):
 # Random graphs
 
 
-@in_chunks
-def test_nodes_and_tensors(seeds):
-    for seed, graph in graphs(seeds):
-        with naming(seed):
-            given = given_tensors(graph)
-            snapshot = snapshot_of(graph)
-            tensors, nodes = match(snapshot, given)
-            assert [node.name for node in snapshot.nodes] == [node.name().split("::")[-1] for node in nodes]
-            for described, node in zip(snapshot.nodes, nodes):
-                assert (described.leaf is not None) == hasattr(node, "variable")
-            for i, (described, tensor) in enumerate(zip(snapshot.tensors, tensors)):
-                assert list(described.names) == [name for name, t in graph.named.items() if t is tensor]
-                assert described.given == (i < len(given))
-                assert described.shape == tuple(tensor.shape)
-                assert "torch." + described.dtype == str(tensor.dtype)
-                assert described.device == "cpu"
-                assert described.requires_grad == tensor.requires_grad
-                assert described.is_leaf == tensor.is_leaf
-                assert described.version == tensor._version
-                assert (described.grad_shape is None) == (gradient_bytes(tensor) is None)
-                assert described.grad_shape in (None, described.shape)
-                is_accumulated = any(hasattr(node, "variable") and node.variable is tensor for node in nodes)
-                assert described.in_graph == (tensor.grad_fn is not None or is_accumulated)
-            assert {id(t) for t in tensors} == {id(t) for t in [
-                *given, *(t._base for t in given if t._base is not None),
-                *(node.variable for node in nodes if hasattr(node, "variable"))]}
+@each_graph(240)
+def test_nodes_and_tensors(seed, steps):
+    graph = random_graph(seed, steps)
+    given = given_tensors(graph)
+    snapshot = snapshot_of(graph)
+    tensors, nodes = match(snapshot, given)
+    assert [node.name for node in snapshot.nodes] == [node.name().split("::")[-1] for node in nodes]
+    for described, node in zip(snapshot.nodes, nodes):
+        assert (described.leaf is not None) == hasattr(node, "variable")
+    for i, (described, tensor) in enumerate(zip(snapshot.tensors, tensors)):
+        assert list(described.names) == [name for name, t in graph.named.items() if t is tensor]
+        assert described.given == (i < len(given))
+        assert described.shape == tuple(tensor.shape)
+        assert "torch." + described.dtype == str(tensor.dtype)
+        assert described.device == "cpu"
+        assert described.requires_grad == tensor.requires_grad
+        assert described.is_leaf == tensor.is_leaf
+        assert described.version == tensor._version
+        assert (described.grad_shape is None) == (gradient_bytes(tensor) is None)
+        assert described.grad_shape in (None, described.shape)
+        is_accumulated = any(hasattr(node, "variable") and node.variable is tensor for node in nodes)
+        assert described.in_graph == (tensor.grad_fn is not None or is_accumulated)
+    assert {id(t) for t in tensors} == {id(t) for t in [
+        *given, *(t._base for t in given if t._base is not None),
+        *(node.variable for node in nodes if hasattr(node, "variable"))]}
 
 
-@in_chunks
-def test_how_many_results_take_part_in_the_graph(seeds):
+@each_graph(240)
+def test_how_many_results_take_part_in_the_graph(seed, steps):
     several = {"UnbindBackward0": 2, "SplitBackward0": 2, "SplitWithSizesBackward0": 2, "VarMeanBackward0": 2,
                "ThreeResultsBackward": 3}
-    for seed, graph in graphs(seeds):
-        with naming(seed):
-            for node in snapshot_of(graph).nodes:
-                assert node.outputs == several.get(node.name, 1), node.name
+    graph = random_graph(seed, steps)
+    for node in snapshot_of(graph).nodes:
+        assert node.outputs == several.get(node.name, 1), node.name
 
 
-@in_chunks
-def test_nodes_stand_in_the_order_in_which_they_were_made(seeds):
-    for seed, graph in graphs(seeds):
-        with naming(seed):
-            snapshot = snapshot_of(graph)
-            _, nodes = match(snapshot, given_tensors(graph))
-            for i, node in enumerate(snapshot.nodes):
-                assert all(edge is None or edge.node < i for edge in node.inputs)
-            # A view whose base was changed gets a new node when it is next used: after the node that uses it.
-            if not any("AsStrided" in node.name for node in snapshot.nodes):
-                made = [node._sequence_nr() for node in nodes if not hasattr(node, "variable")]
-                assert made == sorted(made)
+@each_graph(240)
+def test_nodes_stand_in_the_order_in_which_they_were_made(seed, steps):
+    graph = random_graph(seed, steps)
+    snapshot = snapshot_of(graph)
+    _, nodes = match(snapshot, given_tensors(graph))
+    for i, node in enumerate(snapshot.nodes):
+        assert all(edge is None or edge.node < i for edge in node.inputs)
+    # A view whose base was changed gets a new node when it is next used: after the node that uses it.
+    if not any("AsStrided" in node.name for node in snapshot.nodes):
+        made = [node._sequence_nr() for node in nodes if not hasattr(node, "variable")]
+        assert made == sorted(made)
 
 
-@in_chunks
-def test_slots(seeds):
-    for seed, graph in graphs(seeds):
-        with naming(seed):
-            snapshot = snapshot_of(graph)
-            tensors, nodes = match(snapshot, given_tensors(graph))
-            places = [place(t) for t in tensors]
-            memories = [memory(t) for t in tensors]
-            numbers = {}            # the snapshot's number of each storage
-            for tensor, described in zip(tensors, snapshot.tensors):
-                assert numbers.setdefault(memory(tensor), described.storage) == described.storage
-            held = {}
-            for described, node in zip(snapshot.nodes, nodes):
-                expected = read_slots(node, graph.fired)
-                assert [slot.name for slot in described.saved] == sorted(expected, key=lambda n: (n != "self", n))
-                for slot in described.saved:
-                    other = expected[slot.name]
-                    assert (slot.state, slot.packed) == (other.state, other.packed)
-                    assert slot.versions == other.versions
-                    tensor = other.tensor
-                    if tensor is None:
-                        assert (slot.shape, slot.nbytes, slot.storage, slot.holds, slot.views) == (None,) * 5
-                        continue
-                    assert slot.shape == tuple(tensor.shape)
-                    assert "torch." + slot.dtype == str(tensor.dtype)
-                    assert slot.nbytes == tensor.nbytes
-                    assert slot.storage == numbers.setdefault(memory(tensor), slot.storage)
-                    assert slot.holds == first(i for i, p in enumerate(places) if p == place(tensor))
-                    if slot.holds is None:
-                        assert slot.views == first(i for i, m in enumerate(memories) if m == memory(tensor))
-                    else:
-                        assert slot.views is None
-                    held[memory(tensor)] = tensor.untyped_storage().nbytes()
-            assert len(set(numbers.values())) == len(numbers)       # two storages, two numbers
-            assert snapshot.saved_bytes == sum(held.values())
-            assert snapshot.states == Counter(slot.state for node in snapshot.nodes for slot in node.saved)
+@each_graph(240)
+def test_slots(seed, steps):
+    graph = random_graph(seed, steps)
+    snapshot = snapshot_of(graph)
+    tensors, nodes = match(snapshot, given_tensors(graph))
+    places = [place(t) for t in tensors]
+    memories = [memory(t) for t in tensors]
+    numbers = {}            # the snapshot's number of each storage
+    for tensor, described in zip(tensors, snapshot.tensors):
+        assert numbers.setdefault(memory(tensor), described.storage) == described.storage
+    held = {}
+    for described, node in zip(snapshot.nodes, nodes):
+        expected = read_slots(node, graph.fired)
+        assert [slot.name for slot in described.saved] == sorted(expected, key=lambda n: (n != "self", n))
+        for slot in described.saved:
+            other = expected[slot.name]
+            assert (slot.state, slot.packed) == (other.state, other.packed)
+            assert slot.versions == other.versions
+            tensor = other.tensor
+            if tensor is None:
+                assert (slot.shape, slot.nbytes, slot.storage, slot.holds, slot.views) == (None,) * 5
+                continue
+            assert slot.shape == tuple(tensor.shape)
+            assert "torch." + slot.dtype == str(tensor.dtype)
+            assert slot.nbytes == tensor.nbytes
+            assert slot.storage == numbers.setdefault(memory(tensor), slot.storage)
+            assert slot.holds == first(i for i, p in enumerate(places) if p == place(tensor))
+            if slot.holds is None:
+                assert slot.views == first(i for i, m in enumerate(memories) if m == memory(tensor))
+            else:
+                assert slot.views is None
+            held[memory(tensor)] = tensor.untyped_storage().nbytes()
+    assert len(set(numbers.values())) == len(numbers)       # two storages, two numbers
+    assert snapshot.saved_bytes == sum(held.values())
+    assert snapshot.states == Counter(slot.state for node in snapshot.nodes for slot in node.saved)
 
 
-@in_chunks
-def test_two_slots_with_one_storage_and_layout_hold_the_same_values(seeds):
-    for seed, graph in graphs(seeds):
-        with naming(seed):
-            snapshot = snapshot_of(graph)
-            _, nodes = match(snapshot, given_tensors(graph))
-            keys, places = [], []
-            for described, node in zip(snapshot.nodes, nodes):
-                slots = read_slots(node, graph.fired)
-                for slot in described.saved:
-                    if slot.storage is not None:
-                        keys.append((slot.storage, slot.layout))
-                        places.append(place(slots[slot.name].tensor))
-            for a in range(len(keys)):
-                for b in range(a):
-                    assert (keys[a] == keys[b]) == (places[a] == places[b])
+@each_graph(240)
+def test_two_slots_with_one_storage_and_layout_hold_the_same_values(seed, steps):
+    graph = random_graph(seed, steps)
+    snapshot = snapshot_of(graph)
+    _, nodes = match(snapshot, given_tensors(graph))
+    keys, places = [], []
+    for described, node in zip(snapshot.nodes, nodes):
+        slots = read_slots(node, graph.fired)
+        for slot in described.saved:
+            if slot.storage is not None:
+                keys.append((slot.storage, slot.layout))
+                places.append(place(slots[slot.name].tensor))
+    for a in range(len(keys)):
+        for b in range(a):
+            assert (keys[a] == keys[b]) == (places[a] == places[b])
 
 
-@in_chunks
-def test_ties_of_storage_and_version_counter(seeds):
+@each_graph(240)
+def test_ties_of_storage_and_version_counter(seed, steps):
     """Brute force: change each tensor in place, and see whose version moves."""
-    for seed, graph in graphs(seeds):
-        with naming(seed):
-            snapshot = snapshot_of(graph)
-            tensors, _ = match(snapshot, given_tensors(graph))
-            moves_with = []
-            for tensor in tensors:
-                before = [t._version for t in tensors]
-                with torch.no_grad():
-                    tensor.mul_(1)
-                moves_with.append([t._version != b for t, b in zip(tensors, before)])
-            tied = groups(len(tensors), [(tie.first, tie.second) for tie in snapshot.shared])
-            one_counter = groups(len(tensors), [(t.first, t.second) for t in snapshot.shared if t.one_counter])
-            for tie in snapshot.shared:
-                assert tie.first != tie.second
-                assert tie.one_counter == moves_with[tie.first][tie.second]
-            for a in range(len(tensors)):
-                for b in range(len(tensors)):
-                    assert (tied[a] == tied[b]) == (memory(tensors[a]) == memory(tensors[b]))
-                    assert (one_counter[a] == one_counter[b]) == moves_with[a][b]
+    graph = random_graph(seed, steps)
+    snapshot = snapshot_of(graph)
+    tensors, _ = match(snapshot, given_tensors(graph))
+    moves_with = []
+    for tensor in tensors:
+        before = [t._version for t in tensors]
+        with torch.no_grad():
+            tensor.mul_(1)
+        moves_with.append([t._version != b for t, b in zip(tensors, before)])
+    tied = groups(len(tensors), [(tie.first, tie.second) for tie in snapshot.shared])
+    one_counter = groups(len(tensors), [(t.first, t.second) for t in snapshot.shared if t.one_counter])
+    for tie in snapshot.shared:
+        assert tie.first != tie.second
+        assert tie.one_counter == moves_with[tie.first][tie.second]
+    for a in range(len(tensors)):
+        for b in range(len(tensors)):
+            assert (tied[a] == tied[b]) == (memory(tensors[a]) == memory(tensors[b]))
+            assert (one_counter[a] == one_counter[b]) == moves_with[a][b]
 
 
 def groups(number, pairs):
@@ -339,44 +313,43 @@ def raw_slots(node):
     return there
 
 
-@in_chunks
-def test_drawing_leaves_the_graph_as_it_was(seeds):
-    for seed, graph in graphs(seeds):
-        with naming(seed):
-            before = fingerprint(graph)
-            view = show_graph(*graph.outputs, **graph.named, detail=("full", "compact", "folded")[seed % 3])
-            view._repr_mimebundle_()
-            assert fingerprint(graph) == before
-            twin = random_graph(seed)
-            assert run_backward(graph) == run_backward(twin)
-            assert graph.fired == twin.fired
+@each_graph(240)
+def test_drawing_leaves_the_graph_as_it_was(seed, steps):
+    graph = random_graph(seed, steps)
+    before = fingerprint(graph)
+    view = show_graph(*graph.outputs, **graph.named, detail=("full", "compact", "folded")[seed % 3])
+    view._repr_mimebundle_()
+    assert fingerprint(graph) == before
+    twin = random_graph(seed, steps)
+    assert run_backward(graph) == run_backward(twin)
+    assert graph.fired == twin.fired
 
 
-@in_chunks
-def test_nothing_is_kept_alive(seeds):
+def test_nothing_is_kept_alive():
     views, references = [], []
-    for seed, graph in graphs(seeds):
-        with naming(seed):
-            views.append(show_graph(*graph.outputs, **graph.named, max_boxes=1))
-            references += [(seed, weakref.ref(tensor)) for tensor in graph.tensors]
-            del graph
+
+    @each_graph(240)
+    def draw(seed, steps):
+        graph = random_graph(seed, steps)
+        views.append(show_graph(*graph.outputs, **graph.named, max_boxes=1))
+        references.extend(((seed, steps), weakref.ref(tensor)) for tensor in graph.tensors)
+
+    draw()
     gc.collect()
-    assert [seed for seed, reference in references if reference() is not None] == []
-    assert len(views) == len(seeds)
+    assert {graph for graph, reference in references if reference() is not None} == set()
+    assert len(views) == 240
 
 
-@in_chunks
-def test_two_snapshots_of_one_graph_are_equal(seeds):
-    for seed, graph in graphs(seeds):
-        with naming(seed):
-            assert snapshot_of(graph) == snapshot_of(graph) == snapshot_of(random_graph(seed))
+@each_graph(240)
+def test_two_snapshots_of_one_graph_are_equal(seed, steps):
+    graph = random_graph(seed, steps)
+    assert snapshot_of(graph) == snapshot_of(graph) == snapshot_of(random_graph(seed, steps))
 
 
-@in_chunks
-def test_a_snapshot_is_plain_data(seeds):
-    for seed, graph in graphs(seeds):
-        with naming(seed):
-            assert plain(snapshot_of(graph)) <= {int, str, bool, type(None)}
+@each_graph(240)
+def test_a_snapshot_is_plain_data(seed, steps):
+    graph = random_graph(seed, steps)
+    assert plain(snapshot_of(graph)) <= {int, str, bool, type(None)}
 
 
 def plain(value):
