@@ -4,15 +4,19 @@
 PYTHON ?= python3
 PORT =
 N =
+TITLE =
 TORCH =
+# The versions of all packages; empty for the newest ones.
+LOCK = constraints.txt
 ARGS =
 VENV = .venv/bin/python
 
 # The kernel called python3 is the one in .venv, whatever the user has registered elsewhere.
 export JUPYTER_PREFER_ENV_PATH = 1
+export LOCK
 unexport JUPYTER_PATH PYTHONHOME PYTHONPATH
 
-.PHONY: help lab lecture slides html test test-browser mutants upgrade-report rounds refresh figures docs benchmark environment
+.PHONY: help lab lecture slides html test test-browser mutants upgrade-report rounds refresh figures docs notebook lint lock benchmark environment
 
 help:
 	@echo "make lab        open the notebooks in JupyterLab (PORT=9000, ARGS=--no-browser)"
@@ -21,14 +25,17 @@ help:
 	@echo "make html       write the notebooks as pages to read, without Python and without a network"
 	@echo "make test       run all tests and notebooks (ARGS: more options for pytest)"
 	@echo "make test-browser  open JupyterLab, slides and pages in a real browser, if there is one"
+	@echo "make lint       look for common mistakes, and check the types of the library"
 	@echo "make mutants    change PyTorch on purpose, and see which cell notices it (ARGS: names of mutants)"
 	@echo "make upgrade-report  run all tests with another PyTorch, and write what is different (TORCH=2.14.0)"
 	@echo "make rounds     run the notebooks again and again, under other conditions each time (ARGS=20)"
 	@echo "make refresh    run the notebooks again and store their outputs (ARGS: which)"
 	@echo "make figures    draw the figures again"
-	@echo "make docs       write the plans for lectures again, from the notes in the notebooks"
+	@echo "make docs       write docs/ again: the plans for lectures, from the notes in the notebooks, and the table of versions"
+	@echo "make notebook   begin a notebook (N=10 TITLE=\"Graph puzzles\")"
+	@echo "make lock       build .venv with the newest versions, and write constraints.txt"
 	@echo "make benchmark  measure what drawing, recording and the regression run cost"
-	@echo "Each first builds .venv where needed; another Python: make lab PYTHON=python3.12"
+	@echo "Each first builds .venv where needed; another Python: make lab PYTHON=python3.12; the newest packages: make test LOCK="
 
 lab: environment
 	@$(VENV) -m jupyter trust notebooks/*.ipynb
@@ -68,12 +75,23 @@ figures: environment
 	$(VENV) tools/figures.py $(ARGS)
 
 docs: environment
-	@$(VENV) tools/lecturing.py $(ARGS)
+	@$(VENV) tools/lecturing.py
+	@$(VENV) tools/versions.py
+
+notebook: environment
+	@$(VENV) tools/new_notebook.py "$(N)" $(if $(TITLE),--title "$(TITLE)")
+
+lint: environment
+	@$(VENV) -m ruff check .
+	@$(VENV) -m mypy
 
 benchmark: environment
 	$(VENV) tests/benchmarks/cost_of_drawing.py $(ARGS)
 	$(VENV) tests/benchmarks/cost_of_recording.py $(ARGS)
 	$(VENV) tests/benchmarks/cost_of_the_regression_run.py
+
+lock:
+	@"$(PYTHON)" tools/environment.py --lock
 
 environment:
 	@"$(PYTHON)" -c "import sys; sys.exit(sys.version_info < (3, 6))" 2>/dev/null || { \

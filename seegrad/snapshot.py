@@ -506,7 +506,7 @@ def _check_own_results(function: Function, raw: tuple[_Raw, ...], checks: list[_
 def _versions_in_the_way(function: Function) -> _Versions | None:
     """(version when saved, version now) of the first slot of a custom Function that cannot be unpacked, or None."""
     try:
-        function.saved_tensors      # type: ignore[attr-defined]    # only the node of a custom Function has it
+        _ = function.saved_tensors      # type: ignore[attr-defined]    # only the node of a custom Function has it
     except RuntimeError as error:
         _, versions = _in_place_check(error) or (None, None)
         return versions

@@ -13,11 +13,13 @@ import re
 import time
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
 from queue import Empty
 
 import nbval.plugin
 import pytest
 from nbval.kernel import RunningKernel
+
 from project import PICTURE, claims, read, tags
 
 # Where the parts of a picture lie: another processor may move a hairline. Matplotlib makes ids and PNG data from it.
@@ -251,6 +253,7 @@ class Results:
     def pytest_sessionfinish(self):
         if self.path:
             results = {"cells": list(self.cells.values()), "passed": self.passed, "failed": self.failed}
+            Path(self.path).parent.mkdir(parents=True, exist_ok=True)
             with open(self.path, "w", encoding="utf-8") as file:
                 json.dump(results, file, indent=1)
 

@@ -251,7 +251,7 @@ def main(arguments=None):
         print("Interrupted: .venv is not finished, the next try builds it again.", file=sys.stderr)
         sys.exit(130)
     except OSError as error:
-        raise SystemExit(explain(str(error)))
+        raise SystemExit(explain(str(error))) from None
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import sys
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
 from project import ROOT, notebooks, write
 from refresh import KERNEL, LANGUAGE, refresh
 from rules import GUARD
@@ -111,7 +112,8 @@ It would be so if `x` were not tracked.
 </details>"""
 TRY_IT = """## Try it
 
-Replace the three dots in a cell by your own lines, and run the cell. The check calls your function with inputs of its own, and says what is wrong. Unfold the solution when you have tried."""
+Replace the three dots in a cell by your own lines, and run the cell. The check calls your function with inputs of its own, \
+and says what is wrong. Unfold the solution when you have tried."""
 TASK = "**{k}.** Return `x`, {factor} times as large."
 STUB = 'def answer_{k}(x):\n    ...\n\ncheck("{number}.{k}", answer_{k})'
 SOLUTION = """<details><summary>A solution</summary>

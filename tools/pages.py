@@ -16,8 +16,9 @@ from urllib.parse import unquote
 from jinja2 import pass_context
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
-from project import COURSE, ROOT, kind, notebooks, read, tags
 from pygments.formatters import HtmlFormatter
+
+from project import COURSE, ROOT, kind, notebooks, read, tags
 from rules import GOALS, TIME, TITLE, Markup, problems
 
 TEMPLATES = Path(__file__).with_suffix("")      # the folder pages, with the style sheet and the script of a page

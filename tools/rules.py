@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 
-import lecturing
 from nbformat import NotebookNode
+
+import lecturing
 from project import kind, pictures, tags
 
 LARGEST = 1_000_000     # bytes

@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 
 from nbconvert import SlidesExporter
+
 from project import ROOT, kind, notebooks, read, write
 
 DECK = ROOT / "tools/deck"

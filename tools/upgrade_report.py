@@ -90,7 +90,7 @@ def page(title, results):
     claims = {}
     for cell in cells:
         claims.setdefault((cell["notebook"], cell["title"], cell["claim"]), []).append(cell)
-    for (notebook, title, claim), inside in sorted(claims.items(), key=lambda item: item[0][0]):
+    for (_, title, claim), inside in sorted(claims.items(), key=lambda item: item[0][0]):
         differ = ", ".join('<a href="#{0}">{0}</a>'.format(cell["cell"]) for cell in inside if cell["difference"])
         parts.append("<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>".format(
             html.escape(title), html.escape(claim), len(inside), differ or "none"))
@@ -102,7 +102,7 @@ def page(title, results):
                   "<pre>" + html.escape(difference["source"]) + "</pre>", sides(difference)]
     if results["failed"]:
         parts += ["<h2>Tests of the tools that fail</h2>", "<ul>"]
-        parts += ["<li><code>{}</code> {}</li>".format(html.escape(name), html.escape(last))
+        parts += [f"<li><code>{html.escape(name)}</code> {html.escape(last)}</li>"
                   for name, last in results["failed"].items()]
         parts.append("</ul>")
     return ('<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{}</title>\n<style>{}</style>\n'
@@ -123,10 +123,10 @@ def main(arguments=None):
     if not re.match(r"\d+\.\d+", version):
         sys.exit("Which version of PyTorch? Name one: make upgrade-report TORCH=2.14.0")
     python = "{}.{}".format(*sys.version_info)
-    folder = TARGET / "torch-{}-python-{}".format(version, python)
+    folder = TARGET / f"torch-{version}-python-{python}"
     copy_of_the_course(folder, version)
     results = run_the_suite(folder)
-    title = "torch {} with Python {} (the course: torch {})".format(version, platform.python_version(), pinned())
+    title = f"torch {version} with Python {platform.python_version()} (the course: torch {pinned()})"
     written = TARGET / (folder.name + ".html")
     write(written, page(title, results))
     cells = results["cells"]

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
+
 from project import COURSE, ROOT, notebooks, read
 
 ROUNDS = 3

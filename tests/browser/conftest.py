@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 
-import lecture
 import nbformat
 import pytest
+from sample import TITLE, write_sample
+
+import lecture
 from browser import find_browser
 from project import COURSE, ROOT
-from sample import TITLE, write_sample
 
 SCREENSHOTS = ROOT / "_build/browser"        # of failed tests
 PATIENCE = 60_000       # milliseconds: a slow machine is no failure
@@ -65,8 +66,8 @@ def lab(notebooks, tmp_path_factory):
                                                    "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")}
     variables = {**os.environ, **folders, "JUPYTER_PREFER_ENV_PATH": "1"}
     lecture.settings(home / "JUPYTERLAB_SETTINGS_DIR")
-    subprocess.run([sys.executable, "-m", "jupyter", "trust", "trusted.ipynb", "lecture.ipynb"], cwd=notebooks, env=variables, check=True,
-                   capture_output=True)
+    subprocess.run([sys.executable, "-m", "jupyter", "trust", "trusted.ipynb", "lecture.ipynb"], cwd=notebooks,
+                   env=variables, check=True, capture_output=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -3,6 +3,7 @@
 import contextlib
 
 import pytest
+
 import slides
 from project import notebooks
 

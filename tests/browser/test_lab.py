@@ -1,15 +1,19 @@
 """Notebooks in a real JupyterLab."""
 
+import re
+
 import nbformat
-import project
 import pytest
+from conftest import SCREENSHOTS
 from sample import CODE, PLAY, WHAT_IF
 from test_player import at, figure, press
+
+from project import ROOT, notebooks, read
 
 pytest.importorskip("playwright", reason="no Playwright: make test-browser installs it")
 from playwright.sync_api import expect
 
-WITH_A_PLAY = [path.name for path in project.notebooks() if "play_backward(" in path.read_text(encoding="utf-8")][:2]
+WITH_A_PLAY = [path.name for path in notebooks() if "play_backward(" in path.read_text(encoding="utf-8")][:2]
 SELECTED = "cells => cells.findIndex((cell) => cell.matches('.jp-mod-selected'))"
 
 
@@ -50,7 +54,7 @@ def test_jupyterlab_keeps_its_hands_off_the_keys_pressed_in_a_player(open_page, 
 
 @pytest.mark.parametrize("name", WITH_A_PLAY)
 def test_a_notebook_of_the_course_runs_without_a_complaint(open_page, lab, notebooks, name):
-    notebook = project.read(notebooks / name)
+    notebook = read(notebooks / name)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for cell in code:
         cell.outputs, cell.execution_count = [], None
@@ -63,3 +67,16 @@ def test_a_notebook_of_the_course_runs_without_a_complaint(open_page, lab, noteb
     expect(page.locator("figure.seegrad .player").first).to_be_attached()
     pictures = page.locator(".jp-Notebook img")
     assert pictures.count() and pictures.evaluate_all("all => all.filter((one) => !one.naturalWidth).length") == 0
+
+
+def test_the_picture_of_the_readme_shows_what_its_text_says(open_page, lab):
+    """It is written to _build/browser/player.png. Where the player looks different now, copy it to docs/."""
+    page = open_page(f"{lab}/lab/tree/trusted.ipynb?reset", viewport={"width": 1000, "height": 1400})
+    play = figure(page, PLAY)
+    play.locator(".player").focus()
+    press(page, "ArrowRight ArrowRight")
+    at(play, 2)
+    text, = re.findall(r"!\[(.+?)\]\(docs/player.png\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert f'It says: "{play.locator(".says").inner_text()}"' in text
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.locator(".jp-CodeCell", has=play).first.screenshot(path=SCREENSHOTS / "player.png")

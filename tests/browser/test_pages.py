@@ -4,10 +4,11 @@ import shutil
 import subprocess
 import tarfile
 
-import pages as site
 import pytest
-from project import COURSE, ROOT, notebooks
 from test_player import press, says
+
+import pages as site
+from project import COURSE, ROOT, notebooks
 
 pytest.importorskip("playwright", reason="no Playwright: make test-browser installs it")
 from playwright.sync_api import expect

@@ -4,8 +4,9 @@
 import pytest
 
 pytest.importorskip("playwright", reason="no Playwright: make test-browser installs it")
-import clinic
 from playwright.sync_api import expect
+
+import clinic
 
 ACTIVE = "cells => cells.findIndex((cell) => cell.matches('.jp-mod-active'))"
 

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from clinic import COUNT, HEADING, case, cases, cells, messages
 
 QUOTE = re.compile(r"^> (`+)(.+?)\1$", re.MULTILINE)

@@ -3,12 +3,13 @@
 import functools
 import re
 
-import answers
 import pytest
 import torch
+from matplotlib import pyplot
+
+import answers
 from course import check, progress
 from course.checking import load
-from matplotlib import pyplot
 from project import COURSE, notebooks, read
 from rules import CHECK, SOLUTION
 

@@ -21,9 +21,9 @@ import matplotlib
 import pytest
 import torch
 from matplotlib.figure import Figure
-from random_graphs import each_graph, random_graph
 
 import seegrad.view
+from random_graphs import each_graph, random_graph
 from seegrad import show_graph, show_picture, side_by_side
 from seegrad.snapshot import ALIVE, CHANGED, FREED
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from matplotlib.colors import CSS4_COLORS
-from test_drawing import read_svg, slot_rows
-from test_play import read_page
 
 import seegrad
 from seegrad import looks, play_backward, show_graph
 from seegrad.snapshot import ALIVE, CHANGED, FREED, STATES
+from test_drawing import read_svg, slot_rows
+from test_play import read_page
 
 PACKAGE = Path(seegrad.__file__).parent
 COLOUR = re.compile(rf"\b(?:{'|'.join(CSS4_COLORS)})\b|#[0-9a-f]{{3,8}}\b|\b(?:rgb|hsl|hwb|lab|lch|oklab|oklch|color)a?\(",

@@ -9,6 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
+from torch.autograd.graph import get_gradient_edge, saved_tensors_hooks
+from torch.autograd.profiler import profile
+from torch.nn import functional as F
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
+from torch.utils.checkpoint import checkpoint
+
 from random_graphs import (
     SavesInputs,
     SavesResult,
@@ -18,17 +25,10 @@ from random_graphs import (
     random_graph,
     run_backward,
 )
-from test_input import assert_one_sentence
-from test_snapshot import memory, reachable_nodes, read_slots
-from torch import nn
-from torch.autograd.graph import get_gradient_edge, saved_tensors_hooks
-from torch.autograd.profiler import profile
-from torch.nn import functional as F
-from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
-from torch.utils.checkpoint import checkpoint
-
 from seegrad import measure, show_graph
 from seegrad.measurement import Measurement
+from test_input import assert_one_sentence
+from test_snapshot import memory, reachable_nodes, read_slots
 
 
 def leaf():

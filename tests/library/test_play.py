@@ -20,20 +20,20 @@ from xml.etree import ElementTree
 import IPython.display
 import pytest
 import torch
-from random_graphs import can_be_asked, each_graph, gradient_bytes, random_graph
-from test_drawing import PATHS
-from test_input import assert_one_sentence
-from test_snapshot import match
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import seegrad.view
+from random_graphs import can_be_asked, each_graph, gradient_bytes, random_graph
 from seegrad import play_backward, show_graph, side_by_side, what_if
 from seegrad.diagram import make_diagram
 from seegrad.looks import SLOTS
 from seegrad.recording import words_for
 from seegrad.snapshot import FREED, SavedTensor
+from test_drawing import PATHS
+from test_input import assert_one_sentence
+from test_snapshot import match
 
 LEVELS = ["full", "compact", "folded"]
 at_all_levels = pytest.mark.parametrize("detail", LEVELS)
@@ -454,7 +454,7 @@ def raises_in_turn(_):
     try:
         raise KeyError("first")
     except KeyError:
-        raise Refused("second")
+        raise Refused("second")     # noqa: B904
 
 
 @pytest.mark.parametrize("how", ["finished", "stopped", "raised", "interrupted", "error of an error"])

@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import seegrad
 from random_graphs import (
     SavesInputs,
     SavesResult,
@@ -20,10 +24,6 @@ from random_graphs import (
     random_graph,
     run_backward,
 )
-from torch.autograd.graph import saved_tensors_hooks
-from torch.utils._python_dispatch import TorchDispatchMode
-
-import seegrad
 from seegrad import show_graph
 from seegrad.snapshot import ALIVE, CHANGED, FREED, take_snapshot
 

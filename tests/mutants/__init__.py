@@ -6,8 +6,8 @@ then; `noticed_at` says which cell of the notebooks must show another output.
 
 import functools
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 MODULES = ["graph_and_freeing", "gradients", "sharing", "networks", "messages", "own_nodes", "of_seegrad"]
 MUTANTS = {}

@@ -85,7 +85,7 @@ def grad_of_a_result_gives_another_warning():
         with warnings.catch_warnings(record=True) as caught:
             gradient = grad.__get__(tensor)
         for warning in caught:
-            warnings.warn(str(warning.message), FutureWarning)
+            warnings.warn(str(warning.message), FutureWarning, stacklevel=2)
         return gradient
 
     Tensor.grad = property(read, grad.__set__, grad.__delete__)

@@ -16,10 +16,9 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS.parent / "notebooks"), str(TESTS.parent / "tools")]
 
+from mutants import load
 from project import ROOT, notebooks, write
 from regression import Difference
-
-from mutants import load
 
 LONGEST = 90            # characters of an output that the report shows
 REPORT = TESTS / "mutants" / "REPORT.md"

@@ -1,8 +1,9 @@
 """The plans for lectures: docs/lecturing.md is made of the notes in the notebooks, and a damaged note is named."""
 
-import lecturing
 import nbformat
 import pytest
+
+import lecturing
 from project import notebooks, page, read
 
 

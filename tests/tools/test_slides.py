@@ -2,8 +2,9 @@
 
 import re
 
-import lecture
 import pytest
+
+import lecture
 import slides
 from project import PICTURE, kind, notebooks, read
 from rules import MACHINE

@@ -3,6 +3,7 @@
 from html.parser import HTMLParser
 
 import pytest
+
 import upgrade_report
 from project import ROOT
 

@@ -1,6 +1,7 @@
 """The table of versions: docs/versions.md is made of docs/versions.json, which has a row for each Python."""
 
 import pytest
+
 import upgrade_report
 import versions
 from project import page

@@ -3,8 +3,9 @@
 import torch
 from torch import nn
 
-from ..checking import Wrong, exercise, same_numbers
 from seegrad import show_graph
+
+from ..checking import Wrong, exercise, same_numbers
 
 
 @exercise("01.1")

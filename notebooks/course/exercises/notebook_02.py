@@ -5,8 +5,9 @@ import copy
 import torch
 from torch import nn
 
-from ..checking import Wrong, exercise, is_tracked, same_numbers
 from seegrad import show_graph
+
+from ..checking import Wrong, exercise, is_tracked, same_numbers
 
 
 @exercise("02.1")

@@ -3,8 +3,9 @@
 import torch
 from torch import nn
 
-from ..checking import Wrong, exercise, has_numbers, is_tracked, quietly, same_numbers, watched_backwards
 from seegrad import show_graph
+
+from ..checking import Wrong, exercise, has_numbers, is_tracked, quietly, same_numbers, watched_backwards
 
 mse = nn.functional.mse_loss
 
