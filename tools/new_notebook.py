@@ -8,6 +8,7 @@ import argparse
 import re
 import sys
 
+import lecturing
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -176,7 +177,7 @@ def skeleton(number, title):
     return new_notebook(cells=cells, metadata={"kernelspec": KERNEL, "language_info": LANGUAGE})
 
 
-def files(number, title, root=ROOT):
+def files(number, title, root):
     """A dict from path to text: what a new notebook consists of."""
     name = re.sub(r"\W+", "_", title.lower()).strip("_")
     exercises = [{"number": number, "k": k, "factor": k + 1} for k in range(1, EXERCISES + 1)]
@@ -197,7 +198,7 @@ def main(arguments=None):
     following = f"{len(notebooks()):02}"
     if chosen.number != following:
         sys.exit(f"The next notebook is {following}: make notebook N={following} TITLE=\"Graph puzzles\"")
-    wanted = files(chosen.number, chosen.title)
+    wanted = files(chosen.number, chosen.title, ROOT)
     for path in wanted:
         if path.exists():
             sys.exit(f"{path.relative_to(ROOT)} is there already: move it away, or write by hand.")
@@ -205,7 +206,8 @@ def main(arguments=None):
         write(path, text)
         print(f"written: {path.relative_to(ROOT)}")
     refresh(next(iter(wanted)))
-    print("Replace its words by yours, add its rows to 00 and README.md, then: make refresh docs test")
+    lecturing.main([])
+    print("Replace its words by yours, add its row to the tables in 00 and README.md, then: make refresh docs test")
 
 
 if __name__ == "__main__":
