@@ -17,7 +17,7 @@ TESTS = "tests/browser"
 PATIENCE = 300      # seconds, for a download; some networks answer nothing at all
 
 
-def find_browser():
+def find_browser() -> str | None:
     """Return the path of a Chromium that starts: one on PATH, else the one that Playwright has downloaded, else None."""
     return next(filter(_starts, _candidates()), None)
 

@@ -5,7 +5,7 @@ import argparse
 from project import ROOT, notebooks, pictures, read, tags, write
 
 
-def figures():
+def figures() -> dict[str, str]:
     """Return a dict from file name to SVG text. Raises ValueError where a tagged cell shows no picture, or several."""
     found = {}
     for path in notebooks():

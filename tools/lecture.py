@@ -11,7 +11,7 @@ from pathlib import Path
 from project import ROOT, notebooks
 
 
-def settings(folder):
+def settings(folder: Path | str) -> None:
     """Write the settings of JupyterLab for a lecture into a folder: the look of the slides, and no questions about news."""
     look = (ROOT / "tools/deck/slides.css").read_text(encoding="utf-8")
     for name, values in {

@@ -18,6 +18,9 @@ import re
 import sys
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
+
+from nbformat import NotebookNode
 
 from project import ROOT, kind, notebooks, page, read, write
 
@@ -29,7 +32,7 @@ WORDS = ("On the board", "Stop and ask", "When time is short, leave out")
 class Refused(ValueError):
     """A plan cannot be read. cell: where it stands. words: what is wrong with it."""
 
-    def __init__(self, cell, words):
+    def __init__(self, cell: NotebookNode, words: str) -> None:
         super().__init__(f"cell {cell.id} {words}")
         self.cell, self.words = cell, words
 
@@ -42,14 +45,14 @@ class Step:
     words: a dict from the beginning of each line of the plan, as in WORDS, to the rest of it. sections: their titles.
     """
 
-    cell: object
+    cell: NotebookNode
     minutes: int
     planned: int
-    words: dict
-    sections: list = field(default_factory=list)
+    words: dict[str, str]
+    sections: list[str] = field(default_factory=list)
 
 
-def step_in(cell):
+def step_in(cell: NotebookNode) -> Step | None:
     """Return the step of the lecture that a cell begins, or None."""
     if kind(cell) != "notes" or "**Plan" not in cell.source:
         return None
@@ -64,14 +67,14 @@ def step_in(cell):
     return Step(cell, int(plan[1] or 0), int(plan[2] or 1), words)
 
 
-def title_of(cell):
+def title_of(cell: NotebookNode) -> str | None:
     """Return the title of the section that a cell begins, or None."""
     if cell.cell_type == "markdown" and cell.source.startswith("## "):
         return cell.source.partition("\n")[0].removeprefix("## ")
     return "Recall" if cell.source.startswith("**Recall.**") else None
 
 
-def steps_of(notebook):
+def steps_of(notebook: NotebookNode) -> list[Step]:
     """Return the steps of the lecture on a notebook (an nbformat node)."""
     steps = []
     for cell, following in pairwise([*notebook.cells, notebook.cells[0]]):
@@ -94,7 +97,7 @@ def steps_of(notebook):
     return steps
 
 
-def plan_of(path):
+def plan_of(path: Path) -> str:
     """Return the plan for a lecture on a notebook as Markdown: a heading and a table."""
     notebook = read(path)
     steps = steps_of(notebook)

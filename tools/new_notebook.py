@@ -7,11 +7,12 @@ Replace all their words by your own; the sections, folds, notes and slide types 
 import argparse
 import re
 import sys
+from pathlib import Path
 
-import lecturing
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+import lecturing
 from project import ROOT, notebooks, write
 from refresh import KERNEL, LANGUAGE, refresh
 from rules import GUARD
@@ -138,7 +139,7 @@ RULES = """## The rules
 3. "The third thing." What is so instead."""
 
 
-def skeleton(number, title):
+def skeleton(number: str, title: str) -> nbformat.NotebookNode:
     """A notebook that was not run yet, as an nbformat node. number: as in "10". title: what comes behind the number."""
     words = {"number": number, "title": title, "before": f"{int(number) - 1:02}"}
     cells = []
@@ -177,7 +178,7 @@ def skeleton(number, title):
     return new_notebook(cells=cells, metadata={"kernelspec": KERNEL, "language_info": LANGUAGE})
 
 
-def files(number, title, root):
+def files(number: str, title: str, root: Path) -> dict[Path, str]:
     """A dict from path to text: what a new notebook consists of."""
     name = re.sub(r"\W+", "_", title.lower()).strip("_")
     exercises = [{"number": number, "k": k, "factor": k + 1} for k in range(1, EXERCISES + 1)]

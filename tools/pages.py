@@ -31,12 +31,12 @@ class Refused(ValueError):
     """A notebook cannot become a page. The message is one sentence that says which, where, and why."""
 
 
-def text_of(markup):
+def text_of(markup: str) -> str:
     """The text that a reader sees of a piece of HTML."""
     return html.unescape(re.sub(r"<[^>]*>", "", markup))
 
 
-def scrolling(markup, label):
+def scrolling(markup: str, label: str) -> str:
     """A box that scrolls where it is too wide. The keyboard scrolls it too: script.js lets Tab pass by where it need not."""
     return f'<div class="box" role="group" aria-label="{html.escape(label)}" tabindex="0">{markup}</div>'
 
@@ -108,7 +108,7 @@ class Lesson:
         return next(output.data["text/html"] for output in cell.outputs if "text/html" in output.get("data", {}))
 
 
-def make_pages(folder):
+def make_pages(folder: Path) -> dict[str, str]:
     """Return a dict from the name of a page to its HTML. Raises Refused with a sentence if a notebook is not as it should."""
     paths = notebooks(folder)
     if not paths:
@@ -138,7 +138,7 @@ def make_pages(folder):
     return pages
 
 
-def make_style():
+def make_style() -> str:
     """The style sheet of a page, with colours for code that can be read on a light and on a dark page."""
     def code(style):        # the rules for code only: not those for line numbers, nor the background
         rules = HtmlFormatter(style=style).get_style_defs(".highlight").splitlines()
@@ -149,7 +149,7 @@ def make_style():
             f"@media screen and (prefers-color-scheme: dark) {{\n{code('github-dark')}\n}}\n")
 
 
-def check_links(pages):
+def check_links(pages: dict[str, str]) -> None:
     """Raise Refused for a link or an anchor that leads nowhere, and for two places of one name."""
     found = {name: Markup(page) for name, page in pages.items()}
     for name, page in found.items():
@@ -166,7 +166,7 @@ def check_links(pages):
                 raise Refused(f"{where}: the link to {unquote(link)} leads nowhere.")
 
 
-def build(folder, target):
+def build(folder: Path, target: Path) -> int:
     """Write the pages of the notebooks in a folder to another folder, in one go, and return how many there are."""
     pages = make_pages(folder)
     target.parent.mkdir(parents=True, exist_ok=True)

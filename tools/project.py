@@ -7,6 +7,10 @@ import base64
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
 COURSE = ROOT / "notebooks"      # the notebooks, and the code that belongs to them
@@ -17,12 +21,12 @@ BEFORE_THE_FIRST = "Before the first claim"
 PICTURE = re.compile(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)")
 
 
-def notebooks(folder=COURSE):
+def notebooks(folder: Path = COURSE) -> list[Path]:
     """The paths of the numbered notebooks in a folder, in order."""
     return sorted(folder.glob("[0-9][0-9]_*.ipynb"))
 
 
-def read(path):
+def read(path: Path) -> "NotebookNode":
     """A notebook as an nbformat node. Raises ValueError where the file holds none."""
     import nbformat
     try:
@@ -35,16 +39,16 @@ def read(path):
     return notebook
 
 
-def kind(cell):
+def kind(cell: "NotebookNode") -> str | None:
     """The slide type of a cell, or None."""
     return cell.metadata.get("slideshow", {}).get("slide_type")
 
 
-def tags(cell):
+def tags(cell: "NotebookNode") -> list[str]:
     return cell.metadata.get("tags", [])
 
 
-def claims(notebook):
+def claims(notebook: "NotebookNode") -> dict[str, str]:
     """A dict from the id of each cell to the heading under which it stands."""
     claim, found = BEFORE_THE_FIRST, {}
     for cell in notebook.cells:
@@ -54,12 +58,12 @@ def claims(notebook):
     return found
 
 
-def pictures(html):
+def pictures(html: str) -> list[str]:
     """The pictures in the HTML of an output, as SVG strings."""
     return [base64.b64decode(payload).decode() for payload in PICTURE.findall(html)]
 
 
-def write(path, text):
+def write(path: Path, text: str) -> None:
     """Write a text file, which is never left half written: where that fails, what was there stays."""
     whole = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -69,6 +73,6 @@ def write(path, text):
         whole.unlink(missing_ok=True)
 
 
-def page(path, generated):
+def page(path: Path, generated: str) -> str:
     """The text of a page in docs/ as it should be: what is written by hand, down to a mark, and behind it what is generated."""
     return path.read_text(encoding="utf-8").partition(GENERATED)[0] + GENERATED + generated

@@ -18,7 +18,7 @@ KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": 
 LANGUAGE = {"name": "python"}      # without the version: it is that of the machine
 
 
-def refresh(path):
+def refresh(path: Path) -> None:
     notebook = read(path)
     NotebookClient(notebook, timeout=120, record_timing=False, coalesce_streams=True, kernel_name="python3",
                    resources={"metadata": {"path": str(path.parent)}}).execute()

@@ -6,6 +6,7 @@ stands in CONTRIBUTING.md too.
 
 import re
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
@@ -50,37 +51,39 @@ class Document:
     notebook: NotebookNode
 
     @property
-    def number(self):
+    def number(self) -> str:
         return self.path.name[:2]
 
     @property
-    def cells(self):
+    def cells(self) -> list[NotebookNode]:
         return self.notebook.cells
 
     @property
-    def code(self):
+    def code(self) -> list[NotebookNode]:
         return [cell for cell in self.cells if cell.cell_type == "code"]
 
     @property
-    def prose(self):
+    def prose(self) -> list[NotebookNode]:
         return [cell for cell in self.cells if cell.cell_type == "markdown"]
 
     @property
-    def slides(self):
+    def slides(self) -> list[NotebookNode]:
         """The cells that are shown: all but the notes for the lecturer."""
         return [cell for cell in self.cells if kind(cell) != "notes"]
 
     @property
-    def outputs(self):
+    def outputs(self) -> list[tuple[NotebookNode, NotebookNode]]:
         return [(cell, output) for cell in self.code for output in cell.outputs]
 
 
 class Markup(HTMLParser):
     """What a piece of HTML holds: its ids, its links, and a few words for each thing that it must not have."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         super().__init__()
-        self.ids, self.links, self.problems = [], [], []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.problems: list[str] = []
         self.feed(text)
         self.close()
 
@@ -100,16 +103,17 @@ class Markup(HTMLParser):
                           for address in loaded if address and not address.startswith(("data:", "#"))]
 
 
-RULES = []
+Rule = Callable[[Document], Iterator[tuple[NotebookNode | None, str]]]
+RULES: list[Rule] = []
 
 
-def rule(function):
+def rule(function: Rule) -> Rule:
     """Register a rule: it yields (cell, words) for each thing that is wrong, with None for the notebook as a whole."""
     RULES.append(function)
     return function
 
 
-def problems(path, notebook):
+def problems(path: Path, notebook: NotebookNode) -> list[str]:
     """A sentence for each thing that is wrong with a notebook (an nbformat node), in the order of the rules.
 
     path: its file, for its number and its links. The notebook is not read from there.

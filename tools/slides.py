@@ -14,7 +14,7 @@ DECK = ROOT / "tools/deck"
 OUT = ROOT / "_build/slides"
 
 
-def deck(path):
+def deck(path: Path) -> str:
     """Return the deck of a notebook as one HTML text."""
     notebook = read(path)
     for cell in notebook.cells:

@@ -37,8 +37,9 @@ td.diff_header { width: 2rem; color: #444 }
 """
 
 
-def pinned():
-    return PIN.search((ROOT / CONSTRAINTS).read_text(encoding="utf-8")).group(1)
+def pinned() -> str:
+    version, = PIN.findall((ROOT / CONSTRAINTS).read_text(encoding="utf-8"))
+    return version
 
 
 def copy_of_the_course(folder, version):

@@ -13,7 +13,7 @@ DATA = ROOT / "docs/versions.json"
 PAGE = ROOT / "docs/versions.md"
 
 
-def enter(python, torch, cells, tests):
+def enter(python: str, torch: str, cells: tuple[int, int], tests: tuple[int, int]) -> None:
     """Put a result into the data and the page, in the place of an earlier one for the same versions.
 
     python, torch: versions, as in "3.11" and "2.13.0". cells, tests: pairs (how many are as they should be, how many in all).
@@ -25,11 +25,11 @@ def enter(python, torch, cells, tests):
     write_page()
 
 
-def load():
+def load() -> list[dict]:
     return json.loads(DATA.read_text(encoding="utf-8"))
 
 
-def table():
+def table() -> str:
     rows = ["| Python | torch | Cells as stored | Other tests passed |", "|---|---|---|---|"]
     for one in load():
         cells, tests = ("{} of {}".format(*one[name]) for name in ("cells", "tests"))

@@ -9,26 +9,29 @@ import functools
 import importlib
 import sys
 import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
 
+Check = Callable[[Callable[..., Any]], None]      # it is given what runs the learner's code, and raises Wrong
 MOST_INSTRUCTIONS = 1_000_000   # of the learner's Python code in one call; counted, because a clock would judge differently
 RIGHT, WRONG, OPEN = "right", "not yet", "not answered yet"
 
-_checks = {}                # name of an exercise -> its check
-_states = {}                # name of an exercise -> what the last check said, in this kernel
+_checks: dict[str, Check] = {}      # name of an exercise -> its check
+_states: dict[str, str] = {}        # name of an exercise -> what the last check said, in this kernel
 
 
 class Wrong(Exception):
     """What is wrong with an answer, as one sentence for the learner."""
 
 
-def exercise(name):
+def exercise(name: str) -> Callable[[Check], Check]:
     """Register the check of an exercise. name: number of the notebook and of the exercise, as in "03.1".
 
     Raises ValueError for a second check of one name.
     """
-    def register(function):
+    def register(function: Check) -> Check:
         if name in _checks:
             raise ValueError(f"two checks are for exercise {name}: {_checks[name].__name__} and {function.__name__}.")
         _checks[name] = function
@@ -36,7 +39,7 @@ def exercise(name):
     return register
 
 
-def check(name, answer):
+def check(name: str, answer: object) -> None:
     """Check the answer of an exercise and print one line. The notebook goes on, whatever the answer does.
 
     name: as in "03.1". answer: what the exercise asks for, mostly a function. ``...``, or a function with nothing else in
@@ -60,7 +63,7 @@ def check(name, answer):
     print(f"Exercise {name}: {state}.{sentence}")
 
 
-def progress(notebook):
+def progress(notebook: str) -> None:
     """Print which exercises of a notebook are done in this kernel. notebook: its number, as in "03"."""
     names = load(notebook)
     done = [name for name in names if _states.get(name) == RIGHT]
@@ -68,7 +71,7 @@ def progress(notebook):
     print(f"{len(done)} of {len(names)} exercises done." + (f" Still to do: {', '.join(to_do)}." if to_do else ""))
 
 
-def load(notebook):
+def load(notebook: str) -> list[str]:
     """Import the checks of a notebook, where it has any, and return their names."""
     try:
         importlib.import_module(f".exercises.notebook_{notebook}", __package__)
@@ -107,13 +110,13 @@ def _run(answer, inputs):
     return result
 
 
-def in_words(error):
+def in_words(error: BaseException) -> str:
     """The type of an error, and the first line of its message without the full stop."""
     message = str(error).partition("\n")[0].rstrip(".")
     return f"{type(error).__name__}{': ' * bool(message)}{message}"
 
 
-def bounded(answer, inputs, followed=None):
+def bounded(answer: Callable[..., Any], inputs: Iterable[Any], followed: object = None) -> Any:
     """Call the answer, and stop it after MOST_INSTRUCTIONS: an endless loop must not stop the notebook.
 
     followed: the function in whose file the instructions are counted; that is the answer, unless the call goes through
@@ -141,20 +144,20 @@ def bounded(answer, inputs, followed=None):
         sys.settrace(previous)
 
 
-def quietly(run, *inputs):
+def quietly(run: Callable[..., Any], *inputs: Any) -> Any:
     """Call the learner's function without PyTorch's warnings: where one matters, a sentence of the check says it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return run(*inputs)
 
 
-def is_tracked(answer):
+def is_tracked(answer: object) -> bool:
     """Whether the answer is a tensor that is tracked."""
     return isinstance(answer, torch.Tensor) and answer.requires_grad
 
 
 @contextlib.contextmanager
-def watched_backwards():
+def watched_backwards() -> Iterator[list[bool]]:
     """Yield a list that gets, for each backward pass, whether it was asked to retain the graph."""
     backward, flags = torch.autograd.backward, []
 
@@ -170,7 +173,7 @@ def watched_backwards():
         torch.autograd.backward = backward
 
 
-def same_numbers(answer, expected, what="The result"):
+def same_numbers(answer: Any, expected: Any, what: str = "The result") -> None:
     """Raise :class:`Wrong` unless the answer is a tensor (or a number) with the expected shape and numbers."""
     if answer is None:
         raise Wrong("Your function returns nothing: end it with return.")
@@ -188,7 +191,7 @@ def same_numbers(answer, expected, what="The result"):
         raise Wrong(f"{what} has other numbers: {_short(answer)}, and not {_short(expected)}.")
 
 
-def has_numbers(answer, numbers):
+def has_numbers(answer: Any, numbers: Any) -> bool:
     """Whether the answer is a tensor with just these numbers."""
     try:
         same_numbers(answer, numbers)

@@ -27,11 +27,20 @@ torch.set_num_threads(1)        # of six numbers a second thread only makes the 
 
 @dataclass
 class RandomGraph:
-    outputs: list       # tensors to be given without a name
-    named: dict         # tensors to be given with one: leaves, results, and tensors outside the graph
-    tensors: list       # every tensor that was made on the way
+    """A graph, and what a test needs of it.
+
+    outputs: tensors to be given without a name.
+    named: tensors to be given with one, by name: leaves, results, and tensors outside the graph.
+    tensors: every tensor that was made on the way.
+    leaves: those that are tracked.
+    fired: how often each kind of hook has run so far.
+    """
+
+    outputs: list
+    named: dict
+    tensors: list
     leaves: list
-    fired: Counter      # how often each kind of hook has run so far
+    fired: Counter
 
 
 def random_graph(seed, steps=None):

@@ -61,8 +61,10 @@ def small_view(**options):
 
 @dataclass
 class Row:
+    """A text in a box. shapes: what is drawn around it, the attributes of each polygon or path."""
+
     text: str
-    shapes: list = field(default_factory=list)      # what is drawn around it: the attributes of each polygon or path
+    shapes: list = field(default_factory=list)
 
     @property
     def border(self):
@@ -81,10 +83,18 @@ class Row:
 
 @dataclass
 class Picture:
-    boxes: dict         # key -> its rows
-    outlines: dict      # key -> the attributes of its outline
-    arrows: Counter     # (key, key, text)
-    ties: Counter       # (two ends, sorted, text); an end is a key, or (key, text of a slot)
+    """What is in an SVG.
+
+    boxes: the rows of each, by key.
+    outlines: the attributes of the outline of each, by key.
+    arrows: how often there is (key, key, text).
+    ties: how often there is (two ends, sorted, text); an end is a key, or (key, text of a slot).
+    """
+
+    boxes: dict
+    outlines: dict
+    arrows: Counter
+    ties: Counter
 
 
 def read_svg(svg):
@@ -140,10 +150,11 @@ def tie_end(boxes, end, height):
 
 @dataclass
 class Line:
-    """A line of a transcript: a box."""
+    """A line of a transcript: a box. sources: (name, text) for each arrow. parts: all other words."""
+
     name: str
-    sources: list       # (name, text) for each arrow
-    parts: list         # all other words
+    sources: list
+    parts: list
 
     @classmethod
     def read(cls, text):

@@ -8,18 +8,18 @@ import pytest
 import torch
 from matplotlib.colors import CSS4_COLORS
 
-import seegrad
 from seegrad import looks, play_backward, show_graph
 from seegrad.snapshot import ALIVE, CHANGED, FREED, STATES
 from test_drawing import read_svg, slot_rows
 from test_play import read_page
 
-PACKAGE = Path(seegrad.__file__).parent
+ROOT = Path(__file__).parents[2]
+SCRIPTS = sorted([*ROOT.glob("seegrad/*.js"), *ROOT.glob("tools/pages/*.js")])      # tools/deck holds those of others
 COLOUR = re.compile(rf"\b(?:{'|'.join(CSS4_COLORS)})\b|#[0-9a-f]{{3,8}}\b|\b(?:rgb|hsl|hwb|lab|lch|oklab|oklch|color)a?\(",
                     re.IGNORECASE)
 
 
-@pytest.mark.parametrize("script", sorted(PACKAGE.glob("*.js")), ids=lambda script: script.name)
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 def test_no_script_names_a_colour(script):
     assert COLOUR.findall(script.read_text(encoding="utf-8")) == []
 

@@ -119,12 +119,12 @@ def test_the_last_derived_snapshot_is_what_a_fresh_one_finds(seed, steps):
 
 @dataclass
 class Seen:
-    """What a hook of the test saw when a node began."""
+    """What a hook of the test saw when a node began. grads: the `.grad` of each drawn tensor, in words."""
 
     node: int
     gradients: tuple
     snapshot: object
-    grads: list     # of each drawn tensor, in words
+    grads: list
 
 
 def watch(one):

@@ -15,7 +15,9 @@ MUTANTS = {}
 
 @dataclass
 class Mutant:
-    cell: str               # the id of the cell that must notice it, as in "02-31"
+    """A change. cell: the id of the cell that must notice it, as in "02-31". apply: what makes it."""
+
+    cell: str
     apply: Callable
 
     @property
