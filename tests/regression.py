@@ -10,6 +10,7 @@ import difflib
 import functools
 import json
 import re
+import subprocess
 import time
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -18,7 +19,7 @@ from queue import Empty
 
 import nbval.plugin
 import pytest
-from nbval.kernel import RunningKernel
+from nbval.kernel import RunningKernel, start_new_kernel
 
 from project import PICTURE, claims, read, tags
 
@@ -33,6 +34,11 @@ class KernelDied(Exception):
 
 class Kernel(RunningKernel):
     """A kernel whose death is noticed within a second; nbval would wait for its answer until the cell's time is up."""
+
+    def __init__(self, kernel_name, cwd=None, startup_timeout=60):
+        # nbval would open a file for what the kernel says, and never close it.
+        self.km, self.kc = start_new_kernel(startup_timeout, kernel_name, stderr=subprocess.DEVNULL, cwd=cwd)
+        self._ensure_iopub_up()
 
     def get_message(self, stream, timeout=None):
         end = time.monotonic() + timeout

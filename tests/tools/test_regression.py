@@ -2,8 +2,8 @@
 
 import base64
 import copy
+import functools
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -17,6 +17,7 @@ from project import PICTURE, ROOT, notebooks, read
 from regression import Notebook
 from rules import problems
 
+pytest_plugins = ["pytester"]
 each_notebook = pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
 
 WORD = re.compile(r"\w+")
@@ -134,24 +135,23 @@ def test_every_error_that_is_removed_is_noticed(path):
 
 # What becomes of kernels
 
-def run(tmp_path, *cells, options=()):
-    """Run a notebook of these cells as the suite runs its own; return what pytest wrote, and the differences."""
-    notebook = new_notebook(cells=[new_markdown_cell("# 42 · A sample\n"), new_markdown_cell("## It holds"), *cells],
-                            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
-    path, results = tmp_path / "42_sample.ipynb", tmp_path / "results.json"
-    nbformat.write(notebook, path)
-    said = run_pytest(f"--results={results}", *options, path)
-    cells = json.loads(results.read_text(encoding="utf-8"))["cells"]
-    return said, [cell["difference"] for cell in cells if cell["difference"]]
+@pytest.fixture
+def run(pytester, monkeypatch):
+    """A function that runs a notebook as the suite runs its own; it returns what pytest wrote, and the differences."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
 
-
-def run_pytest(*arguments):
-    # A kernel that is waited for hangs: only then does this time matter.
-    done = subprocess.run([sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", f"--rootdir={ROOT}", "--nbval",
-                           "-p", "no:cacheprovider", *arguments],
-                          cwd=ROOT, capture_output=True, text=True, timeout=100,
-                          env={**os.environ, "COLUMNS": "200", "JUPYTER_PREFER_ENV_PATH": "1"})
-    return done.stdout
+    def run_it(*cells, options=(), run_pytest=pytester.runpytest_inprocess):
+        notebook = new_notebook(cells=[new_markdown_cell("# 42 · A sample\n"), new_markdown_cell("## It holds"), *cells],
+                                metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}})
+        path, results = pytester.path / "42_sample.ipynb", pytester.path / "results.json"
+        nbformat.write(notebook, path)
+        done = run_pytest(f"--config-file={ROOT / 'pyproject.toml'}", f"--rootdir={ROOT}", "--nbval",
+                          "-p", "no:cacheprovider", f"--nbval-sanitize-with={ROOT / 'tests/nbval.cfg'}",
+                          f"--results={results}", *options, path)
+        cells = json.loads(results.read_text(encoding="utf-8"))["cells"]
+        return done.stdout.str(), [cell["difference"] for cell in cells if cell["difference"]]
+    return run_it
 
 
 def code(source, *outputs, tags=(), **more):
@@ -162,8 +162,14 @@ def printed(text):
     return new_output("stream", name="stdout", text=text)
 
 
-def test_a_dead_kernel_ends_its_notebook_at_once(tmp_path):
-    out, differences = run(tmp_path, code("import os; os._exit(1)"), code("1"), options=["--nbval-cell-timeout=10000"])
+@pytest.fixture
+def run_apart(run, pytester):
+    """The same, in a process of its own: what a dead kernel leaves open is closed with it."""
+    return functools.partial(run, run_pytest=functools.partial(pytester.runpytest_subprocess, timeout=100))
+
+
+def test_a_dead_kernel_ends_its_notebook_at_once(run_apart):
+    out, differences = run_apart(code("import os; os._exit(1)"), code("1"), options=["--nbval-cell-timeout=10000"])
     assert [found["end"] for found in differences] == ["the kernel died."]
     assert "1 failed, 3 skipped" in out
     assert re.search(r"SKIPPED .*not run: 42 A sample, “It holds”, cell \w+, \[7\] in JupyterLab: the kernel died\.", out)
@@ -172,16 +178,16 @@ def test_a_dead_kernel_ends_its_notebook_at_once(tmp_path):
 @pytest.mark.parametrize("endless", ["while True: pass",
                                      "while True:\n    try:\n        while True: pass\n    except BaseException: pass"],
                          ids=["interrupted", "stubborn"])
-def test_an_endless_cell_ends_its_notebook(tmp_path, endless):
-    out, differences = run(tmp_path, code(endless), code("1"), options=["--nbval-cell-timeout=2"])
+def test_an_endless_cell_ends_its_notebook(run_apart, endless):
+    out, differences = run_apart(code(endless), code("1"), options=["--nbval-cell-timeout=2"])
     assert [found["end"] for found in differences] == ["it did not end within 2 s."]
     assert "1 failed, 3 skipped" in out
 
 
-def test_a_broken_notebook_fails_a_test_of_its_own_and_the_others_run(tmp_path):
-    broken = tmp_path / "41_broken.ipynb"
+def test_a_broken_notebook_fails_a_test_of_its_own_and_the_others_run(run, pytester):
+    broken = pytester.path / "41_broken.ipynb"
     broken.write_text('{"cells": [', encoding="utf-8")
-    out, _ = run(tmp_path, code("1 + 1", new_output("execute_result", {"text/plain": "2"}, execution_count=1)), options=[broken])
+    out, _ = run(code("1 + 1", new_output("execute_result", {"text/plain": "2"}, execution_count=1)), options=[broken])
     assert "1 failed, 2 passed" in out
     assert re.search(r"^41_broken.ipynb is not a notebook \(\w+\): ", out, re.MULTILINE)
 
@@ -200,25 +206,26 @@ def test_a_broken_notebook_of_the_course_does_not_stop_the_collection_of_the_oth
 
 # What a failure says
 
-def test_a_test_is_called_like_its_cell(tmp_path):
+def test_a_test_is_called_like_its_cell(run):
     cells = [code("1", id="42-07"), code("2", id="42-08", tags=["stateful"])]
-    out, _ = run(tmp_path, *cells, options=["-v", "-k", "42-07"])
+    out, _ = run(*cells, options=["-v", "-k", "42-07"])
     assert re.findall(r"::(.+?) +(?:PASSED|FAILED)", out) == ["42-07", "42-07 again"] and "1 deselected" in out
 
-def test_a_difference_is_one_sentence(tmp_path):
-    out, [difference] = run(tmp_path, code("print(1)\nprint(3)", printed("1\n2\n"), tags=["stateful"]))
+
+def test_a_difference_is_one_sentence(run):
+    out, [difference] = run(code("print(1)\nprint(3)", printed("1\n2\n"), tags=["stateful"]))
     summary = out.partition("claims that do not hold")[2]
     place = r"42 A sample, “It holds”, cell \w+, \[7\] in JupyterLab"
     assert re.search(place + r": the course shows “2”; with torch [\d.]+ it is “3”\.\n", summary)
     assert difference["stored"] == "1\n2" and difference["fresh"] == "1\n3"
 
 
-def test_an_error_that_no_longer_comes_is_one_sentence(tmp_path):
+def test_an_error_that_no_longer_comes_is_one_sentence(run):
     error = new_output("error", ename="ValueError", evalue="no", traceback=["ValueError: no"])
-    out, _ = run(tmp_path, code("pass", error, tags=["raises-exception"]))
+    out, _ = run(code("pass", error, tags=["raises-exception"]))
     assert re.search(r"the course shows “ValueError: no”; with torch [\d.]+ it is nothing\.\n", out)
 
 
-def test_a_cell_that_is_right_only_once_fails(tmp_path):
-    out, [difference] = run(tmp_path, code("n = 0", tags=["stateful"]), code("n += 1\nprint(n)", printed("1\n")))
+def test_a_cell_that_is_right_only_once_fails(run):
+    out, [difference] = run(code("n = 0", tags=["stateful"]), code("n += 1\nprint(n)", printed("1\n")))
     assert "1 failed, 2 passed" in out and difference["fresh"] == "2"

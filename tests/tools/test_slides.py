@@ -18,7 +18,11 @@ def test_a_deck_has_everything_in_itself(path):
     assert deck.count("<details open=\"\"><summary>For the lecturer</summary>") == len(notes)
     assert not re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=[\"'](?!data:|[$])[^\"']*", deck)
     assert "@import" not in deck and not MACHINE.search(PICTURE.sub("", deck))
-    assert deck == slides.deck(path)
+
+
+def test_a_second_deck_has_the_same_bytes():
+    path = notebooks()[3]
+    assert slides.deck(path) == slides.deck(path)
 
 
 def test_a_lecture_of_no_notebook():
