@@ -158,7 +158,7 @@ def skeleton(number: str, title: str) -> nbformat.NotebookNode:
     markdown("01", "slide", FIRST)
     markdown("recall", "subslide", RECALL)
     note("recall", PLAN.format(minutes="5 minutes") + "Say what the room must have ready.")
-    code("02", "-", SET_UP)
+    code("02", "subslide", SET_UP)
     for k in range(1, SECTIONS + 1):
         markdown(f"{k}1", "slide", QUESTION)
         minutes = "9 minutes" if k < SECTIONS else "9 minutes for 2 sections"       # this one and the rules

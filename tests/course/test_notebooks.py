@@ -1,6 +1,7 @@
 """The notebooks as documents, by the rules of tools/rules.py: that they run and show what they store is checked by nbval."""
 
 import copy
+import functools
 import re
 import shutil
 import subprocess
@@ -59,6 +60,9 @@ def test_a_refresh_leaves_what_is_no_notebook(tmp_path):
 
 
 # The rules themselves: each must notice the damage that it is there for.
+
+original = functools.cache(read)
+
 
 def strip(notebook):
     for cell in notebook.cells:
@@ -184,7 +188,7 @@ DAMAGE = [
 @pytest.mark.parametrize("rule, words, damage", DAMAGE, ids=[rule for rule, _, _ in DAMAGE])
 def test_a_rule_notices(rule, words, damage):
     path = notebooks()[1]
-    notebook = copy.deepcopy(read(path))
+    notebook = copy.deepcopy(original(path))
     damage(notebook)
     found, = (each for each in RULES if each.__name__ == rule)
     said = [sentence for _, sentence in found(Document(path, notebook))]
