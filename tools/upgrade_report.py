@@ -21,7 +21,8 @@ from environment import CONSTRAINTS, PYTHON
 from project import ROOT, write
 
 TARGET = ROOT / "_build/upgrade"
-LEFT_OUT = {".git", ".venv", ".venv.lock", "_build", "build", ".pytest_cache", "seegrad.egg-info"}
+LEFT_OUT = {".git", ".venv", ".venv.lock", "_build", "build", ".pytest_cache", ".mypy_cache", ".ruff_cache",
+            "seegrad.egg-info"}
 PIN = re.compile(r"^torch==(\S+)", re.MULTILINE)
 
 STYLE = """

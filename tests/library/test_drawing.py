@@ -23,13 +23,14 @@ import torch
 from matplotlib.figure import Figure
 
 import seegrad.view
+from project import ROOT
 from random_graphs import each_graph, random_graph
 from seegrad import show_graph, show_picture, side_by_side
 from seegrad.snapshot import ALIVE, CHANGED, FREED
 
 matplotlib.use("Agg")
 
-PATHS = [str(Path(__file__).parents[2]), str(Path(__file__).parent)]
+PATHS = [str(ROOT), str(ROOT / "tools"), str(Path(__file__).parent)]
 LEVELS = ["full", "compact", "folded"]
 MARKS = {"●": ALIVE, "○": FREED, "▲": CHANGED}
 

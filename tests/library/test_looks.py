@@ -2,18 +2,17 @@
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from matplotlib.colors import CSS4_COLORS
 
+from project import ROOT
 from seegrad import looks, play_backward, show_graph
 from seegrad.snapshot import ALIVE, CHANGED, FREED, STATES
 from test_drawing import read_svg, slot_rows
 from test_play import read_page
 
-ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted([*ROOT.glob("seegrad/*.js"), *ROOT.glob("tools/pages/*.js")])      # tools/deck holds those of others
 COLOUR = re.compile(rf"\b(?:{'|'.join(CSS4_COLORS)})\b|#[0-9a-f]{{3,8}}\b|\b(?:rgb|hsl|hwb|lab|lch|oklab|oklch|color)a?\(",
                     re.IGNORECASE)

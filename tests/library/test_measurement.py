@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 from torch.utils.checkpoint import checkpoint
 
+from project import ROOT
 from random_graphs import (
     SavesInputs,
     SavesResult,
@@ -240,7 +241,7 @@ def test_the_history_of_saved_bytes(case):
 
 
 def test_the_first_call_in_a_process_needs_no_garbage_collector():
-    lines = ("import gc, sys, torch", f"sys.path.insert(0, {str(Path(__file__).parents[2])!r})",
+    lines = ("import gc, sys, torch", f"sys.path.insert(0, {str(ROOT)!r})",
              "from seegrad import measure", "gc.disable()", "x = torch.ones(6, requires_grad=True)",
              "def function():", "    y = x.exp()", "print(measure(function).saved_bytes)")
     printed = subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True, capture_output=True, text=True).stdout

@@ -25,6 +25,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import seegrad.view
+from project import COURSE
 from random_graphs import can_be_asked, each_graph, gradient_bytes, random_graph
 from seegrad import play_backward, show_graph, side_by_side, what_if
 from seegrad.diagram import make_diagram
@@ -887,7 +888,7 @@ def test_any_name_goes_into_the_page(name):
 
 def two_branches():
     """The network of notebook 06 and its two losses."""
-    notebook = json.loads(Path(PATHS[0], "notebooks/06_two_branch_network.ipynb").read_text(encoding="utf-8"))
+    notebook = json.loads((COURSE / "06_two_branch_network.ipynb").read_text(encoding="utf-8"))
     source, = ("".join(cell["source"]) for cell in notebook["cells"] if "class TwoBranches(" in "".join(cell["source"]))
     names = {"torch": torch, "nn": nn}
     exec(source, names)

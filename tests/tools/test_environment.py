@@ -10,11 +10,11 @@ import subprocess
 import sys
 import time
 import zipfile
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from project import ROOT
+
 SCRIPT = ROOT / "tools" / "environment.py"
 NO_LIBRARY = "libgobject-2.0.so.0: cannot open shared object file: No such file or directory"
 PLENTY = "shutil.disk_usage = lambda path: type('usage', (), {'free': 10**12})"
