@@ -111,13 +111,19 @@ def _says(box: Box, steps: list[Step], snapshot: GraphSnapshot, retain_graph: bo
         parts.append(f"frees {words}")
     elif saved and retain_graph and steps[-1].finished:
         parts.append("keeps what it saved")
-    grads = [(snapshot.tensors[k], before, now) for step in steps for k, before, now in step.grads]
+    grads: dict[int, list[str | None]] = {}
+    for step in steps:
+        for k, before, now in step.grads:
+            grads.setdefault(k, [before]).append(now)
     if len(grads) == 1:
-        (tensor, before, now), = grads
-        name = short_name(tensor.names[0]) + ".grad" if tensor.names else ".grad of a leaf without a name"
-        parts.append(f"{name}: {before} → {now}")
+        (k, fills), = grads.items()
+        names = snapshot.tensors[k].names
+        name = short_name(names[0]) + ".grad" if names else ".grad of a leaf without a name"
+        parts.append(f"{name}: {' → '.join(map(str, fills))}")
     elif grads:
         parts.append(f".grad of {len(grads)} tensors filled")
+    if not all(step.readable for step in steps):
+        parts.append("what it did could not be read")
     if not steps[-1].finished:
         parts.append("stops here")
     parts.append(f"{steps[-1].held_bytes:,} B still saved")

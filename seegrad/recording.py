@@ -28,6 +28,7 @@ class Step:
     grads: for each tensor whose `.grad` it filled, (index, words before or None, words after or None).
     held_bytes: what the saved tensors of the whole graph held afterwards.
     finished: False where it raised.
+    readable: False where we failed to read what it did; freed and grads may then be incomplete.
     """
 
     node: int
@@ -36,6 +37,7 @@ class Step:
     grads: tuple[tuple[int, str | None, str | None], ...]
     held_bytes: int
     finished: bool = True
+    readable: bool = True
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ class _Watch:
         self.holders = Counter(slot.storage for slot in graph.snapshot.saved if slot.storage is not None)
         self.with_grad = graph.tensors_with_grad()
         with undisturbed(), torch.no_grad():
-            self.grads = {k: words_for(graph.grad(k)) for tensors in self.with_grad.values() for k in tensors}
+            self.grads = {k: self.words_for_grad(k) for tensors in self.with_grad.values() for k in tensors}
 
     @contextlib.contextmanager
     def hooks(self) -> Iterator[None]:
@@ -166,19 +168,24 @@ class _Watch:
         while self.running:
             self.end_step()
         # A hook of the caller may have stopped backward between a `.grad` and the node.
-        left = [(k, was, now) for k, was in self.grads.items() if (now := words_for(self.graph.grad(k))) != was]
+        left = [(k, was, now) for k, was in self.grads.items() if (now := self.words_for_grad(k)) != was]
         if left and self.steps:
             self.steps[-1] = replace(self.steps[-1], grads=(*self.steps[-1].grads, *left))
 
     def end_step(self) -> None:
         """Write down the step that ran last: what it freed can be seen only now."""
         step = self.running.pop()
-        i, finished = step.node, step.finished
-        freed = tuple(k for k in self.graph.freed_slots(i) if (i, k) not in self.freed)
-        for k in freed:
-            self.free(i, k)
-        grads = tuple((k, was, now) for k, was, now in self.filled_grads(i) if finished or was != now)
-        self.steps.append(Step(i, step.gradients, freed, grads, self.held_bytes, finished))
+        i, finished, readable = step.node, step.finished, True
+        freed: tuple[int, ...] = ()
+        grads: tuple[tuple[int, str | None, str | None], ...] = ()
+        try:
+            freed = tuple(k for k in self.graph.freed_slots(i) if (i, k) not in self.freed)
+            for k in freed:
+                self.free(i, k)
+            grads = tuple((k, was, now) for k, was, now in self.filled_grads(i) if finished or was != now)
+        except Exception:       # backward goes on, whatever we could not read: we are in one of its hooks
+            readable = False
+        self.steps.append(Step(i, step.gradients, freed, grads, self.held_bytes, finished, readable))
 
     def free(self, i: int, k: int) -> None:
         self.freed.add((i, k))
@@ -188,25 +195,43 @@ class _Watch:
             if not self.holders[storage]:
                 self.held_bytes -= self.graph.storage_bytes[storage]
 
+    def words_for_grad(self, k: int) -> str | None:
+        try:
+            return words_for(self.graph.grad(k))
+        except Exception:       # as in end_step
+            return "a .grad that cannot be read"
+
     def filled_grads(self, i: int) -> Iterator[tuple[int, str | None, str | None]]:
         for k in self.with_grad.get(i, ()):
-            before, self.grads[k] = self.grads[k], words_for(self.graph.grad(k))
+            before, self.grads[k] = self.grads[k], self.words_for_grad(k)
             if (before, self.grads[k]) != (None, None):     # a hook of the caller may take the gradient away
                 yield k, before, self.grads[k]
 
 
 def words_for(tensor: torch.Tensor | None) -> str | None:
-    """A gradient in words: its numbers where they are few or all the same, else its norm. None where there is none."""
+    """A gradient in words: its numbers where they are few or all the same, else its norm. None where there is none.
+
+    Where its type refuses to tell them, the words say which type it is. Nothing is raised: we are in a hook of backward.
+    """
     if tensor is None:
         return None
+    try:
+        return _words(tensor)
+    except Exception:
+        return f"a {type(tensor).__name__} that cannot be read"
+
+
+def _words(tensor: torch.Tensor) -> str:
+    if tensor.is_nested and tensor.layout == torch.strided:
+        return "nested, its shape varies"
     shape = f"({', '.join(map(str, tensor.shape))}{',' * (tensor.dim() == 1)})"
-    if tensor.layout != torch.strided or tensor.is_nested:
+    if tensor.layout != torch.strided:
         return f"{str(tensor.layout).removeprefix('torch.')} {shape}"
     if tensor.numel() == 0:
         return f"no numbers {shape}"
     try:
         return _numbers(tensor, shape)
-    except RuntimeError:        # of a meta tensor, or of a dtype that can hardly be computed with
+    except Exception:       # of a meta tensor, of a dtype that can hardly be computed with, of a type that refuses
         return f"{str(tensor.dtype).removeprefix('torch.')} {shape}"
 
 
@@ -218,4 +243,9 @@ def _numbers(tensor: torch.Tensor, shape: str) -> str:
         return f"{first.item():.4g} in all of {shape}"
     if tensor.numel() <= MOST_VALUES:
         return f"[{', '.join(f'{value:.4g}' for value in tensor.flatten().tolist())}]"
-    return f"{shape} of norm {torch.linalg.vector_norm(tensor).item():.3g}"
+    wide = tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)      # 16 bits overflow in a sum of squares
+    nan, infinite = int(wide.isnan().sum()), int(wide.isinf().sum())
+    if nan or infinite:
+        counts = [f"{count} {name}" for count, name in ((infinite, "inf"), (nan, "nan")) if count]
+        return f"{shape} with {' and '.join(counts)}"
+    return f"{shape} of norm {torch.linalg.vector_norm(wide).item():.3g}"

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import threading
+import warnings
 import weakref
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
@@ -27,11 +28,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import seegrad.view
 from project import COURSE
 from random_graphs import can_be_asked, each_graph, gradient_bytes, random_graph
-from seegrad import play_backward, show_graph, side_by_side, what_if
+from seegrad import play_backward, recording, show_graph, side_by_side, what_if
 from seegrad.diagram import make_diagram
 from seegrad.looks import SLOTS
 from seegrad.recording import words_for
-from seegrad.snapshot import FREED, SavedTensor
+from seegrad.snapshot import FREED, LiveGraph, SavedTensor
 from test_drawing import PATHS
 from test_input import assert_one_sentence
 from test_snapshot import match
@@ -214,6 +215,11 @@ WORDS = {
     "complex": (torch.tensor([1 + 2j, 3 + 0j]), "[1+2j, 3+0j]"),
     "many complex": (torch.tensor([3j, 4, 0, 0, 0]), "(5,) of norm 5"),
     "half": (torch.tensor([3, 4, 0, 0, 0], dtype=torch.float16), "(5,) of norm 5"),
+    "half, the square of which is too large": (torch.tensor([300, 400, 0, 0, 0], dtype=torch.float16), "(5,) of norm 500"),
+    "float32, the square of which is too large": (torch.tensor([3e30, 4e30, 0, 0, 0]), "(5,) of norm 5e+30"),
+    "one inf": (torch.tensor([float("inf"), 1, 2, 3, 4]), "(5,) with 1 inf"),
+    "inf and nan": (torch.tensor([float("nan"), -float("inf"), 2, float("inf"), 4]), "(5,) with 2 inf and 1 nan"),
+    "complex with nan": (torch.tensor([complex("nanj"), 1, 2, 3, 4]), "(5,) with 1 nan"),
     "expanded": (torch.ones(()).expand(2, 2), "1 in all of (2, 2)"),
     "tracked": (torch.ones(2, requires_grad=True), "1 in all of (2,)"),
     "sparse": (torch.eye(3).to_sparse(), "sparse_coo (3, 3)"),
@@ -224,6 +230,85 @@ WORDS = {
 def test_a_gradient_in_words(kind):
     gradient, words = WORDS[kind]
     assert words_for(gradient) == words
+
+
+class Wrapped(torch.Tensor):
+    """A tensor around another one that refuses whatever one would ask to tell its numbers."""
+
+    @staticmethod
+    def __new__(cls, inner):
+        return torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype)
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __repr__(self):
+        return f"Wrapped({self.inner})"
+
+    @classmethod
+    def __torch_dispatch__(cls, function, types, args=(), kwargs=None):
+        if function.overloadpacket in (torch.ops.aten.view, torch.ops.aten.eq, torch.ops.aten._local_scalar_dense):
+            raise TypeError(f"{function} is refused")
+        result = function(*(arg.inner if isinstance(arg, Wrapped) else arg for arg in args), **(kwargs or {}))
+        return Wrapped(result) if isinstance(result, torch.Tensor) else result
+
+
+def nested(layout):
+    layer = nn.Linear(3, 2).double()
+    rows = torch.nested.nested_tensor([torch.ones(2, 3), torch.ones(4, 3)], dtype=torch.float64, layout=layout)
+    return torch.nested.to_padded_tensor(layer(rows), 0.0).sum(), layer.weight
+
+
+def masked():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")     # masked tensors are a prototype
+        x = torch.masked.masked_tensor(torch.ones(3), torch.tensor([True, False, True]), requires_grad=True)
+        return (x * 2).sum(), x
+
+
+def wrapped():
+    x = Wrapped(torch.ones(3)).requires_grad_()
+    return (x * 2).sum(), x
+
+
+ODD_TYPES = {
+    "nested": (lambda: nested(torch.strided), "receives nested, its shape varies"),
+    "jagged": (lambda: nested(torch.jagged), "receives jagged (2, "),
+    "masked": (masked, "receives float32 (3,)"),
+    "wrapped": (wrapped, "receives float32 (3,)"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_TYPES)
+@pytest.mark.filterwarnings("ignore:The PyTorch API of (nested|Masked)", "ignore::UserWarning:torch.masked")
+def test_a_type_that_refuses_to_tell_its_numbers_does_not_stop_backward(kind):
+    build, words = ODD_TYPES[kind]
+    torch.manual_seed(0)
+    loss, leaf = build()
+    play = play_backward(loss, leaf=leaf)
+    torch.manual_seed(0)
+    twin_loss, twin = build()
+    twin_loss.backward()
+    assert words in play.transcript and play.transcript.splitlines()[-1].startswith("finished: ")
+    assert repr(leaf.grad) == repr(twin.grad) and leaf.grad is not None
+
+
+@pytest.mark.parametrize("owner, name", [(LiveGraph, "freed_slots"), (LiveGraph, "grad"), (recording, "_words")])
+def test_where_we_cannot_read_a_step_backward_is_as_without_us_and_the_play_says_so(owner, name, monkeypatch):
+    original, calls = getattr(owner, name), []
+
+    def fails(*inputs):
+        calls.append(name)
+        if len(calls) == 3:
+            raise ZeroDivisionError("ours")
+        return original(*inputs)
+
+    monkeypatch.setattr(owner, name, fails)
+    x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    play = play_backward((x.exp() * x).sum(), x=x)
+    assert "could not be read" in play.transcript or "cannot be read" in play.transcript
+    assert "ours" not in play.transcript and play.error is None and "x.grad: " in play.transcript
+    assert torch.equal(x.grad, (torch.tensor([1.0, 2.0, 3.0]).exp() * torch.tensor([2.0, 3.0, 4.0])))
 
 
 WITHOUT_NUMBERS = {
