@@ -150,9 +150,27 @@ def printable(text: str) -> str:
 
 
 def short_name(name: str) -> str:
-    """A name as one short line."""
+    """A name as one short line. A long one is cut in the middle: of a parameter's name, both ends say which it is."""
     name = printable(name) or "?"
-    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+    if len(name) <= LONGEST_NAME:
+        return name
+    half = LONGEST_NAME // 2
+    return f"{name[: half - 1]}…{name[-half:]}"
+
+
+def short_names(snapshot: GraphSnapshot) -> dict[str, str]:
+    """For each name that the caller gave, its short form. No two look alike: they are then whole, and if need be numbered."""
+    names = dict.fromkeys(name for tensor in snapshot.tensors for name in tensor.names)
+    alike = Counter(map(short_name, names))
+    found: dict[str, str] = {}
+    taken: Counter[str] = Counter()
+    for name in names:
+        text = short_name(name)
+        if alike[text] > 1:
+            text = printable(name) or "?"
+        taken[text] += 1
+        found[name] = text if taken[text] == 1 else f"{text} ({taken[text]})"
+    return found
 
 
 def _slot_text(slot: SavedTensor, names: list[str]) -> str:
@@ -207,11 +225,18 @@ class _Full:
         """The words for each drawn tensor: the caller's names, else its role and a number."""
         names: list[str] = []
         seen: Counter[str] = Counter()
+        given = short_names(self.snapshot)
+        taken = set(given.values())
         roles = {LEAF: "leaf", RESULT: "result", BASE: "base", UNTRACKED: "tensor"}
         for i, tensor in enumerate(self.snapshot.tensors):
+            if tensor.names:
+                names.append(" = ".join(given[name] for name in tensor.names))
+                continue
             role = roles[self.kind_of(i)]
-            seen[role] += not tensor.names
-            names.append(" = ".join(map(short_name, tensor.names)) or f"{role} {seen[role]}")
+            seen[role] += 1
+            while f"{role} {seen[role]}" in taken:      # the caller may call a tensor "leaf 1"
+                seen[role] += 1
+            names.append(f"{role} {seen[role]}")
         return names
 
     def kind_of(self, i: int) -> str:

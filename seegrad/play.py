@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from .diagram import GROUP, Box, Diagram, Level, headline, make_diagram, printable, short_name
+from .diagram import GROUP, Box, Diagram, Level, headline, make_diagram, printable, short_names
 from .looks import SLOTS
 from .recording import Recording, Step
 from .snapshot import GraphSnapshot
@@ -62,14 +62,14 @@ def make_play(recording: Recording, losses: Sequence[int], retain_graph: bool, d
     frames: list[Frame] = []
     ran: set[str] = set()
     last = recording.before
-    snapshots = recording.snapshots()
+    snapshots, short = recording.snapshots(), short_names(recording.before)
     next(snapshots)
     for key, together in groupby(recording.steps, key=lambda step: home[step.node]):
         steps = list(together)
         for _ in steps:
             last = next(snapshots)
         arrows = tuple(_arrows(first, key, ran, given))
-        says = _says(boxes[key], steps, recording.before, retain_graph)
+        says = _says(boxes[key], steps, recording.before, short, retain_graph)
         ran.add(key)
         frames.append(Frame(key, arrows, says, make_diagram(last, detail), steps[-1].held_bytes,
                             steps[-1].finished))
@@ -89,11 +89,12 @@ def _arrows(diagram: Diagram, key: str, ran: set[str], given: set[str]) -> Itera
 
 def title_of(recording: Recording, losses: Sequence[int], retain_graph: bool) -> str:
     """Which backward this was. Every loss has a name."""
-    names = [short_name(recording.before.tensors[i].names[0]) for i in losses]
+    short = short_names(recording.before)
+    names = [short[recording.before.tensors[i].names[0]] for i in losses]
     return f"backward from {' and '.join(names)}{', retain_graph=True' * retain_graph}"
 
 
-def _says(box: Box, steps: list[Step], snapshot: GraphSnapshot, retain_graph: bool) -> str:
+def _says(box: Box, steps: list[Step], snapshot: GraphSnapshot, short: dict[str, str], retain_graph: bool) -> str:
     """What happened in one box, as one sentence."""
     nodes = [snapshot.nodes[step.node] for step in steps]
     received = " and ".join(gradient or "nothing" for gradient in steps[0].gradients)
@@ -118,7 +119,7 @@ def _says(box: Box, steps: list[Step], snapshot: GraphSnapshot, retain_graph: bo
     if len(grads) == 1:
         (k, fills), = grads.items()
         names = snapshot.tensors[k].names
-        name = short_name(names[0]) + ".grad" if names else ".grad of a leaf without a name"
+        name = short[names[0]] + ".grad" if names else ".grad of a leaf without a name"
         parts.append(f"{name}: {' → '.join(map(str, fills))}")
     elif grads:
         parts.append(f".grad of {len(grads)} tensors filled")

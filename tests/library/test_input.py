@@ -15,7 +15,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-from seegrad import show_graph, show_picture, side_by_side
+from seegrad import play_backward, show_graph, show_picture, side_by_side
 from seegrad.view import Picture
 
 
@@ -304,7 +304,7 @@ NAMES = {
     "]]>": "]]>",
     "two\nlines": "two lines",
     "tab\tbed": "tab bed",
-    LONG: LONG[:39] + "…",
+    LONG: LONG[:19] + "…" + LONG[-20:],
     "x" * 40: "x" * 40,
     "": "?",
     " ": "?",
@@ -350,6 +350,31 @@ def test_names_arrive_unchanged(name):
     arrows = [element.text for element in ElementTree.fromstring(view.svg).iter()
               if element.tag.endswith("}title") and "->" in element.text]
     assert sorted(arrows) == ["n1->n2", "n2->t0", "t1->n1"]
+
+
+LAYER = "encoder.layers.{}.attention.self.very_long_name_of_a_part.{}.weight"
+ALIKE = {
+    "the ends of a parameter's name": ([LAYER.format(0, "query"), LAYER.format(11, "query"), LAYER.format(0, "value")],
+                                       ["encoder.layers.0.at…_a_part.query.weight", "encoder.layers.11.a…_a_part.query.weight",
+                                        "encoder.layers.0.at…_a_part.value.weight"]),
+    "different in the middle only": ([f"{'a' * 30}{letter}{'b' * 30}" for letter in "xy"],
+                                     [f"{'a' * 30}{letter}{'b' * 30}" for letter in "xy"]),
+    "the same when printed": (["a\nb", "a b", "a\tb"], ["a b", "a b (2)", "a b (3)"]),
+    "nothing to print": (["", " ", "\0"], ["?", "? (2)", "? (3)"]),
+    "the name of one that has none": (["leaf 1", "leaf 3"], ["leaf 1", "leaf 3"]),
+}
+
+
+@pytest.mark.parametrize("kind", ALIKE)
+def test_two_boxes_never_have_one_name(kind):
+    given, shown = ALIKE[kind]
+    leaves = [tracked() for _ in given]
+    unnamed = [tracked(), tracked()]
+    loss = sum(leaf.sum() for leaf in (*leaves, *unnamed))
+    names = [box.name for box in show_graph(loss, **dict(zip(given, leaves, strict=True))).diagram.boxes]
+    assert [name for name in names if name in shown] == shown
+    assert len(set(names)) == len(names)
+    assert shown[0] + ".grad: None → 1 in all of (2, 3)" in repr(play_backward(loss, **dict(zip(given, leaves, strict=True))))
 
 
 @pytest.mark.parametrize("name", ['a"b', "<b>", "&amp;", r"\N\G", "张量", "a\nb"], ids=ascii)
