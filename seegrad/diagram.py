@@ -115,12 +115,17 @@ def headline(snapshot: GraphSnapshot) -> str:
     if not snapshot.nodes:
         return "no graph: no tensor here was computed from a tracked tensor"
     parts = [_count(len(snapshot.nodes), "node"), _count(len(snapshot.leaves), "tracked leaf", "tracked leaves")]
-    saved = len(snapshot.saved)
+    saved, hidden = len(snapshot.saved), sum(node.hides_saved for node in snapshot.nodes)
+    more = f"; {_hidden(hidden)}" if hidden else ""
     if not saved:
-        return ", ".join(parts + ["no saved tensors"])
+        return ", ".join(parts + ["no saved tensors" + " to see" * bool(hidden)]) + more
     states = ", ".join(f"{snapshot.states[state]} {state}" for state in STATES if snapshot.states[state])
     held = f" ({_bytes(snapshot.saved_bytes)})" if snapshot.saved_bytes else ""
-    return f"{', '.join(parts)}, {_count(saved, 'saved tensor')}: {states}{held}"
+    return f"{', '.join(parts)}, {_count(saved, 'saved tensor')}: {states}{held}{more}"
+
+
+def _hidden(count: int) -> str:
+    return f"PyTorch does not show what {_count(count, 'node')} {'saves' if count == 1 else 'save'}"
 
 
 def node_counts(snapshot: GraphSnapshot) -> list[tuple[str, int]]:
@@ -398,16 +403,22 @@ class _Folded(_Compact):
 
     def group_box(self, number: int, members: list[int]) -> Box:
         nodes = [self.snapshot.nodes[i] for i in members]
-        leaves = sum(node.leaf is not None for node in nodes)
+        leaves, hidden = sum(node.leaf is not None for node in nodes), sum(node.hides_saved for node in nodes)
         slots = _summed_slots(f"g{number}", [slot for node in nodes for slot in node.saved])
         if len(nodes) == 1:
             return Box(f"g{number}", GROUP, f"[{members[0] + 1}]", short_name(nodes[0].name), _node_lines(nodes[0]), slots)
-        return Box(f"g{number}", GROUP, f"({number})", _count(len(nodes), "node"),
-                   (_count(leaves, "leaf", "leaves"),) if leaves else (), slots)
+        lines = []
+        if leaves:
+            lines.append(_count(leaves, "leaf", "leaves"))
+        if hidden:
+            lines.append(_hidden(hidden))
+        return Box(f"g{number}", GROUP, f"({number})", _count(len(nodes), "node"), tuple(lines), slots)
 
 
 def _node_lines(node: Node) -> tuple[str, ...]:
-    return ("wraps a node that cannot be seen",) if node.hides_a_node else ()
+    if node.hides_a_node:
+        return ("wraps a node that cannot be seen",)
+    return ("PyTorch does not show what it saves",) if node.hides_saved else ()
 
 
 def _summed_slots(key: str, saved: Iterable[SavedTensor]) -> tuple[Slot, ...]:

@@ -34,6 +34,7 @@ _Check = tuple[str | None, _Versions | None]    # a state, None where no tensor 
 
 _RAW = "_raw_saved_"
 _ACCUMULATE, _TRANSPOSE, _WRITE_INTO_A_PART = "AccumulateGrad", "TBackward0", "CopySlices"
+_WITHOUT_ATTRIBUTES = "CppFunction"     # the Python type of nodes for which PyTorch has made none
 _NO_VERSION = 10**9
 _OWN_RESULT: _Check = "own result", None        # a slot that can be read only together with all others of its node
 _IN_PLACE = re.compile(r"modified (by an )?in-?place")
@@ -95,6 +96,8 @@ class Node:
     leaf: of an AccumulateGrad, the index of its leaf among the tensors; else None.
     transposes: whether its result is its input, transposed.
     hides_a_node: whether it wraps a second node, which PyTorch shows to nobody: a write into a part of a tensor does.
+    hides_saved: whether it may hold saved tensors that PyTorch shows to nobody: such a node, and one written in C++ without
+        attributes.
     """
 
     name: str
@@ -104,6 +107,7 @@ class Node:
     leaf: int | None = None
     transposes: bool = False
     hides_a_node: bool = False
+    hides_saved: bool = False
 
 
 @dataclass(frozen=True)
@@ -334,7 +338,8 @@ class _Reader:
         nodes = tuple(
             Node(_name(function), edges[i], tuple(self.slots(function)),
                  len(function._input_metadata),     # what comes in backward is what went out forward
-                 leaf[i], _name(function) == _TRANSPOSE, _name(function) == _WRITE_INTO_A_PART)
+                 leaf[i], _name(function) == _TRANSPOSE, _name(function) == _WRITE_INTO_A_PART,
+                 type(function).__name__ in (_WRITE_INTO_A_PART, _WITHOUT_ATTRIBUTES))
             for i, function in enumerate(functions))
         tensors = tuple(self.describe(i, tensor, index, set(leaf)) for i, tensor in enumerate(self.tensors))
         return GraphSnapshot(nodes, tensors, sum(self.storage_bytes.values()))
@@ -447,7 +452,8 @@ def _leaf(accumulate: Function) -> torch.Tensor:
 
 
 def _name(function: Function) -> str:
-    return type(function).__name__
+    name = type(function).__name__
+    return function.name().rpartition("::")[2] if name == _WITHOUT_ATTRIBUTES else name
 
 
 def _check(raw: _Raw, unpack: Callable[[], object]) -> _Check:

@@ -329,6 +329,20 @@ def test_four_slots_on_two_tensors_are_tied_pair_by_pair():
     assert ends == [["n2", "n3"], ["n3", "n3"], ["n4", "n6"]]
 
 
+@at_all_levels
+@pytest.mark.parametrize("operation, kind", [(torch._foreach_sin, "ForeachSinBackward0"),
+                                             (torch._foreach_exp, "ForeachExpBackward0")])
+def test_a_node_that_does_not_show_what_it_saves_is_told_in_headline_and_box(operation, kind, detail):
+    x = torch.ones(1000, requires_grad=True)
+    view = show_graph(sum(operation([x, x])), x=x, detail=detail)
+    assert view.diagram.headline.endswith("no saved tensors to see; PyTorch does not show what 1 node saves")
+    if detail == "folded":
+        assert "1 node saves" in " ".join(line for box in view.diagram.boxes for line in box.lines)
+    else:
+        box, = (box for box in view.diagram.boxes if box.title == kind)
+        assert box.lines == ("PyTorch does not show what it saves",)
+
+
 def test_two_views_of_a_base_that_is_not_drawn_are_tied():
     h = torch.ones(4, requires_grad=True) * 2
     view = show_graph(v=h.view(2, 2), d=h.data, detail="folded")

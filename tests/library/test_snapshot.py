@@ -621,11 +621,13 @@ def test_what_a_diagram_needs_to_know_of_a_node():
     x = torch.ones(2, 3, requires_grad=True)
     h = x.t().exp()
     h[0] = h[1] * 2
-    nodes = {node.name: (node.transposes, node.hides_a_node) for node in take_snapshot([h], {}).nodes}
-    assert nodes.pop("TBackward0") == (True, False)
-    assert nodes.pop("CopySlices") == (False, True)
+    many = sum(torch._foreach_sin([h, h]))
+    nodes = {node.name: (node.transposes, node.hides_a_node, node.hides_saved) for node in take_snapshot([many], {}).nodes}
+    assert nodes.pop("TBackward0") == (True, False, False)
+    assert nodes.pop("CopySlices") == (False, True, True)
+    assert nodes.pop("ForeachSinBackward0") == (False, False, True)     # has no Python type of its own
     assert nodes.keys() >= {"AccumulateGrad", "ExpBackward0", "MulBackward0"}
-    assert set(nodes.values()) == {(False, False)}
+    assert set(nodes.values()) == {(False, False, False)}
 
 
 NAME_OF_A_NODE = re.compile(r"\w+Backward\d*\b|CopySlices|AccumulateGrad")
