@@ -123,7 +123,9 @@ class _Watch:
     held_bytes: what the saved tensors hold.
     holders: for the number of each storage, how many slots hold it.
     with_grad: for each node that fills a `.grad`, the indices of its tensors.
-    grads: for each of these tensors, its `.grad` in words.
+    outside: the indices of the tensors that no node of the graph fills. A backward inside a node may, as in a checkpoint.
+    grads: for each of all these tensors, its `.grad` in words.
+    marks: for each tensor outside, what tells whether its `.grad` is still the same.
     """
 
     def __init__(self, graph: LiveGraph) -> None:
@@ -135,8 +137,11 @@ class _Watch:
         self.held_bytes = graph.snapshot.saved_bytes
         self.holders = Counter(slot.storage for slot in graph.snapshot.saved if slot.storage is not None)
         self.with_grad = graph.tensors_with_grad()
+        self.outside = graph.outside_with_grad()
+        inside = [k for tensors in self.with_grad.values() for k in tensors]
         with undisturbed(), torch.no_grad():
-            self.grads = {k: self.words_for_grad(k) for tensors in self.with_grad.values() for k in tensors}
+            self.grads = {k: self.words_for_grad(k) for k in (*inside, *self.outside)}
+            self.marks = {k: self.mark(k) for k in self.outside}
 
     @contextlib.contextmanager
     def hooks(self) -> Iterator[None]:
@@ -201,8 +206,18 @@ class _Watch:
         except Exception:       # as in end_step
             return "a .grad that cannot be read"
 
+    def mark(self, k: int) -> tuple[int, int] | None:
+        grad = self.graph.grad(k)
+        return None if grad is None else (id(grad), grad._version)
+
+    def changed_outside(self) -> Iterator[int]:
+        for k in self.outside:
+            before, self.marks[k] = self.marks[k], self.mark(k)
+            if before != self.marks[k]:
+                yield k
+
     def filled_grads(self, i: int) -> Iterator[tuple[int, str | None, str | None]]:
-        for k in self.with_grad.get(i, ()):
+        for k in (*self.with_grad.get(i, ()), *self.changed_outside()):
             before, self.grads[k] = self.grads[k], self.words_for_grad(k)
             if (before, self.grads[k]) != (None, None):     # a hook of the caller may take the gradient away
                 yield k, before, self.grads[k]

@@ -255,6 +255,11 @@ class LiveGraph:
                 found.setdefault(tensor.producer.node, []).append(k)
         return found
 
+    def outside_with_grad(self) -> list[int]:
+        """The indices of the drawn tensors that keep a `.grad` and have no node here: a backward inside a node may fill it."""
+        inside = {k for tensors in self.tensors_with_grad().values() for k in tensors}
+        return [k for k, tensor in enumerate(self.snapshot.tensors) if tensor.keeps_grad and k not in inside]
+
     def grad(self, k: int) -> torch.Tensor | None:
         """The `.grad` of drawn tensor `k` now, or None."""
         return self._reader.tensors[k].grad

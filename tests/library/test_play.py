@@ -24,6 +24,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.checkpoint import checkpoint
 
 import seegrad.view
 from project import COURSE
@@ -194,6 +195,19 @@ def test_the_ending_names_the_node_that_failed(seed, steps):
         assert ending.startswith(f"stopped at [{failed[0] + 1}] {name} by a {type(play.error).__name__}: ")
     else:
         assert ending.startswith("stopped before the first node by a ")
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_a_grad_that_a_backward_inside_a_node_fills_is_seen_at_that_node(reentrant):
+    layer, x = nn.Linear(3, 3), torch.ones(2, 3, requires_grad=True)
+    loss = (checkpoint(layer, x * 2, use_reentrant=reentrant) * 3).sum()
+    play = play_backward(loss, weight=layer.weight, x=x)
+    node = "CheckpointFunctionBackward" if reentrant else "AccumulateGrad"
+    filled, = (line for line in play.transcript.splitlines() if "weight.grad: None → 12 in all of (3, 3)" in line)
+    assert node in filled
+    last = play._play.frames[-1].diagram
+    assert ".grad (3, 3)" in next(box for box in last.boxes if box.name == "weight").lines
+    assert torch.equal(layer.weight.grad, torch.full((3, 3), 12.0))
 
 
 # Words for a gradient
