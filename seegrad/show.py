@@ -196,10 +196,13 @@ def _check_tensor(value: object, what: str) -> None:
     if isinstance(value, torch.Tensor):
         return
     advice = "give tensors only"
+    fields = _tensor_fields(value)
     if value is None:
-        advice = "it may be a .grad that backward has not filled yet"
+        advice = "leave it out; a layer without a bias has None there, and so has a .grad before backward"
     elif isinstance(value, torch.nn.Module):
         advice = "give the tensor that it returns, as in show_graph(net(x))"
+    elif fields:        # the output of a model, a packed sequence, a named tuple
+        advice = f"give its tensors, as in show_graph({fields[0]}=result.{fields[0]})"
     elif isinstance(value, dict):
         advice = "give its tensors by name, as in show_graph(**tensors)"
     elif isinstance(value, (list, tuple, set)):
@@ -207,6 +210,13 @@ def _check_tensor(value: object, what: str) -> None:
     elif type(value).__module__.split(".")[0] == "numpy":
         advice = "an array has no graph; make it a tensor before you compute with it"
     raise TypeError(f"{what} is {_short(value)}, not a tensor: {advice}.")
+
+
+def _tensor_fields(value: object) -> list[str]:
+    """The attributes of an object, as it holds them or declares them, that are tracked tensors, or else all that are tensors."""
+    names = [*getattr(type(value), "_fields", ()), *getattr(value, "__dict__", ())]
+    tensors = {name: found for name in names if isinstance(found := getattr(value, name, None), torch.Tensor)}
+    return [name for name, tensor in tensors.items() if tensor.requires_grad] or list(tensors)
 
 
 def _short(value: object) -> str:

@@ -30,12 +30,24 @@ def assert_one_sentence(error, *words):
 
 # Not a tensor
 
+class Output:
+    """What a model returns: tensors and other things, as attributes."""
+
+    def __init__(self):
+        self.labels, self.logits, self.cache = torch.ones(1), torch.ones(1, requires_grad=True).exp(), None
+
+
+PACKED = nn.utils.rnn.pack_sequence([torch.ones(2, requires_grad=True), torch.ones(1)])
+
 NOT_A_TENSOR = {
     "a list": ([torch.ones(1)], "a list", "*"),
     "a tuple": ((torch.ones(1),), "a tuple", "*"),
     "a set": ({1}, "a set"),
     "a dict": ({"x": torch.ones(1)}, "a dict", "**"),
-    "None": (None, "None", ".grad"),
+    "None": (None, "None", "leave it out", "without a bias", ".grad"),
+    "an output of a model": (Output(), "an Output", "show_graph(logits=result.logits)"),
+    "a packed sequence": (PACKED, "a PackedSequence", "show_graph(data=result.data)"),
+    "a named tuple": (torch.ones(2, 3, requires_grad=True).max(dim=1), "a max", "give its tensors"),
     "an int": (3, "3"),
     "a bool": (True, "True"),
     "a float": (float("nan"), "nan"),
