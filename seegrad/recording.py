@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from .snapshot import FREED, GraphSnapshot, LiveGraph, undisturbed
+from .snapshot import FREED, GraphSnapshot, LiveGraph, undisturbed, version_of
 
 MOST_VALUES = 4     # a gradient with more numbers is told by its norm
 Gradient = torch.Tensor | Sequence[torch.Tensor | None] | None      # what torch.autograd.backward takes
@@ -206,9 +206,9 @@ class _Watch:
         except Exception:       # as in end_step
             return "a .grad that cannot be read"
 
-    def mark(self, k: int) -> tuple[int, int] | None:
+    def mark(self, k: int) -> tuple[int, int | None] | None:
         grad = self.graph.grad(k)
-        return None if grad is None else (id(grad), grad._version)
+        return None if grad is None else (id(grad), version_of(grad))
 
     def changed_outside(self) -> Iterator[int]:
         for k in self.outside:

@@ -431,7 +431,7 @@ class _Reader:
             device=str(tensor.device), requires_grad=tensor.requires_grad, is_leaf=leaf,
             in_graph=producer is not None or i in leaves, producer=producer,
             base=self.tensor_index.get(id(_base(tensor))) if i < self.given else None,
-            keeps_grad=keeps_grad, grad_shape=None if grad is None else _shape(grad), version=_version(tensor),
+            keeps_grad=keeps_grad, grad_shape=None if grad is None else _shape(grad), version=version_of(tensor),
             storage=self.storage_of(tensor), counter=self.counter_of(tensor))
 
     def counter_of(self, tensor: torch.Tensor) -> int | None:
@@ -578,7 +578,7 @@ def _dtype(tensor: torch.Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def _version(tensor: torch.Tensor) -> int | None:
+def version_of(tensor: torch.Tensor) -> int | None:
     try:
         return tensor._version
     except RuntimeError:    # inference tensors count no versions
@@ -587,7 +587,7 @@ def _version(tensor: torch.Tensor) -> int | None:
 
 def _one_counter(first: torch.Tensor, second: torch.Tensor) -> bool:
     """Whether two tensors share a version counter. PyTorch does not tell: count one up, look at the other, put it back."""
-    if _version(first) is None or first._version != _version(second):
+    if version_of(first) is None or first._version != version_of(second):
         return False
     with torch.autograd._unsafe_preserve_version_counter(first):
         torch.autograd.graph.increment_version(first)
