@@ -229,7 +229,7 @@ WORDS = {
     "complex": (torch.tensor([1 + 2j, 3 + 0j]), "[1+2j, 3+0j]"),
     "many complex": (torch.tensor([3j, 4, 0, 0, 0]), "(5,) of norm 5"),
     "half": (torch.tensor([3, 4, 0, 0, 0], dtype=torch.float16), "(5,) of norm 5"),
-    "half, the square of which is too large": (torch.tensor([300, 400, 0, 0, 0], dtype=torch.float16), "(5,) of norm 500"),
+    "half, the norm of which is too large": (torch.tensor([3e4, 4e4, 5e4, 0, 0], dtype=torch.float16), "(5,) of norm 7.07e+04"),
     "float32, the square of which is too large": (torch.tensor([3e30, 4e30, 0, 0, 0]), "(5,) of norm 5e+30"),
     "one inf": (torch.tensor([float("inf"), 1, 2, 3, 4]), "(5,) with 1 inf"),
     "inf and nan": (torch.tensor([float("nan"), -float("inf"), 2, float("inf"), 4]), "(5,) with 2 inf and 1 nan"),
