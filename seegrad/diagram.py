@@ -4,12 +4,13 @@ A :class:`Diagram` is plain data: boxes, arrows and ties, with their words. The 
 from it, so they cannot disagree. Nothing here knows PyTorch, DOT or HTML.
 """
 
+import functools
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from .snapshot import CHANGED, FREED, STATES, Edge, GraphSnapshot, Layout, Node, SavedTensor, Size, Tensor
+from .snapshot import CHANGED, FREED, STATES, Bytes, Edge, GraphSnapshot, Layout, Node, SavedTensor, Size, Tensor
 
 Level = Literal["full", "compact", "folded"]
 LEVELS = get_args(Level)
@@ -18,6 +19,9 @@ LEVELS = get_args(Level)
 LEAF, NODE, RESULT, BASE, UNTRACKED, GROUP = "leaf", "node", "result", "base", "not tracked", "group"
 
 LONGEST_NAME = 40
+MOST_USES = 8           # of a tensor as arrows; beyond it, each use is a line in the box that uses it
+MOST_ALONE = 8          # tensors outside the graph that have a box each; beyond it, all of one kind are one box
+NO_GRADIENT = "no gradient"
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,13 @@ class Arrow:
     source: the key of the box of the input.
     target: the key of the box of what was computed.
     text: which output of the source this is, where it has several.
+    cut: whether no gradient comes back along it: the source is a tensor outside the graph, of which the target holds values.
     """
 
     source: str
     target: str
     text: str = ""
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,8 @@ class Diagram:
 
     headline: the counts, in one line.
     boxes: all boxes, in forward order.
-    arrows: one for each use of an output, and at the level "folded" one between two boxes.
+    arrows: one for each use of an output, and at the level "folded" one between two boxes. The uses of a tensor that has
+        many are lines in the boxes that use it, and no arrows.
     ties: one for each pair of neighbours among those that share memory.
     home: for each node of the snapshot, the key of the box that it is drawn in.
     """
@@ -106,8 +113,23 @@ class Diagram:
 
 def make_diagram(snapshot: GraphSnapshot, detail: Level) -> Diagram:
     """Return the :class:`Diagram` of a snapshot. detail: one of LEVELS."""
-    levels: dict[Level, type[_Full]] = {"full": _Full, "compact": _Compact, "folded": _Folded}
-    return levels[detail](snapshot).make()
+    return ChangingDiagram(snapshot, detail).first
+
+
+class ChangingDiagram:
+    """The diagram of a graph that changes, as in a backward pass: only the boxes that change are made again.
+
+    first: the :class:`Diagram` of the snapshot.
+    """
+
+    def __init__(self, snapshot: GraphSnapshot, detail: Level) -> None:
+        levels: dict[Level, type[_Full]] = {"full": _Full, "compact": _Compact, "folded": _Folded}
+        self._level = levels[detail](snapshot)
+        self.first = self._level.make()
+
+    def update(self, nodes: Mapping[int, Node], tensors: Mapping[int, Tensor]) -> tuple[Box, ...]:
+        """The boxes of these nodes and tensors, by their indices in the snapshot, as they are from now on."""
+        return self._level.update(nodes, tensors)
 
 
 def headline(snapshot: GraphSnapshot) -> str:
@@ -120,8 +142,9 @@ def headline(snapshot: GraphSnapshot) -> str:
     if not saved:
         return ", ".join(parts + ["no saved tensors" + " to see" * bool(hidden)]) + more
     states = ", ".join(f"{snapshot.states[state]} {state}" for state in STATES if snapshot.states[state])
-    held = f" ({_bytes(snapshot.saved_bytes)})" if snapshot.saved_bytes else ""
-    return f"{', '.join(parts)}, {_count(saved, 'saved tensor')}: {states}{held}{more}"
+    held = snapshot.bytes_of(snapshot.saved)
+    size = f" ({bytes_in_words(held)})" if held != Bytes(0) else ""
+    return f"{', '.join(parts)}, {_count(saved, 'saved tensor')}: {states}{size}{more}"
 
 
 def _hidden(count: int) -> str:
@@ -137,8 +160,10 @@ def _count(number: int, singular: str, plural: str | None = None) -> str:
     return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
 
-def _bytes(number: int) -> str:
-    return f"{number:,} B"
+def bytes_in_words(amount: Bytes) -> str:
+    if amount.all_known:
+        return f"{amount.known:,} B"
+    return f"at least {amount.known:,} B" if amount.known else "bytes not known"
 
 
 def _shape(shape: Size | None) -> str:
@@ -178,53 +203,53 @@ def short_names(snapshot: GraphSnapshot) -> dict[str, str]:
     return found
 
 
-def _slot_text(slot: SavedTensor, names: list[str]) -> str:
-    words = [slot.name]
-    if slot.holds is not None:
-        words.append("= " + names[slot.holds])
-    elif slot.views is not None:
-        words.append("views " + names[slot.views])
-    if slot.shape is not None:
-        words.append(_shape(slot.shape) + _kind_of_data(slot))
-    if slot.packed:
-        words.append("packed by a hook")
-    if slot.nbytes is not None:
-        words.append(_bytes(slot.nbytes))
-    words.append(slot.state)
-    if slot.versions:
-        words.append("(saved at version {}, now {})".format(*slot.versions))
-    return " ".join(words)
-
-
 class _Full:
     """Every node and every slot.
 
-    snapshot: what is drawn.
+    nodes: the nodes, as they are now.
+    tensors: the drawn tensors, as they are now.
+    snapshot: the graph as it was at first.
     leaves: the indices of the tensors that own an AccumulateGrad.
     names: the words for each drawn tensor.
     versioned: the tensors whose version a reader needs: their memory is shared, or was changed after a node saved it.
-    placed: the leaves that have a box.
+    makers: for the key of each box, in forward order, what makes it.
+    uses: for the key of a box, the lines that say which leaves it uses.
     home: for the index of each node, the key of the box that it is drawn in.
+    places: for the index of each tensor that is drawn, the key of its box: one box may stand for many outside the graph.
     """
 
     def __init__(self, snapshot: GraphSnapshot) -> None:
         self.snapshot = snapshot
+        self.nodes, self.tensors = list(snapshot.nodes), list(snapshot.tensors)
         self.leaves = {node.leaf for node in snapshot.nodes}
         self.names = self.tensor_names()
         self.versioned: set[int | None] = {i for tie in snapshot.shared for i in (tie.first, tie.second)}
         self.versioned |= {i for slot in snapshot.saved if slot.state == CHANGED for i in (slot.holds, slot.views)}
-        self.placed: set[int] = set()
+        self.makers: dict[str, Callable[[], Box]] = {}
+        self.uses: dict[str, list[str]] = {}
         self.home: dict[int, str] = {}
+        self.places: dict[int, str] = {}
 
     def make(self) -> Diagram:
-        boxes: list[Box] = []
         arrows: list[Arrow] = []
-        self.place(boxes, arrows)
-        drawn = {box.key for box in boxes}
-        tensors = [i for i in range(len(self.snapshot.tensors)) if f"t{i}" in drawn]
-        ties = (*self.tensor_ties(tensors), *self.slot_ties())
-        home = tuple(self.home[i] for i in range(len(self.snapshot.nodes)))
-        return Diagram(headline(self.snapshot), tuple(boxes), tuple(arrows), ties, home)
+        self.place(arrows)
+        self.place_others(arrows)
+        arrows = self.without_many_uses(arrows)
+        ties = (*self.tensor_ties(i for i, key in self.places.items() if key == f"t{i}"), *self.slot_ties())
+        home = tuple(self.home[i] for i in range(len(self.nodes)))
+        return Diagram(headline(self.snapshot), tuple(map(self.box, self.makers)), tuple(arrows), ties, home)
+
+    def update(self, nodes: Mapping[int, Node], tensors: Mapping[int, Tensor]) -> tuple[Box, ...]:
+        for i, node in nodes.items():
+            self.nodes[i] = node
+        for i, tensor in tensors.items():
+            self.tensors[i] = tensor
+        keys = [self.home[i] for i in nodes] + [self.places[i] for i in tensors if i in self.places]
+        return tuple(map(self.box, dict.fromkeys(keys)))
+
+    def box(self, key: str) -> Box:
+        box = self.makers[key]()
+        return replace(box, lines=(*self.uses[key], *box.lines)) if key in self.uses else box
 
     def tensor_names(self) -> list[str]:
         """The words for each drawn tensor: the caller's names, else its role and a number."""
@@ -252,50 +277,108 @@ class _Full:
             return UNTRACKED
         return RESULT if tensor.given else BASE
 
-    def place(self, boxes: list[Box], arrows: list[Arrow]) -> None:
-        """Put the boxes of this level in forward order, and the arrows between them."""
-        for i, node in enumerate(self.snapshot.nodes):
+    def place(self, arrows: list[Arrow]) -> None:
+        """Put the boxes of this level's nodes and leaves in forward order, and the arrows between them."""
+        for i, node in enumerate(self.nodes):
             self.home[i] = f"n{i + 1}"
             if node.leaf is not None:
-                self.place_leaf(node.leaf, boxes)
+                self.place_tensor(node.leaf)
                 arrows.append(Arrow(f"t{node.leaf}", f"n{i + 1}"))
-            boxes.append(self.node_box(i, node))
+            self.makers[f"n{i + 1}"] = functools.partial(self.node_box, i)
             arrows += self.arrows_into(i)
-        self.place_results(boxes, arrows)
 
-    def place_leaf(self, i: int, boxes: list[Box], *more_lines: str) -> None:
-        if i not in self.placed:        # one leaf may have two AccumulateGrad nodes
-            self.placed.add(i)
-            boxes.append(self.tensor_box(i, *more_lines))
+    def place_tensor(self, i: int, *more_lines: str) -> None:
+        if i not in self.places:        # one leaf may have two AccumulateGrad nodes
+            self.places[i] = f"t{i}"
+            self.makers[f"t{i}"] = functools.partial(self.tensor_box, i, *more_lines)
 
-    def place_results(self, boxes: list[Box], arrows: list[Arrow]) -> None:
-        drawn = {box.key for box in boxes}
-        for i, tensor in enumerate(self.snapshot.tensors):
-            if f"t{i}" in drawn or not self.stands_alone(tensor):
-                continue
-            boxes.append(self.tensor_box(i))
-            if tensor.producer:
-                arrows.append(Arrow(self.home[tensor.producer.node], f"t{i}", self.output_text(tensor.producer)))
+    def place_others(self, arrows: list[Arrow]) -> None:
+        """Put the boxes of the results, and of the tensors outside the graph.
+
+        Many of one kind that nothing joins to the graph, as the weights of a frozen network, are one box.
+        """
+        holders = self.holders()
+        joined = holders.keys() | {i for tie in self.snapshot.shared for i in (tie.first, tie.second)}
+        alone: dict[str, list[int]] = {}
+        for i, tensor in enumerate(self.tensors):
+            if not tensor.in_graph and i not in joined and self.stands_alone(tensor):
+                alone.setdefault(self.kind_of(i), []).append(i)
+        crowds = {members[0]: members for members in alone.values() if len(members) > MOST_ALONE}
+        for first, members in crowds.items():
+            self.places.update(dict.fromkeys(members, f"t{first}s"))
+        for i, tensor in enumerate(self.tensors):
+            if i in crowds:
+                self.makers[f"t{i}s"] = functools.partial(self.crowd_box, f"t{i}s", self.kind_of(i), crowds[i])
+            elif i not in self.places and self.stands_alone(tensor):
+                self.place_tensor(i)
+                if tensor.producer:
+                    arrows.append(Arrow(self.home[tensor.producer.node], f"t{i}", self.output_text(tensor.producer)))
+                arrows += [Arrow(f"t{i}", key, NO_GRADIENT, cut=True) for key in holders.get(i, ())]
+
+    def holders(self) -> dict[int, dict[str, None]]:
+        """For each tensor outside the graph, the keys of the boxes whose nodes hold its values, and send it no gradient."""
+        found: dict[int, dict[str, None]] = {}
+        for i, node in enumerate(self.nodes):
+            for slot in node.saved:
+                k = slot.views if slot.holds is None else slot.holds
+                if k is not None and slot.tracked is False and not self.tensors[k].in_graph:
+                    found.setdefault(k, {})[self.home[i]] = None
+        return found
 
     def stands_alone(self, tensor: Tensor) -> bool:
         return True
 
     def arrows_into(self, i: int) -> list[Arrow]:
-        return [Arrow(self.home[edge.node], self.home[i], self.output_text(edge))
-                for edge in self.snapshot.nodes[i].inputs if edge]
+        return [Arrow(self.home[edge.node], self.home[i], self.output_text(edge)) for edge in self.nodes[i].inputs if edge]
+
+    def without_many_uses(self, arrows: list[Arrow]) -> list[Arrow]:
+        """Say the uses of a tensor that has many in lines: so many long arrows would hide the picture, and slow its layout."""
+        words = {f"t{i}": self.names[i] for i in self.places}
+        words |= {f"n{i + 1}": f"{self.names[node.leaf]} through [{i + 1}]" for i, node in enumerate(self.nodes)
+                  if node.leaf is not None}
+        count = Counter(arrow.source for arrow in arrows if arrow.source in words)
+        kept = []
+        for arrow in arrows:
+            if count[arrow.source] <= MOST_USES:
+                kept.append(arrow)
+            else:
+                line = f"uses {words[arrow.source]}{f' ({NO_GRADIENT})' * arrow.cut}"
+                self.uses.setdefault(arrow.target, []).append(line)
+        return kept
 
     def output_text(self, edge: Edge) -> str:
-        return f"output {edge.output}" if self.snapshot.nodes[edge.node].outputs > 1 else ""
+        return f"output {edge.output}" if self.nodes[edge.node].outputs > 1 else ""
 
-    def node_box(self, i: int, node: Node) -> Box:
-        return Box(f"n{i + 1}", NODE, f"[{i + 1}]", short_name(node.name), _node_lines(node), self.slots(i, node))
+    def node_box(self, i: int) -> Box:
+        node = self.nodes[i]
+        return Box(f"n{i + 1}", NODE, f"[{i + 1}]", short_name(node.name), _node_lines(node), self.slots(i))
 
-    def slots(self, i: int, node: Node) -> tuple[Slot, ...]:
-        return tuple(Slot(f"n{i + 1}s{k}", slot.state, _slot_text(slot, self.names))
-                     for k, slot in enumerate(node.saved))
+    def slots(self, i: int) -> tuple[Slot, ...]:
+        return tuple(Slot(f"n{i + 1}s{k}", slot.state, self.slot_text(slot)) for k, slot in enumerate(self.nodes[i].saved))
+
+    def slot_text(self, slot: SavedTensor) -> str:
+        words = [slot.name]
+        if slot.holds is not None:
+            words.append("= " + self.names[slot.holds])
+        elif slot.views is not None:
+            words.append("views " + self.names[slot.views])
+        if slot.shape is not None:
+            words.append(_shape(slot.shape) + _kind_of_data(slot))
+        if slot.packed:
+            words.append("packed by a hook")
+        if slot.state != FREED:
+            words.append("part of " * slot.is_part + self.size_of([slot]))
+        words.append(slot.state)
+        if slot.versions:
+            words.append("(saved at version {}, now {})".format(*slot.versions))
+        return " ".join(words)
+
+    def size_of(self, slots: list[SavedTensor]) -> str:
+        held = self.snapshot.bytes_of(slots)
+        return bytes_in_words(held) if held.all_known or held.known else f"({bytes_in_words(held)})"
 
     def tensor_box(self, i: int, *more_lines: str) -> Box:
-        tensor = self.snapshot.tensors[i]
+        tensor = self.tensors[i]
         kind = self.kind_of(i)
         on = "" if tensor.device == "cpu" else f" on {tensor.device}"
         lines = [f"{kind} {_shape(tensor.shape)}{_kind_of_data(tensor)}{on}", *more_lines]
@@ -309,6 +392,15 @@ class _Full:
             lines.append(f"version {tensor.version}")
         return Box(f"t{i}", kind, self.names[i], lines=tuple(lines), named=bool(tensor.names),
                    dashed=not tensor.in_graph)
+
+    def crowd_box(self, key: str, kind: str, members: list[int]) -> Box:
+        title = _count(len(members), kind, "leaves" if kind == LEAF else f"tensors, {kind}")
+        lines = [*(self.names[i] for i in members[:2]), f"and {len(members) - 2} more"]
+        with_grad = sum(self.tensors[i].grad_shape is not None for i in members)
+        if kind == LEAF or with_grad:
+            lines.append(f"{with_grad} with a .grad")
+        lines.append("not in this graph")
+        return Box(key, kind, title, lines=tuple(lines), dashed=True)
 
     def tensor_ties(self, drawn: Iterable[int]) -> Iterable[Tie]:
         for shared in self.snapshot.shared_among(drawn):
@@ -334,29 +426,38 @@ class _Full:
 class _Compact(_Full):
     """One box for a leaf, its AccumulateGrad and its transpose; the slots of a node are a line per state."""
 
-    def place(self, boxes: list[Box], arrows: list[Arrow]) -> None:
-        producers = {tensor.producer.node for tensor in self.snapshot.tensors if tensor.producer}
+    def place(self, arrows: list[Arrow]) -> None:
+        producers = {tensor.producer.node for tensor in self.tensors if tensor.producer}
         leaf_of: dict[int, int] = {}
         transposed = set()
-        for i, node in enumerate(self.snapshot.nodes):
+        for i, node in enumerate(self.nodes):
             if node.leaf is not None:
                 leaf_of[i] = node.leaf
-            elif node.transposes and i not in producers and (edge := node.inputs[0]) and edge.node in leaf_of:
+            elif node.transposes and i not in producers and (edge := node.inputs[0]) and self.nodes[edge.node].leaf is not None:
                 leaf_of[i] = leaf_of[edge.node]
                 transposed.add(leaf_of[i])
-        for i, node in enumerate(self.snapshot.nodes):
+        for i, node in enumerate(self.nodes):
             if i in leaf_of:
                 self.home[i] = f"t{leaf_of[i]}"
                 if node.leaf is not None:
-                    self.place_leaf(node.leaf, boxes, *["used transposed"] * (node.leaf in transposed))
+                    self.place_tensor(node.leaf, *["used transposed"] * (node.leaf in transposed))
             else:
                 self.home[i] = f"n{i + 1}"
-                boxes.append(self.node_box(i, node))
+                self.makers[f"n{i + 1}"] = functools.partial(self.node_box, i)
                 arrows += self.arrows_into(i)
-        self.place_results(boxes, arrows)
 
-    def slots(self, i: int, node: Node) -> tuple[Slot, ...]:
-        return _summed_slots(f"n{i + 1}", node.saved)
+    def slots(self, i: int) -> tuple[Slot, ...]:
+        return self.summed_slots(f"n{i + 1}", self.nodes[i].saved)
+
+    def summed_slots(self, key: str, saved: Iterable[SavedTensor]) -> tuple[Slot, ...]:
+        """One slot for each state that occurs, with the number of saved tensors and their bytes."""
+        summed = []
+        for state in STATES:
+            slots = [slot for slot in saved if slot.state == state]
+            if slots:
+                held = "" if state == FREED else " " + self.size_of(slots)
+                summed.append(Slot(f"{key}{state[0]}", state, f"{len(slots)} saved{held} {state}"))
+        return tuple(summed)
 
     def slot_ties(self) -> Iterable[Tie]:
         return ()
@@ -365,8 +466,8 @@ class _Compact(_Full):
 class _Folded(_Compact):
     """Only the given tensors stand alone. All nodes that lead to the same next given tensors are one box."""
 
-    def place(self, boxes: list[Box], arrows: list[Arrow]) -> None:
-        nodes, tensors = self.snapshot.nodes, self.snapshot.tensors
+    def place(self, arrows: list[Arrow]) -> None:
+        nodes, tensors = self.nodes, self.tensors
         # For each node, the given tensors that its results reach first. Crossing an arrow between two groups takes a
         # tensor away from this set, or passes a given tensor: so the groups cannot form a cycle.
         reaches: list[set[int]] = [set() for _ in nodes]
@@ -382,18 +483,17 @@ class _Folded(_Compact):
         for i, node in enumerate(nodes):
             if node.leaf is not None and tensors[node.leaf].given:
                 self.home[i] = f"t{node.leaf}"
-                self.place_leaf(node.leaf, boxes)
+                self.place_tensor(node.leaf)
             else:
                 groups.setdefault(frozenset(reaches[i]), []).append(i)
         for number, members in enumerate(groups.values(), 1):
             for i in members:
                 self.home[i] = f"g{number}"
-            boxes.append(self.group_box(number, members))
+            self.makers[f"g{number}"] = functools.partial(self.group_box, number, members)
         given = {tensor.producer: f"t{k}" for k, tensor in enumerate(tensors) if tensor.given and tensor.producer}
         between = (Arrow(given.get(edge, self.home[edge.node]), self.home[i])
                    for i, node in enumerate(nodes) for edge in node.inputs if edge)
         arrows += dict.fromkeys(arrow for arrow in between if arrow.source != arrow.target)
-        self.place_results(boxes, arrows)
 
     def stands_alone(self, tensor: Tensor) -> bool:
         return tensor.given
@@ -402,9 +502,9 @@ class _Folded(_Compact):
         return ""
 
     def group_box(self, number: int, members: list[int]) -> Box:
-        nodes = [self.snapshot.nodes[i] for i in members]
+        nodes = [self.nodes[i] for i in members]
         leaves, hidden = sum(node.leaf is not None for node in nodes), sum(node.hides_saved for node in nodes)
-        slots = _summed_slots(f"g{number}", [slot for node in nodes for slot in node.saved])
+        slots = self.summed_slots(f"g{number}", [slot for node in nodes for slot in node.saved])
         if len(nodes) == 1:
             return Box(f"g{number}", GROUP, f"[{members[0] + 1}]", short_name(nodes[0].name), _node_lines(nodes[0]), slots)
         lines = []
@@ -419,16 +519,3 @@ def _node_lines(node: Node) -> tuple[str, ...]:
     if node.hides_a_node:
         return ("wraps a node that cannot be seen",)
     return ("PyTorch does not show what it saves",) if node.hides_saved else ()
-
-
-def _summed_slots(key: str, saved: Iterable[SavedTensor]) -> tuple[Slot, ...]:
-    """One slot for each state that occurs, with the number of saved tensors and their bytes."""
-    summed = []
-    for state in STATES:
-        slots = [slot for slot in saved if slot.state == state]
-        if slots:
-            sizes = {(slot.storage, slot.layout) if slot.storage is not None else i: slot.nbytes or 0
-                     for i, slot in enumerate(slots)}
-            held = "" if state == FREED else " " + _bytes(sum(sizes.values()))
-            summed.append(Slot(f"{key}{state[0]}", state, f"{len(slots)} saved{held} {state}"))
-    return tuple(summed)

@@ -1,97 +1,65 @@
-"""A diagram as SVG. The only module that knows DOT: torchviz draws the graph, Graphviz lays it out in this process."""
+"""A diagram as SVG. The only module that writes DOT: torchviz draws the graph, Graphviz lays it out."""
 
-import contextlib
-import functools
 import html
-import importlib.util
-import io
-import os
 import re
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from types import ModuleType
+from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
 
-from .diagram import GROUP, NODE, Box, Diagram, Slot, printable
+from .diagram import GROUP, NODE, Arrow, Box, Diagram, Slot, printable
+from .layout import FONT, lay_out, lay_out_apart
 from .looks import FILLS, SLOTS, SlotLook
 
 if TYPE_CHECKING:
     from graphviz import Digraph
 
-FONT = "DejaVu Sans"                        # matplotlib ships it, so it is there on every machine
-FALLBACK_FONTS = "Verdana, sans-serif"      # about as wide, for readers who do not have it
-LARGE = 150                                 # boxes; beyond it the layout takes less care, so that it ends soon
+FALLBACK_FONTS = "Verdana, sans-serif"      # about as wide as ours, for readers who do not have it
+LONGEST = 1500                              # levels that the lines of a picture cross; beyond it the layout may take long
+LONGEST_DOT = 10_000                        # characters of a DOT source of others; beyond it the layout may take long
 
 _TIE = {"style": "dotted", "dir": "none", "constraint": "false", "penwidth": "2"}
 
 
 def draw(diagram: Diagram, label: str) -> str:
-    """Return the SVG of a diagram as a string. label: the sentences for readers who do not see it."""
-    return lay_out(_to_dot(diagram), label)
+    """Return the SVG of a diagram as a string. label: the sentences for readers who do not see it.
+
+    Raises LayoutError where the graph is too much for Graphviz.
+    """
+    dot = _to_dot(diagram)
+    return _finish(lay_out(dot) if _total_length(diagram) <= LONGEST else lay_out_apart(dot), label)
 
 
-def lay_out(dot: str, label: str) -> str:
-    """Return a DOT source, laid out, as an SVG string: the same bytes on every machine and in every process."""
+def draw_dot(dot: str, label: str) -> str:
+    """Return the SVG of a DOT source as a string. label: as for `draw`. Raises LayoutError as `draw` does."""
     # Graphviz crashes on a label whose first line is empty, and torchviz and others write such labels.
     dot = re.sub(r'(label=")(?=\\[nlr]|\n)', r"\1 ", dot)
-    # pygraphviz warns on stderr that a large graph takes long.
-    with contextlib.redirect_stderr(io.StringIO()):
-        graph = _graphviz().AGraph(string=dot)
-        svg = graph.draw(format="svg", prog="dot").decode()
-        graph.close()
+    return _finish(lay_out(dot) if len(dot) <= LONGEST_DOT else lay_out_apart(dot), label)
+
+
+def _finish(svg: str, label: str) -> str:
     svg = re.sub(r"<!--.*?-->\n?", "", svg[svg.index("<svg"):], flags=re.DOTALL)
     svg = svg.replace(f'font-family="{FONT}"', f'font-family="{FONT}, {FALLBACK_FONTS}"')
     return svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(printable(label))}" ', 1)
 
 
-@functools.cache
-def _graphviz() -> ModuleType:
-    """Import pygraphviz (slow, so not before it is needed) and let it measure text with matplotlib's fonts.
-
-    With the fonts of the machine the widths, and so the whole picture, would differ from machine to machine. Fontconfig
-    reads its settings once in a process, at the first layout.
-    """
-    import pygraphviz
-    matplotlib = importlib.util.find_spec("matplotlib")
-    assert matplotlib is not None and matplotlib.origin is not None     # seegrad depends on it
-    fonts = Path(matplotlib.origin).parent / "mpl-data/fonts/ttf"
-    with tempfile.TemporaryDirectory(prefix="seegrad-", ignore_cleanup_errors=True) as folder:
-        settings = Path(folder, "fonts.conf")
-        settings.write_text(f"<fontconfig><dir>{html.escape(str(fonts))}</dir>"
-                            f"<cachedir>{html.escape(folder)}</cachedir></fontconfig>", encoding="utf-8")
-        with _environment(FONTCONFIG_FILE=str(settings)), _silent_descriptor(2):
-            pygraphviz.AGraph(string=f'digraph {{ warm [fontname="{FONT}"] }}').draw(format="svg", prog="dot")
-    return pygraphviz
-
-
-@contextlib.contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _silent_descriptor(number: int) -> Iterator[None]:
-    """Drop what C code writes there: fontconfig complains about settings of the machine that we do not even use."""
-    kept = os.dup(number)
-    try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), number)
-        yield
-    finally:
-        os.dup2(kept, number)
-        os.close(kept)
+def _total_length(diagram: Diagram) -> int:
+    """How many levels all lines of the picture cross together: what their layout costs grows with it, far more than in line."""
+    targets: dict[str, list[str]] = {box.key: [] for box in diagram.boxes}
+    sources: dict[str, list[str]] = {box.key: [] for box in diagram.boxes}
+    for arrow in diagram.arrows:
+        targets[arrow.source].append(arrow.target)
+        sources[arrow.target].append(arrow.source)
+    level: dict[str, int] = {}      # counted from below, because a leaf stands just above the box that uses it first
+    for key in TopologicalSorter(targets).static_order():
+        level[key] = max((level[target] + 1 for target in targets[key]), default=0)
+    for key, above in sources.items():
+        if above and not targets[key]:
+            level[key] = min(level[source] for source in above) - 1
+    home = {slot.key: box.key for box in diagram.boxes for slot in box.slots} | {key: key for key in level}
+    lines = [(arrow.source, arrow.target) for arrow in diagram.arrows] + [(tie.first, tie.second) for tie in diagram.ties]
+    return sum(abs(level[home[first]] - level[home[second]]) for first, second in lines)
 
 
 def _to_dot(diagram: Diagram) -> str:
@@ -99,8 +67,6 @@ def _to_dot(diagram: Diagram) -> str:
     graph.body[:] = [*_arrows(graph.body, keys, diagram), *map(_box, diagram.boxes)]
     graph.graph_attr.clear()
     graph.graph_attr.update(ranksep="0.35", nodesep="0.3")
-    if len(diagram.boxes) > LARGE:
-        graph.graph_attr.update(nslimit="0.05", nslimit1="0.05", mclimit="0.05")
     graph.node_attr.clear()
     graph.node_attr.update(shape="box", style="filled", fontname=FONT, fontsize="15", margin="0.12,0.06", height="0.3")
     graph.edge_attr.update(fontname=FONT, fontsize="13")
@@ -121,16 +87,16 @@ def _arrows(body: Iterable[str], keys: dict[str, str], diagram: Diagram) -> Iter
 
     Its labels we leave out: ours say more.
     """
-    texts: dict[tuple[str, str], list[str]] = {}
+    arrows: dict[tuple[str, str], list[Arrow]] = {}
     for arrow in diagram.arrows:
-        texts.setdefault((arrow.source, arrow.target), []).append(arrow.text)
+        arrows.setdefault((arrow.source, arrow.target), []).append(arrow)
     for line in body:
         source, is_arrow, target = line.strip().partition(" -> ")
         if is_arrow:
             source, target = keys[source], keys[target]
-            text = texts[source, target].pop(0)
-            label = f' [label=" {text}"]' if text else ""
-            yield f"\t{source} -> {target}{label}\n"
+            arrow = arrows[source, target].pop(0)
+            label = f' label=" {arrow.text}"' if arrow.text else ""
+            yield f"\t{source} -> {target} [{label}{' style=dashed' * arrow.cut}]\n"
 
 
 def _box(box: Box) -> str:

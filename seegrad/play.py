@@ -3,14 +3,15 @@
 Plain data, made from a recording and drawn at one level of detail. Nothing here knows PyTorch, DOT or HTML.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from .diagram import GROUP, Box, Diagram, Level, headline, make_diagram, printable, short_names
+from .diagram import GROUP, Arrow, Box, ChangingDiagram, Diagram, Level, bytes_in_words, headline, printable, short_names
 from .looks import SLOTS
 from .recording import Recording, Step
-from .snapshot import GraphSnapshot
+from .snapshot import Bytes, GraphSnapshot
 
 FIGURE_SPACE = "\u2007"         # as wide as a digit; a no-break space has only half the width of a letter
 
@@ -22,7 +23,7 @@ class Frame:
     box: the key of the box that runs.
     arrows: (source, target) of the arrows along which its gradients arrive.
     says: what happens, in a sentence.
-    diagram: the graph afterwards.
+    boxes: those that it may have changed, as they are afterwards.
     held_bytes: what the saved tensors hold afterwards.
     finished: False where backward stopped with an error.
     """
@@ -30,8 +31,8 @@ class Frame:
     box: str
     arrows: tuple[tuple[str, str], ...]
     says: str
-    diagram: Diagram
-    held_bytes: int
+    boxes: tuple[Box, ...]
+    held_bytes: Bytes
     finished: bool
 
 
@@ -41,8 +42,9 @@ class Play:
 
     title: which backward this was.
     first: the graph before it.
-    first_bytes: what the saved tensors held before it.
+    first_bytes: what the saved tensors held before it, as far as it is known.
     frames: its steps.
+    last: the graph as it left it.
     ending: the last sentence.
     """
 
@@ -50,41 +52,57 @@ class Play:
     first: Diagram
     first_bytes: int
     frames: tuple[Frame, ...]
+    last: Diagram
     ending: str
 
 
 def make_play(recording: Recording, losses: Sequence[int], retain_graph: bool, detail: Level) -> Play:
     """Return the :class:`Play` of a recording. losses: the indices of the losses among its tensors."""
-    first = make_diagram(recording.before, detail)
+    changing = ChangingDiagram(recording.before, detail)
+    first = changing.first
     home = first.home
     boxes = {box.key: box for box in first.boxes}
+    leaving: dict[str, list[Arrow]] = {}
+    for arrow in first.arrows:
+        if not arrow.cut:
+            leaving.setdefault(arrow.source, []).append(arrow)
+    no_nodes = boxes.keys() - set(home)
     given = {f"t{i}" for i in losses}
     frames: list[Frame] = []
     ran: set[str] = set()
-    last = recording.before
-    snapshots, short = recording.snapshots(), short_names(recording.before)
-    next(snapshots)
+    updates, short = recording.updates(), short_names(recording.before)
     for key, together in groupby(recording.steps, key=lambda step: home[step.node]):
         steps = list(together)
-        for _ in steps:
-            last = next(snapshots)
-        arrows = tuple(_arrows(first, key, ran, given))
+        changed_nodes, changed_tensors = {}, {}
+        for nodes, tensors in itertools.islice(updates, len(steps)):
+            changed_nodes.update(nodes)
+            changed_tensors.update(tensors)
+        changed = changing.update(changed_nodes, changed_tensors)
+        arrows = tuple(_arrows(leaving, no_nodes, key, ran, given))
         says = _says(boxes[key], steps, recording.before, short, retain_graph)
         ran.add(key)
-        frames.append(Frame(key, arrows, says, make_diagram(last, detail), steps[-1].held_bytes,
-                            steps[-1].finished))
+        frames.append(Frame(key, arrows, says, changed, steps[-1].held_bytes, steps[-1].finished))
     title = f"{title_of(recording, losses, retain_graph)}: {len(frames)} step{'s' * (len(frames) != 1)}"
-    return Play(title, first, recording.before.saved_bytes, tuple(frames), _ending(recording, last, boxes, home))
+    left = headline(recording.after)
+    afterwards = boxes | {box.key: box for frame in frames for box in frame.boxes}
+    last = replace(first, headline=left, boxes=tuple(afterwards.values()))
+    return Play(title, first, recording.before.saved_bytes, tuple(frames), last, _ending(recording, left, boxes, home))
 
 
-def _arrows(diagram: Diagram, key: str, ran: set[str], given: set[str]) -> Iterable[tuple[str, str]]:
-    """The arrows along which gradients come to a box: from boxes that ran, straight or through a named result."""
-    leaving = [arrow for arrow in diagram.arrows if arrow.source == key]
-    through = {arrow.target for arrow in leaving} - set(diagram.home)
-    onward = [arrow for arrow in diagram.arrows if arrow.source in through and arrow.target in ran]
-    ends = ran | given | {arrow.source for arrow in onward}
-    return dict.fromkeys((arrow.source, arrow.target) for arrow in [*leaving, *onward]
-                         if arrow.target in ends or arrow in onward)
+def _arrows(leaving: dict[str, list[Arrow]], no_nodes: Set[str], key: str, ran: set[str],
+            given: set[str]) -> Iterable[tuple[str, str]]:
+    """The arrows along which gradients come to a box: from boxes that ran, straight or through a named result.
+
+    leaving: the arrows that leave each box. no_nodes: the keys of the boxes in which no node is drawn.
+    """
+    found: dict[tuple[str, str], None] = {}
+    for arrow in leaving.get(key, ()):
+        through = leaving.get(arrow.target, ()) if arrow.target in no_nodes else ()
+        onward = [(other.source, other.target) for other in through if other.target in ran]
+        if arrow.target in ran or arrow.target in given or onward:
+            found[arrow.source, arrow.target] = None
+        found.update(dict.fromkeys(onward))
+    return found
 
 
 def title_of(recording: Recording, losses: Sequence[int], retain_graph: bool) -> str:
@@ -127,14 +145,14 @@ def _says(box: Box, steps: list[Step], snapshot: GraphSnapshot, short: dict[str,
         parts.append("what it did could not be read")
     if not steps[-1].finished:
         parts.append("stops here")
-    parts.append(f"{steps[-1].held_bytes:,} B still saved")
+    parts.append(f"{bytes_in_words(steps[-1].held_bytes)} still saved")
     return "; ".join(parts)
 
 
-def _ending(recording: Recording, last: GraphSnapshot, boxes: dict[str, Box], home: Sequence[str]) -> str:
-    """The last line: how the graph is left, or the error and where it came from."""
+def _ending(recording: Recording, left: str, boxes: dict[str, Box], home: Sequence[str]) -> str:
+    """The last line: how the graph is left, or the error and where it came from. left: the counts of the graph."""
     if recording.error is None:
-        return f"finished: {headline(last)}"
+        return f"finished: {left}"
     message = printable(str(recording.error).partition(". ")[0].partition(" (")[0])
     if not recording.steps:
         where = "before the first node"
@@ -143,7 +161,7 @@ def _ending(recording: Recording, last: GraphSnapshot, boxes: dict[str, Box], ho
         where = ("after" if recording.steps[-1].finished else "at") + f" {box.name} {box.title}".rstrip()
     kind = type(recording.error).__name__
     error = f"{'an' if kind[0] in 'AEIOU' else 'a'} {kind}{': ' * bool(message)}{message}"
-    return f"stopped {where} by {error}; {headline(last)}"
+    return f"stopped {where} by {error}; {left}"
 
 
 def slot_rows(box: Box, count: int) -> list[tuple[str, str]]:
@@ -157,9 +175,10 @@ def slot_rows(box: Box, count: int) -> list[tuple[str, str]]:
 def with_room(play: Play) -> Diagram:
     """The first diagram, each slot padded with spaces to the longest words that it shows during the play."""
     longest: dict[str, list[int]] = {}
-    for first, *later in zip(play.first.boxes, *(frame.diagram.boxes for frame in play.frames)):
-        for row in zip(*(slot_rows(box, len(first.slots)) for box in (first, *later))):
-            longest.setdefault(first.key, []).append(max(len(words) for _, words in row) - len("● "))
+    slots = {box.key: len(box.slots) for box in play.first.boxes}
+    for box in itertools.chain(play.first.boxes, *(frame.boxes for frame in play.frames)):
+        widths = [len(words) - len("● ") for _, words in slot_rows(box, slots[box.key])]
+        longest[box.key] = list(map(max, longest.get(box.key, widths), widths))
     return replace(play.first, boxes=tuple(
         replace(box, slots=tuple(replace(slot, text=slot.text.ljust(width, FIGURE_SPACE))
                                  for slot, width in zip(box.slots, longest[box.key])))
@@ -171,10 +190,15 @@ def changes(play: Play) -> Iterator[list[tuple[str, int, str, str]]]:
 
     The texts of a box count from 0, its name. The state is "" where the text is no slot, and where a slot is gone.
     """
-    diagrams = [play.first, *(frame.diagram for frame in play.frames)]
-    for before, after in zip(diagrams, diagrams[1:]):
-        yield [(old.key, number, *row) for first, old, new in zip(play.first.boxes, before.boxes, after.boxes)
-               for number, (was, row) in enumerate(zip(_texts(old, first), _texts(new, first)), 1) if row != was]
+    first = {box.key: box for box in play.first.boxes}
+    now = dict(first)
+    for frame in play.frames:
+        changed = []
+        for box in frame.boxes:
+            before, now[box.key] = now[box.key], box
+            rows = zip(_texts(before, first[box.key]), _texts(box, first[box.key]))
+            changed += [(box.key, number, *row) for number, (was, row) in enumerate(rows, 1) if row != was]
+        yield changed
 
 
 def _texts(box: Box, first: Box) -> list[tuple[str, str]]:

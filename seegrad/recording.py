@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from .snapshot import FREED, GraphSnapshot, LiveGraph, undisturbed, version_of
+from .snapshot import FREED, Bytes, GraphSnapshot, LiveGraph, Node, SavedTensor, Tensor, undisturbed, version_of
 
 MOST_VALUES = 4     # a gradient with more numbers is told by its norm
 Gradient = torch.Tensor | Sequence[torch.Tensor | None] | None      # what torch.autograd.backward takes
@@ -35,7 +35,7 @@ class Step:
     gradients: tuple[str | None, ...]
     freed: tuple[int, ...]
     grads: tuple[tuple[int, str | None, str | None], ...]
-    held_bytes: int
+    held_bytes: Bytes
     finished: bool = True
     readable: bool = True
 
@@ -53,21 +53,28 @@ class Recording:
     steps: tuple[Step, ...]
     error: Exception | None
 
-    def snapshots(self) -> Iterator[GraphSnapshot]:
-        """Yield the graph as it was before the first step, and then after each step."""
-        snapshot = self.before
-        yield snapshot
+    def updates(self) -> Iterator[tuple[dict[int, Node], dict[int, Tensor]]]:
+        """For each step, the nodes and the drawn tensors that it changed, by their indices, as they are afterwards."""
+        nodes, tensors = list(self.before.nodes), list(self.before.tensors)
         for step in self.steps:
-            nodes, tensors = list(snapshot.nodes), list(snapshot.tensors)
             saved = list(nodes[step.node].saved)
             for k in step.freed:
-                saved[k] = replace(saved[k], state=FREED, shape=None, dtype="", nbytes=None, storage=None, layout=None,
-                                   holds=None, views=None, versions=None, packed=False)
+                saved[k] = SavedTensor(saved[k].name, FREED)
             nodes[step.node] = replace(nodes[step.node], saved=tuple(saved))
             for k, _, now in step.grads:
                 tensors[k] = replace(tensors[k], grad_shape=None if now is None else tensors[k].shape)
-            snapshot = GraphSnapshot(tuple(nodes), tuple(tensors), step.held_bytes)
-            yield snapshot
+            yield {step.node: nodes[step.node]}, {k: tensors[k] for k, _, _ in step.grads}
+
+    @property
+    def after(self) -> GraphSnapshot:
+        """The graph as the last step left it."""
+        nodes, tensors = list(self.before.nodes), list(self.before.tensors)
+        for changed_nodes, changed_tensors in self.updates():
+            for i, node in changed_nodes.items():
+                nodes[i] = node
+            for k, tensor in changed_tensors.items():
+                tensors[k] = tensor
+        return replace(self.before, nodes=tuple(nodes), tensors=tuple(tensors))
 
 
 def record(losses: Sequence[torch.Tensor], names: dict[str, torch.Tensor], retain_graph: bool,
@@ -120,7 +127,8 @@ class _Watch:
     steps: those that are written down.
     running: those that are not: several where a node runs a backward of its own.
     freed: (index of a node, index of a slot) of all slots that are freed.
-    held_bytes: what the saved tensors hold.
+    held_bytes: the bytes that the saved tensors hold, of those storages whose size is known.
+    unknown: how many saved tensors hold memory whose size is not known.
     holders: for the number of each storage, how many slots hold it.
     with_grad: for each node that fills a `.grad`, the indices of its tensors.
     outside: the indices of the tensors that no node of the graph fills. A backward inside a node may, as in a checkpoint.
@@ -135,7 +143,8 @@ class _Watch:
         self.freed = {(i, k) for i, node in enumerate(graph.snapshot.nodes)
                       for k, slot in enumerate(node.saved) if slot.state == FREED}
         self.held_bytes = graph.snapshot.saved_bytes
-        self.holders = Counter(slot.storage for slot in graph.snapshot.saved if slot.storage is not None)
+        self.unknown = sum(not graph.snapshot.bytes_of([slot]).all_known for slot in graph.snapshot.saved)
+        self.holders = Counter(storage for slot in graph.snapshot.saved for storage in slot.storages)
         self.with_grad = graph.tensors_with_grad()
         self.outside = graph.outside_with_grad()
         inside = [k for tensors in self.with_grad.values() for k in tensors]
@@ -190,15 +199,17 @@ class _Watch:
             grads = tuple((k, was, now) for k, was, now in self.filled_grads(i) if finished or was != now)
         except Exception:       # backward goes on, whatever we could not read: we are in one of its hooks
             readable = False
-        self.steps.append(Step(i, step.gradients, freed, grads, self.held_bytes, finished, readable))
+        held = Bytes(self.held_bytes, not self.unknown)
+        self.steps.append(Step(i, step.gradients, freed, grads, held, finished, readable))
 
     def free(self, i: int, k: int) -> None:
         self.freed.add((i, k))
-        storage = self.graph.snapshot.nodes[i].saved[k].storage
-        if storage is not None:
+        slot = self.graph.snapshot.nodes[i].saved[k]
+        self.unknown -= not self.graph.snapshot.bytes_of([slot]).all_known
+        for storage in slot.storages:
             self.holders[storage] -= 1
             if not self.holders[storage]:
-                self.held_bytes -= self.graph.storage_bytes[storage]
+                self.held_bytes -= self.graph.snapshot.storage_bytes[storage] or 0
 
     def words_for_grad(self, k: int) -> str | None:
         try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from .diagram import LEVELS, Level, printable, short_name
-from .drawing import lay_out
+from .drawing import draw_dot
 from .recording import Gradient, record
 from .snapshot import is_leaf, take_snapshot
 from .view import BackwardPlay, GraphView, Picture, SideBySide, WhatIf
@@ -159,7 +159,7 @@ def show_picture(source: "Figure | graphviz.Graph | graphviz.Digraph", alt: str)
     if isinstance(source, Figure):
         return Picture(_plot_to_svg(source), alt)
     if isinstance(source, (graphviz.Graph, graphviz.Digraph)):
-        return Picture(lay_out(source.source, alt), alt)
+        return Picture(draw_dot(source.source, alt), alt)
     raise TypeError(f"show_picture was given {_short(source)}: give a matplotlib figure or a graphviz.Digraph.")
 
 

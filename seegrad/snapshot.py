@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 from torch.autograd.graph import Node as Function
-from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils._python_dispatch import _disable_current_modes, is_traceable_wrapper_subclass
 
 STATES = ALIVE, FREED, CHANGED = "alive", "freed", "changed in place"
 
@@ -30,13 +30,14 @@ Layout = tuple[int | torch.SymInt, Size | None, Size, str]      # offset, shape,
 
 _Raw = Any                                      # a torch._C._autograd.SavedTensor, which has no hints
 _Versions = tuple[int, int]                     # when saved, now
-_Check = tuple[str | None, _Versions | None]    # a state, None where no tensor was saved; and versions, where known
+# A state, None where no tensor was saved; versions, where known; and whether the tensor is tracked, where known.
+_Check = tuple[str | None, _Versions | None, bool | None]
 
 _RAW = "_raw_saved_"
 _ACCUMULATE, _TRANSPOSE, _WRITE_INTO_A_PART = "AccumulateGrad", "TBackward0", "CopySlices"
 _WITHOUT_ATTRIBUTES = "CppFunction"     # the Python type of nodes for which PyTorch has made none
 _NO_VERSION = 10**9
-_OWN_RESULT: _Check = "own result", None        # a slot that can be read only together with all others of its node
+_OWN_RESULT: _Check = "own result", None, True  # a slot that can be read only together with all others of its node
 _IN_PLACE = re.compile(r"modified (by an )?in-?place")
 _VERSIONS = re.compile(r"is at version (\d+); expected version (\d+)")
 
@@ -51,9 +52,11 @@ class SavedTensor:
     state: ALIVE, FREED or CHANGED.
     shape: of the tensor, None where it cannot be seen or has no single shape. A symbolic size is a string.
     dtype: as in "float32", empty where the tensor cannot be seen.
-    nbytes: its elements times the size of one, None where that is not known.
-    storage: the number of its storage in this snapshot, None where that cannot be seen.
+    storages: the numbers of the storages that it keeps alive: one, several of a sparse tensor, none where that cannot be seen.
+    is_part: whether its elements are only a part of its storage.
+    storage: the number of the storage in which its layout lies, None where it has none.
     layout: (offset, shape, strides, dtype). Two slots of equal storage and layout hold the same values in the same memory.
+    tracked: whether it required a gradient when the operation saved it, None where that cannot be seen.
     holds: the index of the drawn tensor that the slot holds.
     views: the index of a drawn tensor of which it holds another view.
     versions: (when saved, now) of a tensor changed in place, where known.
@@ -64,9 +67,11 @@ class SavedTensor:
     state: str
     shape: Size | None = None
     dtype: str = ""
-    nbytes: int | None = None
+    storages: tuple[int, ...] = ()
+    is_part: bool = False
     storage: int | None = None
     layout: Layout | None = None
+    tracked: bool | None = None
     holds: int | None = None
     views: int | None = None
     versions: tuple[int, int] | None = None
@@ -163,17 +168,41 @@ class Shared:
 
 
 @dataclass(frozen=True)
+class Bytes:
+    """An amount of memory.
+
+    known: the bytes that are known.
+    all_known: False where there is memory whose size is not known.
+    """
+
+    known: int
+    all_known: bool = True
+
+
+@dataclass(frozen=True)
 class GraphSnapshot:
     """A graph at one moment.
 
     nodes: all nodes, in the order in which the forward pass made them.
     tensors: all drawn tensors: first the given ones, then bases of given views, then leaves.
-    saved_bytes: held by the slots that are not freed: whole storages, each counted once.
+    storage_bytes: the size of each storage by its number, None where no slot holds it or its size is not known.
     """
 
     nodes: tuple[Node, ...]
     tensors: tuple[Tensor, ...]
-    saved_bytes: int
+    storage_bytes: tuple[int | None, ...]
+
+    @property
+    def saved_bytes(self) -> int:
+        """The bytes that the slots of all nodes hold, as far as they are known."""
+        return self.bytes_of(self.saved).known
+
+    def bytes_of(self, slots: Iterable[SavedTensor]) -> Bytes:
+        """What these slots hold: whole storages, each counted once. A freed slot holds nothing."""
+        holding = [slot for slot in slots if slot.state != FREED]
+        sizes = [self.storage_bytes[storage] for storage in {storage for slot in holding for storage in slot.storages}]
+        return Bytes(sum(size for size in sizes if size is not None),
+                     None not in sizes and all(slot.storages for slot in holding))
 
     @property
     def leaves(self) -> tuple[Tensor, ...]:
@@ -225,7 +254,6 @@ class LiveGraph:
 
     snapshot: the graph as it was at first.
     functions: its nodes, in the same order.
-    storage_bytes: the size in bytes of each storage that a slot held at first, by its number in the snapshot.
     """
 
     def __init__(self, outputs: Iterable[torch.Tensor], names: dict[str, torch.Tensor]) -> None:
@@ -233,7 +261,6 @@ class LiveGraph:
             self._reader = _Reader(outputs, names)
             self.snapshot = self._reader.read()
         self.functions = self._reader.functions
-        self.storage_bytes = self._reader.storage_bytes
 
     def freed_slots(self, i: int) -> list[int]:
         """The indices of those slots of node `i` that are freed now."""
@@ -297,8 +324,9 @@ class _Reader:
     given: how many of them the caller gave; these are the first.
     functions: the nodes, in order.
     storages: for the address of each storage, its number in this snapshot.
-    storage_bytes: for the number of each storage that an alive slot holds, its size in bytes.
-    holding: for each storage, and for each (storage, layout), the index of the first drawn tensor there.
+    storage_bytes: for the number of each storage that an alive slot holds, its size in bytes, None where it is not known.
+    holding: for each storage, for each (storage, layout), and for each of these and whether it is tracked, the index of the
+        first drawn tensor there.
     counters: for each storage, a drawn tensor for each of its version counters.
     attributes: for each type of a node, the names of its slots.
     """
@@ -309,8 +337,8 @@ class _Reader:
         self.tensor_names: list[list[str]] = []
         self.functions: list[Function] = []
         self.storages: dict[int, int] = {}
-        self.storage_bytes: dict[int, int] = {}
-        self.holding: dict[int | None | tuple[int | None, Layout | None], int] = {}
+        self.storage_bytes: dict[int, int | None] = {}
+        self.holding: dict[tuple[object, ...], int] = {}
         self.counters: dict[int, list[torch.Tensor]] = {}
         self.attributes: dict[type[Function], list[str]] = {}
         for tensor in outputs:
@@ -339,15 +367,18 @@ class _Reader:
         for i, tensor in reversed(list(enumerate(self.tensors))):     # reversed: the first of several wins
             storage = self.storage_of(tensor)
             if storage is not None:
-                self.holding[storage] = self.holding[storage, _layout(tensor)] = i
+                layout = _layout(tensor)
+                for place in ((storage,), (storage, layout), (storage, layout, tensor.requires_grad)):
+                    self.holding[place] = i
         nodes = tuple(
             Node(_name(function), edges[i], tuple(self.slots(function)),
                  len(function._input_metadata),     # what comes in backward is what went out forward
                  leaf[i], _name(function) == _TRANSPOSE, _name(function) == _WRITE_INTO_A_PART,
                  type(function).__name__ in (_WRITE_INTO_A_PART, _WITHOUT_ATTRIBUTES))
             for i, function in enumerate(functions))
-        tensors = tuple(self.describe(i, tensor, index, set(leaf)) for i, tensor in enumerate(self.tensors))
-        return GraphSnapshot(nodes, tensors, sum(self.storage_bytes.values()))
+        leaves = set(leaf)
+        tensors = tuple(self.describe(i, tensor, index, leaves) for i, tensor in enumerate(self.tensors))
+        return GraphSnapshot(nodes, tensors, tuple(map(self.storage_bytes.get, range(len(self.storages)))))
 
     def walk(self) -> list[Function]:
         """All nodes, inputs before consumers, otherwise in the order in which they were made."""
@@ -393,20 +424,26 @@ class _Reader:
             yield from filter(None, slots)      # None: the node saved no tensor there
 
     def slot(self, name: str, raw: _Raw, check: _Check) -> SavedTensor | None:
-        state, versions = check
+        state, versions, tracked = check
         if state in (None, FREED):
             return None if state is None else SavedTensor(name, state)
         data, packed = raw.data, raw.unpack_hook is not None
         if not isinstance(data, torch.Tensor):
             return SavedTensor(name, state, packed=packed)
         storage, layout = self.storage_of(data), _layout(data)
-        if storage is not None:
-            size = data.untyped_storage().nbytes()
-            self.storage_bytes[storage] = size if isinstance(size, int) else 0      # unknown while compiling
-        holds = self.holding.get((storage, layout))
-        views = self.holding.get(storage) if holds is None else None
-        return SavedTensor(name, state, _shape(data), _dtype(data), _bytes(data),
-                           storage, layout, holds, views, versions, packed)
+        storages = storages_behind(data)
+        numbers = tuple(map(self.number_of, storages))
+        self.storage_bytes.update(zip(numbers, map(_size, storages)))
+        is_part = numbers == (storage,) and _is_part(data, self.storage_bytes[numbers[0]])
+        itself = self.tensor_index.get(id(data))
+        if itself is not None or data.requires_grad:
+            tracked = data.requires_grad        # PyTorch has saved the very tensor
+        holds = itself
+        for place in ((storage, layout, tracked), (storage, layout)):
+            holds = self.holding.get(place) if holds is None else holds
+        views = self.holding.get((storage,)) if holds is None else None
+        return SavedTensor(name, state, _shape(data), _dtype(data), numbers, is_part,
+                           storage, layout, tracked, holds, views, versions, packed)
 
     def slot_attributes(self, function_type: type[Function]) -> list[str]:
         if function_type not in self.attributes:
@@ -416,7 +453,10 @@ class _Reader:
 
     def storage_of(self, tensor: torch.Tensor) -> int | None:
         storage = storage_behind(tensor)
-        return None if storage is None else self.storages.setdefault(storage._cdata, len(self.storages))
+        return None if storage is None else self.number_of(storage)
+
+    def number_of(self, storage: torch.UntypedStorage) -> int:
+        return self.storages.setdefault(storage._cdata, len(self.storages))
 
     def describe(self, i: int, tensor: torch.Tensor, index: dict[int, int], leaves: set[int | None]) -> Tensor:
         # A leaf of this graph that was made a result later has a node that is not of this graph.
@@ -461,24 +501,25 @@ def _name(function: Function) -> str:
     return function.name().rpartition("::")[2] if name == _WITHOUT_ATTRIBUTES else name
 
 
-def _check(raw: _Raw, unpack: Callable[[], object]) -> _Check:
-    """(state, versions) of one slot; the state is None where no tensor was saved. unpack: what reads the slot."""
+def _check(raw: _Raw, unpack: Callable[[], torch.Tensor | None]) -> _Check:
+    """What is known of one slot without its data. unpack: what reads the slot."""
     if raw.unpack_hook is not None:     # unpacking would call the hook of whoever packed it
-        return ALIVE, None
+        return ALIVE, None, None
     try:
-        return (None if unpack() is None else ALIVE), None
+        tensor = unpack()
     except RuntimeError as error:
         if raw.data is None:
-            return FREED, None
+            return FREED, None, None
         return _in_place_check(error) or _OWN_RESULT
+    return (None, None, None) if tensor is None else (ALIVE, None, tensor.requires_grad)
 
 
-def _in_place_check(error: RuntimeError) -> tuple[str, _Versions | None] | None:
-    """What PyTorch's in-place check says: (CHANGED, (version when saved, version now) where it tells), or None."""
+def _in_place_check(error: RuntimeError) -> _Check | None:
+    """What PyTorch's in-place check says: CHANGED, (version when saved, version now) where it tells; or None."""
     versions = _VERSIONS.search(str(error))
     if not versions:
-        return (CHANGED, None) if _IN_PLACE.search(str(error)) else None
-    return CHANGED, (int(versions[2]), int(versions[1]))
+        return (CHANGED, None, None) if _IN_PLACE.search(str(error)) else None
+    return CHANGED, (int(versions[2]), int(versions[1])), None
 
 
 def _check_own_results(function: Function, raw: tuple[_Raw, ...], checks: list[_Check]) -> list[_Check]:
@@ -488,17 +529,17 @@ def _check_own_results(function: Function, raw: tuple[_Raw, ...], checks: list[_
     other, those of the results that PyTorch complains about.
     """
     own = {i: raw[i].data for i, check in enumerate(checks) if check == _OWN_RESULT}
-    checks = [(ALIVE, None) if i in own else check for i, check in enumerate(checks)]
+    checks = [(ALIVE, None, True) if i in own else check for i, check in enumerate(checks)]
     if any(item.unpack_hook is not None for item in raw):
         return checks
     set_version = torch._C._autograd._unsafe_set_version_counter
     with torch.autograd._unsafe_preserve_version_counter(tuple(item.data for item in raw if item.data is not None)):
-        for item, (_, versions) in zip(raw, checks):
+        for item, (_, versions, _) in zip(raw, checks):
             if versions:
                 set_version((item.data,), (versions[0],))
         while versions := _versions_in_the_way(function):
             saved, now = versions
-            suspects = [i for i in own if checks[i] == (ALIVE, None) and own[i]._version == now]
+            suspects = [i for i in own if checks[i][0] == ALIVE and own[i]._version == now]
             for i in suspects:
                 # Give it a version that nobody has: if the message then asks for `saved`, it is about this one.
                 set_version((own[i],), (_NO_VERSION,))
@@ -506,7 +547,7 @@ def _check_own_results(function: Function, raw: tuple[_Raw, ...], checks: list[_
                     set_version((own[i],), (saved,))
                     for j in suspects:
                         if own[j]._version == saved:        # i itself, and the slots that share its counter
-                            checks[j] = CHANGED, versions
+                            checks[j] = CHANGED, versions, True
                     break
                 set_version((own[i],), (now,))
             else:
@@ -519,7 +560,7 @@ def _versions_in_the_way(function: Function) -> _Versions | None:
     try:
         _ = function.saved_tensors      # type: ignore[attr-defined]    # only the node of a custom Function has it
     except RuntimeError as error:
-        _, versions = _in_place_check(error) or (None, None)
+        _, versions, _ = _in_place_check(error) or (None, None, None)
         return versions
     return None
 
@@ -547,6 +588,30 @@ def storage_behind(tensor: torch.Tensor) -> torch.UntypedStorage | None:
         return None
 
 
+def storages_behind(tensor: torch.Tensor) -> list[torch.UntypedStorage]:
+    """Every storage in which a tensor lies: those of its parts where it is made of parts. Empty where one cannot be seen."""
+    try:
+        with torch.no_grad():
+            parts = _parts(tensor)
+            return [part.untyped_storage() for part in parts]
+    except Exception:       # a type that refuses, by code of its own
+        return []
+
+
+def _parts(tensor: torch.Tensor) -> list[torch.Tensor]:
+    if is_traceable_wrapper_subclass(tensor):
+        return [part for name in tensor.__tensor_flatten__()[0] for part in _parts(getattr(tensor, name))]
+    if type(tensor).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
+        raise NotImplementedError       # its storage need not be where its numbers are
+    if tensor.layout == torch.sparse_coo:
+        return [tensor._indices(), tensor._values()]
+    if tensor.layout in (torch.sparse_csr, torch.sparse_bsr):
+        return [tensor.crow_indices(), tensor.col_indices(), tensor.values()]
+    if tensor.layout in (torch.sparse_csc, torch.sparse_bsc):
+        return [tensor.ccol_indices(), tensor.row_indices(), tensor.values()]
+    return [tensor]
+
+
 def _base(tensor: torch.Tensor) -> torch.Tensor | None:
     return tensor._base if tensor._is_view() else None
 
@@ -562,9 +627,16 @@ def _sizes(sizes: Iterable[int | torch.SymInt]) -> Size:
     return tuple(str(n) if isinstance(n, torch.SymInt) else n for n in sizes)
 
 
-def _bytes(tensor: torch.Tensor) -> int | None:
-    size = tensor.numel() * tensor.element_size()
-    return size if isinstance(size, int) else None
+def _size(storage: torch.UntypedStorage) -> int | None:
+    """The bytes of a storage. None where they are a symbol; a meta tensor has a size, and no memory."""
+    size = storage.nbytes()
+    if not isinstance(size, int):
+        return None
+    return 0 if storage.device.type == "meta" else size
+
+
+def _is_part(tensor: torch.Tensor, size: int | None) -> bool:
+    return size is not None and tensor.numel() * tensor.element_size() < size
 
 
 def _layout(tensor: torch.Tensor) -> Layout | None:

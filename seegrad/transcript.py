@@ -30,7 +30,8 @@ def _box_lines(diagram: Diagram) -> Iterator[str]:
     names = {box.key: box.name for box in diagram.boxes}
     sources: dict[str, list[str]] = {box.key: [] for box in diagram.boxes}
     for arrow in diagram.arrows:
-        sources[arrow.target].append(names[arrow.source] + (f" {arrow.text}" if arrow.text else ""))
+        text = f"({arrow.text})" if arrow.cut else arrow.text
+        sources[arrow.target].append(f"{names[arrow.source]} {text}".rstrip())
     for box in diagram.boxes:
         line = " ".join(filter(None, (box.name, box.title)))
         if sources[box.key]:

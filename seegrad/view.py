@@ -15,13 +15,16 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from .diagram import Diagram, Level, make_diagram, node_counts, printable
+from .diagram import LEVELS, Diagram, Level, make_diagram, node_counts, printable
 from .drawing import draw, svg_look
+from .layout import TOO_MUCH, LayoutError
 from .looks import NO_SLOT, SLOTS
 from .play import Play, changes, make_play, title_of, with_room
 from .recording import Recording
 from .snapshot import GraphSnapshot
 from .transcript import make_alt, make_play_transcript, make_transcript
+
+LEAST_BOXES = 4     # a coarser picture of fewer says nothing
 
 
 class Picture:
@@ -108,7 +111,8 @@ class GraphView(Picture):
     max_boxes: the most boxes that are drawn.
     diagram: what is drawn, a :class:`seegrad.diagram.Diagram`.
     is_too_large: whether that has more boxes.
-    svg: the picture, or an empty string where the graph is too large to draw. It is drawn when it is first asked for.
+    svg: the picture, or an empty string where the graph is too large to draw, or too much for Graphviz. It is drawn when it
+        is first asked for.
     alt: what the picture shows, in a paragraph.
     caption: the counts in one line.
     transcript: the picture as text, or a summary where the graph is too large to draw.
@@ -129,7 +133,7 @@ class GraphView(Picture):
 
     @functools.cached_property
     def svg(self) -> str:
-        return "" if self.is_too_large else draw(self.diagram, self.alt)
+        return "" if self.is_too_large else _drawn(self.diagram, self.alt)
 
     @property
     def alt(self) -> str:
@@ -145,28 +149,51 @@ class GraphView(Picture):
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """As :meth:`Picture.save`. Raises ValueError too where the graph is too large to draw."""
-        if self.is_too_large:
-            raise ValueError(self._too_large())
+        if not self.svg:
+            raise ValueError(self._too_large() if self.is_too_large else f"{TOO_MUCH}.")
         return super().save(path)
 
     def _too_large(self) -> str:
-        return _advice(len(self.diagram.boxes), self.detail, self.max_boxes)
+        return too_many_boxes(self.snapshot, len(self.diagram.boxes), self.detail, self.max_boxes)
 
     def _summary(self) -> str:
         kinds = [f"{count:>6} {name}" for name, count in node_counts(self.snapshot)]
         return "\n".join([self.diagram.headline, self._too_large(), *kinds])
 
     def _figure(self) -> str:
-        if self.is_too_large:
-            return f"<pre>{html.escape(self.transcript)}</pre>"
-        return super()._figure()
+        if self.svg:
+            return super()._figure()
+        return _as_text(self.transcript, "" if self.is_too_large else TOO_MUCH)
 
 
-def _advice(boxes: int, detail: Level, max_boxes: int) -> str:
-    coarser = {"full": 'detail="compact" or detail="folded"', "compact": 'detail="folded"',
-               "folded": "fewer named tensors"}[detail]
+def _as_text(transcript: str, why: str) -> str:
+    """A transcript in the place of a picture. why: there is none, where the transcript does not say it."""
+    words = f"{why}, so here it is as text.\n\n{transcript}" if why else transcript
+    return f"<pre>{html.escape(words)}</pre>"
+
+
+def _drawn(diagram: Diagram, alt: str) -> str:
+    """The picture, or an empty string where it is too much for Graphviz."""
+    try:
+        return draw(diagram, alt)
+    except LayoutError:
+        return ""
+
+
+def too_many_boxes(snapshot: GraphSnapshot, boxes: int, detail: Level, max_boxes: int) -> str:
     return (f"This graph has {boxes} boxes at detail={detail!r}, too many to draw (the limit is max_boxes={max_boxes}): "
-            f"try {coarser}, or a larger max_boxes.")
+            f"{_coarser(snapshot, detail, max_boxes)}, or a larger max_boxes.")
+
+
+def _coarser(snapshot: GraphSnapshot, detail: Level, max_boxes: int) -> str:
+    """What to try where a picture is too large: the levels that are small enough, and say something."""
+    sizes = {level: len(make_diagram(snapshot, level).boxes) for level in LEVELS[LEVELS.index(detail) + 1:]}
+    fitting = [f'detail="{level}" ({size} boxes)' for level, size in sizes.items() if LEAST_BOXES <= size <= max_boxes]
+    if fitting:
+        return "try " + " or ".join(fitting)
+    if all(size > max_boxes for size in sizes.values()):
+        return "name fewer tensors"
+    return 'name the tensors that matter, as in show_graph(loss, h=h), and try detail="folded"'
 
 
 class SideBySide:
@@ -210,7 +237,7 @@ class BackwardPlay:
         diagram = make_diagram(self.recording.before, self.detail)
         ran = f"{title_of(self.recording, self._losses, self._retain_graph)}: {len(self.recording.steps)} nodes ran. "
         if len(diagram.boxes) > self.max_boxes:
-            return ran + _advice(len(diagram.boxes), self.detail, self.max_boxes)
+            return ran + too_many_boxes(self.recording.before, len(diagram.boxes), self.detail, self.max_boxes)
         steps = sum(1 for _ in itertools.groupby(diagram.home[step.node] for step in self.recording.steps))
         if steps > self.max_boxes:
             return ran + (f"This play has {steps} steps, too many to show (the limit is max_boxes={self.max_boxes}): try "
@@ -229,23 +256,24 @@ class BackwardPlay:
         return self.transcript
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        shown = f"<pre>{html.escape(self._too_large)}</pre>" if self._too_large else self._player()
-        return {"text/plain": self.transcript, "text/html": shown}
+        return {"text/plain": self.transcript, "text/html": _as_text(self.transcript, "") if self._too_large else self._player()}
 
     def _player(self) -> str:
         """Two stills and the steps as text; where scripts run, a player takes the place of the stills."""
         play = self._play
-        last = play.frames[-1].diagram if play.frames else play.first
         first, end = "before backward", "where it stopped" if self.error else "after backward"
-        first_alt, last_alt = make_alt(play.first), make_alt(last)
-        stills = _row([(first, _figure(draw(with_room(play), first_alt), first_alt, play.first.headline)),
-                       (end, _figure(draw(last, last_alt), last_alt, play.ending))], "stills")
+        first_alt, last_alt = make_alt(play.first), make_alt(play.last)
+        pictures = _drawn(with_room(play), first_alt), _drawn(play.last, last_alt)
+        if not all(pictures):
+            return _as_text(self.transcript, TOO_MUCH)
+        stills = _row([(first, _figure(pictures[0], first_alt, play.first.headline)),
+                       (end, _figure(pictures[1], last_alt, play.ending))], "stills")
         data = {
             "title": play.title, "start": play.first.headline, "bytes": play.first_bytes, "end": play.ending,
             "style": _inlined("player.css"),
             "looks": {state: svg_look(look) for state, look in {**SLOTS, "": NO_SLOT}.items()},
             "frames": [{"box": frame.box, "arrows": [f"{source}->{target}" for source, target in frame.arrows],
-                        "says": frame.says, "bytes": frame.held_bytes, "stops": not frame.finished,
+                        "says": frame.says, "bytes": frame.held_bytes.known, "stops": not frame.finished,
                         "changes": changed}
                        for frame, changed in zip(play.frames, changes(play))]}
         return _interactive(stills, _details("The steps as text", self.transcript), data, "player.js")

@@ -3,12 +3,15 @@
 import base64
 import functools
 import hashlib
+import html
 import inspect
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
@@ -21,11 +24,17 @@ import matplotlib
 import pytest
 import torch
 from matplotlib.figure import Figure
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.checkpoint import checkpoint
 
 import seegrad.view
 from project import ROOT
 from random_graphs import each_graph, random_graph
-from seegrad import show_graph, show_picture, side_by_side
+from seegrad import play_backward, show_graph, show_picture, side_by_side
+from seegrad.drawing import _to_dot
+from seegrad.layout import lay_out, lay_out_apart
 from seegrad.snapshot import ALIVE, CHANGED, FREED
 
 matplotlib.use("Agg")
@@ -113,14 +122,14 @@ def read_svg(svg):
         ends = g.find("title").text.split("->")
         text = (g.findtext("text") or "").strip()
         path = g.find("path").attrib
-        if "stroke-dasharray" in path:
-            assert g.find("polygon") is None            # a tie has no arrow head
+        if g.find("polygon") is None:       # a tie has no arrow head
+            assert path["stroke-dasharray"] == "1,5"
             numbers = re.findall(r"-?[\d.]+", path["d"])
             heights = float(numbers[1]), float(numbers[-1])
             found = [tie_end(boxes, *end) for end in zip(ends, heights)]
             ties[*sorted(found, key=str), text] += 1
         else:
-            assert g.find("polygon") is not None
+            assert path.get("stroke-dasharray") == ("5,2" if text == "no gradient" else None)
             arrows[*ends, text] += 1
     return Picture(boxes, outlines, arrows, ties)
 
@@ -161,7 +170,8 @@ class Line:
     def read(cls, text):
         head, *parts = text.split("; ")
         head, _, sources = head.partition(" from ")
-        pairs = [re.fullmatch(r"(.*?)(?: (output \d+))?", source).groups("") for source in filter(None, sources.split(", "))]
+        pairs = [re.fullmatch(r"(.*?)(?: (output \d+|\(no gradient\)))?", source).groups("")
+                 for source in filter(None, sources.split(", "))]
         return cls(head, pairs, parts)
 
 
@@ -192,7 +202,7 @@ def test_picture_and_transcript_say_the_same(seed, steps, detail):
     arrows = Counter()
     for (source, target, text), count in picture.arrows.items():
         arrows[short[source], text, name[target]] += count
-    assert arrows == Counter((*source, line.name) for line in lines for source in line.sources)
+    assert arrows == Counter((source, text.strip("()"), line.name) for line in lines for source, text in line.sources)
 
     drawn_ties = Counter()
     for (first, second, text), count in picture.ties.items():
@@ -216,7 +226,8 @@ def test_the_full_picture_has_every_node_edge_and_slot_of_the_snapshot(seed, ste
     nodes = {key: rows for key, rows in picture.boxes.items() if key.startswith("n")}
     assert sorted(rows[0].text for rows in nodes.values()) == sorted(
         f"[{i}] {node.name}" for i, node in enumerate(snapshot.nodes, 1))
-    assert len(picture.boxes) == len(snapshot.nodes) + len(snapshot.tensors)
+    crowded = sum(int(rows[0].text.split()[0]) - 1 for key, rows in picture.boxes.items() if key.endswith("s"))
+    assert len(picture.boxes) == len(snapshot.nodes) + len(snapshot.tensors) - crowded
     for i, node in enumerate(snapshot.nodes, 1):
         slots = [row for row in nodes[f"n{i}"] if row.shapes][1:]
         assert [(row.text.split()[1], MARKS[row.text[0]]) for row in slots] == [
@@ -231,7 +242,11 @@ def test_the_full_picture_has_every_node_edge_and_slot_of_the_snapshot(seed, ste
     assert between_nodes == expected
     results = [tensor for tensor in snapshot.tensors if tensor.producer]
     accumulators = [node for node in snapshot.nodes if node.leaf is not None]
-    assert sum(picture.arrows.values()) == sum(expected.values()) + len(results) + len(accumulators)
+    cut = {(i, slot.views if slot.holds is None else slot.holds) for i, node in enumerate(snapshot.nodes)
+           for slot in node.saved if slot.tracked is False}
+    cut = {(f"t{k}", f"n{i + 1}", "no gradient") for i, k in cut if k is not None and not snapshot.tensors[k].in_graph}
+    assert {arrow for arrow in picture.arrows if arrow[2] == "no gradient"} == cut
+    assert sum(picture.arrows.values()) == sum(expected.values()) + len(results) + len(accumulators) + len(cut)
 
 
 @at_all_levels
@@ -256,7 +271,7 @@ def test_sums_over_boxes_are_the_totals(seed, steps, detail):
                  and view.snapshot.tensors[node.leaf].given]
         assert sum(nodes) + len(given) == len(view.snapshot.nodes)
     if detail == "full":
-        assert sum(size.values()) == sum(slot.nbytes or 0 for slot in view.snapshot.saved)
+        assert sum(size.values()) == sum(view.snapshot.bytes_of([slot]).known for slot in view.snapshot.saved)
 
 
 @each_graph(100)
@@ -266,9 +281,115 @@ def test_the_bytes_of_a_box_count_a_tensor_once(seed, steps):
     for i, node in enumerate(view.snapshot.nodes, 1):
         for row in [row for row in picture.boxes.get(f"n{i}", []) if row.text[0] in MARKS]:
             slots = [slot for slot in node.saved if slot.state == MARKS[row.text[0]]]
-            tensors = {(slot.storage, slot.layout): slot.nbytes for slot in slots if slot.storage is not None}
+            held = {storage: view.snapshot.storage_bytes[storage] for slot in slots for storage in slot.storages}
             if MARKS[row.text[0]] != FREED:
-                assert f" {sum(tensors.values()):,} B " in row.text
+                assert (f" {sum(held.values()):,} B " if held else " (bytes not known) ") in row.text
+                assert ("at least" in row.text) == (bool(held) and not all(slot.storages for slot in slots))
+
+
+class Keeps(torch.autograd.Function):
+    """Saves a tensor of any kind, and returns its input."""
+
+    @staticmethod
+    def forward(ctx, x, kept):
+        ctx.save_for_backward(kept)
+        return x * 1
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient, None
+
+
+# For each kind of tensor, the bytes in memory, in words.
+KINDS_OF_MEMORY = {
+    "whole": (lambda: torch.ones(10), "40 B"),
+    "part": (lambda: torch.ones(10)[2:4], "part of 40 B"),
+    "expanded": (lambda: torch.ones(1).expand(1000, 1000), "4 B"),
+    "coo": (lambda: torch.eye(4).to_sparse(), "80 B"),              # 2 x 4 indices of 8 bytes, 4 numbers
+    "csr": (lambda: torch.sparse_csr_tensor(torch.arange(5), torch.arange(4), torch.ones(4)), "88 B"),
+    "csc": (lambda: torch.sparse_csc_tensor(torch.arange(5), torch.arange(4), torch.ones(4)), "88 B"),
+    "bsr": (lambda: torch.sparse_bsr_tensor(torch.arange(3), torch.arange(2), torch.ones(2, 2, 2)), "72 B"),
+    "bsc": (lambda: torch.sparse_bsc_tensor(torch.arange(3), torch.arange(2), torch.ones(2, 2, 2)), "72 B"),
+    "jagged": (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(4)], layout=torch.jagged), "48 B"),  # 3 offsets
+    "meta": (lambda: torch.ones(10, device="meta"), "0 B"),
+    "mkldnn": (lambda: torch.ones(10).to_mkldnn(), "bytes not known"),
+    "fake": (lambda: FakeTensorMode().from_tensor(torch.ones(10)), "bytes not known"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_MEMORY)
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested", "ignore:Sparse (CSR|CSC|BSR|BSC|inv)")
+def test_the_bytes_of_a_saved_tensor_are_those_in_memory(kind):
+    """The same in the headline, in the box at each level, and in a play."""
+    build, words = KINDS_OF_MEMORY[kind]
+    kept = build()
+    loss = Keeps.apply(torch.ones(3, requires_grad=True), kept).sum()
+    total = words.removeprefix("part of ")
+    for detail in LEVELS:
+        text = repr(show_graph(loss, detail=detail))
+        assert f"1 saved tensor: 1 alive{f' ({total})' * (total != '0 B')}\n" in text
+        assert re.search(rf" \(?{words}\)? alive" if detail == "full" else rf"1 saved \(?{total}\)? alive", text)
+    play = play_backward(loss, retain_graph=True)
+    assert f"; {total} still saved" in play.transcript
+
+
+def test_the_bytes_of_a_packed_tensor_are_not_known():
+    x = torch.ones(3, requires_grad=True)
+    with saved_tensors_hooks(lambda tensor: "packed", lambda packed: torch.ones(3)):
+        y = x.exp()
+    loss = (y * y).sum()
+    view = show_graph(loss)
+    assert "(at least 12 B)" in repr(view)
+    assert "result packed by a hook (bytes not known) alive" in repr(view)
+    assert "1 saved (bytes not known) alive" in repr(show_graph(loss, detail="compact"))
+    assert "3 saved at least 12 B alive" in repr(show_graph(loss, detail="folded"))
+    lines = play_backward(loss).transcript.splitlines()
+    assert [re.search(r"; ([^;]*) still saved", line)[1] for line in lines[2:-1]] == [
+        "at least 12 B", "bytes not known", "0 B", "0 B"]
+
+
+# What is held, and gets no gradient
+
+
+def arrows_without_gradient(view):
+    name = {box.key: " ".join(filter(None, (box.name, box.title))) for box in view.diagram.boxes}
+    drawn = {(source, target) for source, target, text in read_svg(view.svg).arrows if text == "no gradient"}
+    assert drawn == {(arrow.source, arrow.target) for arrow in view.diagram.arrows if arrow.cut}
+    return {(name[source], name[target]) for source, target in drawn}
+
+
+@pytest.mark.parametrize("detail", ["full", "compact"])
+def test_a_detached_tensor_is_joined_to_the_node_that_used_it(detail):
+    x = torch.ones(3, requires_grad=True)
+    h = x.exp()
+    d = h.detach()
+    loss = (h * d).sum()
+    expected = {("d", "[3] MulBackward0")}
+    for tensors in ({"h": h, "d": d}, {"d": d, "h": h}):
+        view = show_graph(loss, detail=detail, **tensors)
+        assert arrows_without_gradient(view) == expected
+        assert "MulBackward0 from [2], d (no gradient)" in repr(view)
+    if detail == "full":        # which of the two tensors on one memory each slot holds
+        assert "; result = h (3,) " in repr(view) and "; other = d (3,) " in repr(view)
+    with torch.no_grad():
+        d.add_(1)
+    assert arrows_without_gradient(show_graph(loss, h=h, d=d, detail=detail)) == expected
+
+
+def test_a_tensor_that_only_shares_the_memory_of_a_result_is_not_joined_to_its_node():
+    h = torch.ones(3, requires_grad=True).exp()
+    d = h.detach()
+    view = show_graph(h.sum(), d=d)
+    assert "result = d" in repr(view) and not arrows_without_gradient(view)
+    d.add_(1)
+    view = show_graph(h.sum(), d=d)
+    assert "changed in place" in repr(view) and not arrows_without_gradient(view)
+
+
+def test_data_and_its_views_are_joined_to_the_nodes_that_hold_them():
+    x, layer = torch.ones(2, 3, 4), nn.Linear(4, 1)
+    assert arrows_without_gradient(show_graph(layer(x).sum(), x=x)) == {("x", "[4] AddmmBackward0")}
+    assert not arrows_without_gradient(show_graph((layer.weight + x).sum(), x=x))       # nothing is saved
 
 
 @pytest.mark.parametrize("detail", ["compact", "folded"])
@@ -447,6 +568,111 @@ def test_a_chain_of_5000_operations():
     assert sum(key.startswith("n") for key in picture.boxes) == 5000
     assert show_graph(y, detail="folded").svg
     assert sys.getrecursionlimit() == limit
+
+
+# What is large, or looks so
+
+
+def many_uses(number, tracked=True):
+    x, w = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=tracked)
+    for _ in range(number):
+        x = x * w
+    return x.sum(), w
+
+
+@pytest.mark.parametrize("detail, words", [("full", "uses w through [2]"), ("compact", "uses w")])
+def test_each_use_of_a_leaf_that_has_many_is_a_line(detail, words):
+    loss, w = many_uses(9)
+    view = show_graph(loss, w=w, detail=detail)
+    picture = read_svg(view.svg)
+    users = [rows for rows in picture.boxes.values() if "MulBackward0" in rows[0].text]
+    assert len(users) == 9 and all(words in [row.text for row in rows] for rows in users)
+    assert not [arrow for arrow in picture.arrows if arrow[0] in ("t1", "n2") and "Mul" in picture.boxes[arrow[1]][0].text]
+    assert repr(view).count(f"; {words};") == 9
+    loss, w = many_uses(8)
+    assert "uses w" not in repr(show_graph(loss, w=w, detail=detail))
+
+
+def test_each_use_of_a_tensor_outside_the_graph_that_has_many_is_a_line():
+    loss, w = many_uses(9, tracked=False)
+    view = show_graph(loss, w=w)
+    assert repr(view).count("; uses w (no gradient); ") == 9 and "from w" not in repr(view)
+
+
+def test_a_player_of_a_leaf_with_many_uses():
+    loss, w = many_uses(9)
+    play = play_backward(loss, w=w)
+    assert "12. [2] AccumulateGrad receives" in play.transcript
+    assert all(frame.arrows for frame in play._play.frames if frame.box.startswith("n") and frame.box != "n2")
+
+
+def test_a_frozen_network_is_one_box():
+    net = nn.Sequential(*[nn.Linear(2, 2) for _ in range(60)]).requires_grad_(False)
+    head = nn.Linear(2, 1)
+    loss = head(net(torch.ones(1, 2))).sum()
+    view = show_graph(loss, **dict(net.named_parameters()), head=head.weight)
+    assert len(view.diagram.boxes) == 9
+    assert repr(view).endswith("\n120 tensors, not tracked; 0.weight; 0.bias; and 118 more; not in this graph")
+    unreached = show_graph(loss, **{f"w{i}": torch.ones(1, requires_grad=True) for i in range(9)})
+    assert "9 leaves; w0; w1; and 7 more; 0 with a .grad; not in this graph" in repr(unreached)
+    few = show_graph(loss, **dict(list(net.named_parameters())[:8]))
+    assert "tensors, not tracked" not in repr(few) and "0.weight; not tracked" in repr(few)
+
+
+def test_a_leaf_among_many_outside_the_graph_gets_its_grad_during_a_play():
+    layers = nn.Sequential(*[nn.Linear(2, 2) for _ in range(5)])
+    x = torch.ones(2, 2, requires_grad=True)
+    play = play_backward(checkpoint(layers, x, use_reentrant=True).sum(), **dict(layers.named_parameters()))
+    assert "10 with a .grad" in " ".join(line for box in play._play.last.boxes for line in box.lines)
+    assert "0 with a .grad" in " ".join(line for box in play._play.first.boxes for line in box.lines)
+
+
+def every_earlier_one(number):
+    """Each operation takes all results before it: as many long arrows as there can be."""
+    results = [torch.ones(2, requires_grad=True) * 1]
+    for _ in range(number):
+        results.append(torch.cat(results)[:2])
+    return results[-1].sum()
+
+
+def test_a_graph_that_is_too_much_for_graphviz_is_shown_as_text(monkeypatch, tmp_path):
+    monkeypatch.setattr("seegrad.layout.MOST_SECONDS", 0.5)
+    loss = every_earlier_one(30)
+    view = show_graph(loss)
+    shown = view._repr_mimebundle_()
+    assert shown["text/html"].startswith("<pre>Graphviz could not lay out this graph in ")
+    assert html.escape(shown["text/plain"]) in shown["text/html"] and shown["text/plain"].startswith("63 nodes, ")
+    with pytest.raises(ValueError, match="^Graphviz could not lay out this graph in [^.]*\\.$"):
+        view.save(tmp_path / "graph.svg")
+    assert list(tmp_path.iterdir()) == []
+    play = play_backward(loss)
+    assert "Graphviz could not" in play._repr_mimebundle_()["text/html"] and play.error is None
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system cannot send a signal to a thread")
+def test_a_layout_that_may_take_long_can_be_interrupted(monkeypatch):
+    """It runs in a process of its own, which ends with the wait for it."""
+    processes = []
+
+    class Popen(subprocess.Popen):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            processes.append(self)
+            threading.Timer(0.5, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT]).start()
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    view = show_graph(every_earlier_one(40))
+    with pytest.raises(KeyboardInterrupt):
+        assert not view.svg
+    process, = processes
+    assert process.wait(timeout=10) != 0
+
+
+def test_a_layout_apart_is_the_same_picture():
+    view = small_view()
+    dot = _to_dot(view.diagram)
+    settings = {"nslimit": "1", "nslimit1": "1"}
+    assert lay_out_apart(dot) == lay_out(dot, **settings)
 
 
 def test_max_boxes_is_the_largest_number_drawn():

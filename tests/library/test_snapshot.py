@@ -26,7 +26,7 @@ from random_graphs import (
     run_backward,
 )
 from seegrad import show_graph
-from seegrad.snapshot import ALIVE, CHANGED, FREED, take_snapshot
+from seegrad.snapshot import ALIVE, CHANGED, FREED, Bytes, take_snapshot
 
 
 def snapshot_of(graph):
@@ -97,12 +97,17 @@ def match(snapshot, given):
 
 @dataclasses.dataclass
 class Slot:
-    """What the second reading finds in one slot. tensor: what it holds, where that is a tensor and can be seen."""
+    """What the second reading finds in one slot. tensor: what it holds, where that is a tensor and can be seen.
+
+    kept: the object that PyTorch keeps. tracked: whether what PyTorch gives back is tracked, None where it gives nothing.
+    """
 
     state: str
     tensor: torch.Tensor | None = None
     versions: tuple | None = None
     packed: bool = False
+    kept: object = None
+    tracked: bool | None = None
 
 
 def read_slots(node, fired):
@@ -129,7 +134,9 @@ def read_slots(node, fired):
             held = item.data if packed or error else values[i] if several else values
             if held is None:
                 continue
-            slot = Slot(ALIVE, held if isinstance(held, torch.Tensor) else None, packed=packed)
+            slot = Slot(ALIVE, held if isinstance(held, torch.Tensor) else None, packed=packed, kept=item.data)
+            if not packed and not error:
+                slot.tracked = held.requires_grad
             if error:
                 slot.state, slot.versions = state_after_error(node, i, held, error)
             slots[f"{name}[{i}]" if several else name] = slot
@@ -226,20 +233,29 @@ def test_slots(seed, steps):
             assert slot.versions == other.versions
             tensor = other.tensor
             if tensor is None:
-                assert (slot.shape, slot.nbytes, slot.storage, slot.holds, slot.views) == (None,) * 5
+                assert (slot.shape, slot.storages, slot.storage, slot.holds, slot.views) == (None, (), None, None, None)
+                assert not slot.is_part
                 continue
             assert slot.shape == tuple(tensor.shape)
             assert "torch." + slot.dtype == str(tensor.dtype)
-            assert slot.nbytes == tensor.nbytes
+            size = tensor.untyped_storage().nbytes()
+            assert slot.is_part == (tensor.nbytes < size)
+            assert slot.storages == (slot.storage,) and snapshot.bytes_of([slot]) == Bytes(size)
             assert slot.storage == numbers.setdefault(memory(tensor), slot.storage)
-            assert slot.holds == first(i for i, p in enumerate(places) if p == place(tensor))
+            same = [i for i, p in enumerate(places) if p == place(tensor)]
+            itself = [i for i in same if tensors[i] is other.kept]
+            alike = [i for i in same if tensors[i].requires_grad == slot.tracked]
+            assert slot.holds == first([*itself, *alike, *same])
+            if other.tracked is not None:
+                assert slot.tracked == other.tracked
             if slot.holds is None:
                 assert slot.views == first(i for i, m in enumerate(memories) if m == memory(tensor))
             else:
                 assert slot.views is None
-            held[memory(tensor)] = tensor.untyped_storage().nbytes()
+            held[memory(tensor)] = size
     assert len(set(numbers.values())) == len(numbers)       # two storages, two numbers
     assert snapshot.saved_bytes == sum(held.values())
+    assert snapshot.bytes_of(snapshot.saved).all_known == all(slot.storages for slot in snapshot.saved if slot.state != FREED)
     assert snapshot.states == Counter(slot.state for node in snapshot.nodes for slot in node.saved)
 
 
@@ -537,10 +553,10 @@ def test_saved_bytes_count_a_whole_storage_once():
     x = torch.ones(10, requires_grad=True) * 2
     snapshot = take_snapshot([x[:2] * x[:2].clone() + x[:2].exp()], {"x": x})
     a, b, c = (slot for slot in snapshot.saved if slot.shape == (2,))
-    assert (a.nbytes, b.nbytes, c.nbytes) == (8, 8, 8)
+    assert [snapshot.bytes_of([slot]).known for slot in (a, b, c)] == [40, 8, 8]
     number, = (slot for slot in snapshot.saved if slot.shape == ())     # the 2
     # x is saved through a view of it: its 40 bytes stay in memory.
-    assert snapshot.saved_bytes == 40 + 8 + 8 + number.nbytes
+    assert snapshot.saved_bytes == 40 + 8 + 8 + snapshot.bytes_of([number]).known
 
 
 def test_the_sweep_of_backward_seen_from_a_hook():
