@@ -369,6 +369,8 @@ class _Full:
         if slot.state != FREED:
             words.append("part of " * slot.is_part + self.size_of([slot]))
         words.append(slot.state)
+        if not slot.checked:
+            words.append("(or changed in place: not known)")
         if slot.versions:
             words.append("(saved at version {}, now {})".format(*slot.versions))
         return " ".join(words)
@@ -407,8 +409,8 @@ class _Full:
             first, second = sorted((shared.first, shared.second))
             tensors = self.snapshot.tensors
             view = tensors[first].base == second or tensors[second].base == first
-            counter = "one version counter" if shared.one_counter else "two version counters"
-            yield Tie(f"t{first}", f"t{second}", f"{'a view: ' if view else ''}one storage, {counter}")
+            counter = {True: "one version counter", False: "two version counters", None: "version counters not known"}
+            yield Tie(f"t{first}", f"t{second}", f"{'a view: ' if view else ''}one storage, {counter[shared.one_counter]}")
 
     def slot_ties(self) -> Iterable[Tie]:
         """Tie the slots that hold one tensor, each to the next."""

@@ -11,6 +11,7 @@ Sources: ``torch/csrc/autograd/saved_variable.cpp`` (what a saved tensor is and 
 """
 
 import contextlib
+import ctypes
 import functools
 import heapq
 import re
@@ -36,8 +37,8 @@ _Check = tuple[str | None, _Versions | None, bool | None]
 _RAW = "_raw_saved_"
 _ACCUMULATE, _TRANSPOSE, _WRITE_INTO_A_PART = "AccumulateGrad", "TBackward0", "CopySlices"
 _WITHOUT_ATTRIBUTES = "CppFunction"     # the Python type of nodes for which PyTorch has made none
-_NO_VERSION = 10**9
 _OWN_RESULT: _Check = "own result", None, True  # a slot that can be read only together with all others of its node
+_NOT_CHECKED = "not checked"            # such a slot, where an earlier one stops PyTorch's check
 _IN_PLACE = re.compile(r"modified (by an )?in-?place")
 _VERSIONS = re.compile(r"is at version (\d+); expected version (\d+)")
 
@@ -61,6 +62,7 @@ class SavedTensor:
     views: the index of a drawn tensor of which it holds another view.
     versions: (when saved, now) of a tensor changed in place, where known.
     packed: whether a saved-tensor hook holds it.
+    checked: False where PyTorch does not tell whether it was changed in place: it is then called ALIVE.
     """
 
     name: str
@@ -76,6 +78,7 @@ class SavedTensor:
     views: int | None = None
     versions: tuple[int, int] | None = None
     packed: bool = False
+    checked: bool = True
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ class Tensor:
     grad_shape: of `.grad`, None where there is none.
     version: None where no version is counted (inference mode).
     storage: the number of its storage in this snapshot, None where that cannot be seen (sparse).
-    counter: the number of its version counter among those of its storage, None where the storage is None.
+    counter: the number of its version counter among those of its storage, None where the storage is None or it is not known.
     """
 
     names: tuple[str, ...]
@@ -159,12 +162,12 @@ class Shared:
 
     first: the index of a tensor.
     second: the index of another one.
-    one_counter: whether they share the version counter too.
+    one_counter: whether they share the version counter too, None where that is not known.
     """
 
     first: int
     second: int
-    one_counter: bool
+    one_counter: bool | None
 
 
 @dataclass(frozen=True)
@@ -233,9 +236,10 @@ class GraphSnapshot:
                 groups.setdefault(storage, []).append(i)
         ties = []
         for group in groups.values():
-            group.sort(key=lambda i: (self.tensors[i].counter, i))
-            ties += [Shared(first, second, self.tensors[first].counter == self.tensors[second].counter)
-                     for first, second in zip(group, group[1:])]
+            group.sort(key=lambda i: (self.tensors[i].counter, i))      # all counters of a snapshot are known, or none is
+            for first, second in zip(group, group[1:]):
+                counter = self.tensors[first].counter
+                ties.append(Shared(first, second, None if counter is None else counter == self.tensors[second].counter))
         return tuple(ties)
 
 
@@ -327,7 +331,7 @@ class _Reader:
     storage_bytes: for the number of each storage that an alive slot holds, its size in bytes, None where it is not known.
     holding: for each storage, for each (storage, layout), and for each of these and whether it is tracked, the index of the
         first drawn tensor there.
-    counters: for each storage, a drawn tensor for each of its version counters.
+    counters: for each storage, the addresses of its version counters.
     attributes: for each type of a node, the names of its slots.
     """
 
@@ -339,7 +343,7 @@ class _Reader:
         self.storages: dict[int, int] = {}
         self.storage_bytes: dict[int, int | None] = {}
         self.holding: dict[tuple[object, ...], int] = {}
-        self.counters: dict[int, list[torch.Tensor]] = {}
+        self.counters: dict[int, list[int]] = {}
         self.attributes: dict[type[Function], list[str]] = {}
         for tensor in outputs:
             self.add_tensor(tensor)
@@ -427,7 +431,9 @@ class _Reader:
         state, versions, tracked = check
         if state in (None, FREED):
             return None if state is None else SavedTensor(name, state)
-        data, packed = raw.data, raw.unpack_hook is not None
+        data, packed, checked = raw.data, raw.unpack_hook is not None, state != _NOT_CHECKED
+        if not checked:
+            state = ALIVE
         if not isinstance(data, torch.Tensor):
             return SavedTensor(name, state, packed=packed)
         storage, layout = self.storage_of(data), _layout(data)
@@ -443,7 +449,7 @@ class _Reader:
             holds = self.holding.get(place) if holds is None else holds
         views = self.holding.get((storage,)) if holds is None else None
         return SavedTensor(name, state, _shape(data), _dtype(data), numbers, is_part,
-                           storage, layout, tracked, holds, views, versions, packed)
+                           storage, layout, tracked, holds, views, versions, packed, checked)
 
     def slot_attributes(self, function_type: type[Function]) -> list[str]:
         if function_type not in self.attributes:
@@ -476,15 +482,14 @@ class _Reader:
 
     def counter_of(self, tensor: torch.Tensor) -> int | None:
         """Number the version counter of a tensor among those of its storage."""
-        storage = self.storage_of(tensor)
-        if storage is None:
+        storage, counter = self.storage_of(tensor), _version_counter(tensor)
+        if storage is None or counter is None:
             return None
         counters = self.counters.setdefault(storage, [])
-        for number, other in enumerate(counters):
-            if _one_counter(tensor, other):
-                return number
-        counters.append(tensor)
-        return len(counters) - 1
+        if not counter or counter not in counters:      # 0: an inference tensor has none
+            counters.append(counter)
+            return len(counters) - 1
+        return counters.index(counter)
 
 
 def _is_accumulate(function: Function) -> bool:
@@ -525,43 +530,41 @@ def _in_place_check(error: RuntimeError) -> _Check | None:
 def _check_own_results(function: Function, raw: tuple[_Raw, ...], checks: list[_Check]) -> list[_Check]:
     """Check the results that a custom Function saved of itself. Only all its slots together can be unpacked.
 
-    So the versions of the slots that are known to have changed are set back while we look, and then, one after the
-    other, those of the results that PyTorch complains about.
+    PyTorch then checks them in order, and stops at the first one that was changed. The two versions that its message names
+    tell which one this may be. Those before it are unchanged; those behind it are known only where they are at version 0,
+    or have a version counter with it. To set versions back while we look would tell all, and break a backward in another
+    thread.
     """
-    own = {i: raw[i].data for i, check in enumerate(checks) if check == _OWN_RESULT}
-    checks = [(ALIVE, None, True) if i in own else check for i, check in enumerate(checks)]
-    if any(item.unpack_hook is not None for item in raw):
-        return checks
-    set_version = torch._C._autograd._unsafe_set_version_counter
-    with torch.autograd._unsafe_preserve_version_counter(tuple(item.data for item in raw if item.data is not None)):
-        for item, (_, versions, _) in zip(raw, checks):
-            if versions:
-                set_version((item.data,), (versions[0],))
-        while versions := _versions_in_the_way(function):
-            saved, now = versions
-            suspects = [i for i in own if checks[i][0] == ALIVE and own[i]._version == now]
-            for i in suspects:
-                # Give it a version that nobody has: if the message then asks for `saved`, it is about this one.
-                set_version((own[i],), (_NO_VERSION,))
-                if _versions_in_the_way(function) == (saved, _NO_VERSION):
-                    set_version((own[i],), (saved,))
-                    for j in suspects:
-                        if own[j]._version == saved:        # i itself, and the slots that share its counter
-                            checks[j] = CHANGED, versions, True
-                    break
-                set_version((own[i],), (now,))
-            else:
-                break
+    own = [i for i, check in enumerate(checks) if check == _OWN_RESULT]
+    packed = any(item.unpack_hook is not None for item in raw)      # whoever packed it: we may not call the hook
+    stop = None if packed else _first_change(function)
+    if not packed and stop is None:
+        return [(ALIVE, None, True) if i in own else check for i, check in enumerate(checks)]
+    version = {i: raw[i].data._version for i in own}
+    suspects: list[int] = []
+    if stop is not None:
+        end = next((i for i, (state, _, _) in enumerate(checks) if state == CHANGED), len(raw))    # it stops there at the latest
+        suspects = [i for i in own if i < end and stop[1] and version[i] == stop[1][1]]
+        if stop in checks[end:end + 1]:
+            suspects.append(end)
+    counter = {i: _version_counter(raw[i].data) or ~i for i in {*own, *suspects}}   # where not known, as if none were shared
+    changed = {counter[i] for i in suspects}
+    for i in own:
+        if stop is not None and changed == {counter[i]}:
+            checks[i] = *stop[:2], True
+        elif version[i] == 0 or i < min(suspects, default=0):
+            checks[i] = ALIVE, None, True
+        else:
+            checks[i] = _NOT_CHECKED, None, True
     return checks
 
 
-def _versions_in_the_way(function: Function) -> _Versions | None:
-    """(version when saved, version now) of the first slot of a custom Function that cannot be unpacked, or None."""
+def _first_change(function: Function) -> _Check | None:
+    """What PyTorch's in-place check says when it goes through all slots of a custom Function."""
     try:
         _ = function.saved_tensors      # type: ignore[attr-defined]    # only the node of a custom Function has it
     except RuntimeError as error:
-        _, versions, _ = _in_place_check(error) or (None, None, None)
-        return versions
+        return _in_place_check(error)
     return None
 
 
@@ -657,10 +660,30 @@ def version_of(tensor: torch.Tensor) -> int | None:
         return None
 
 
-def _one_counter(first: torch.Tensor, second: torch.Tensor) -> bool:
-    """Whether two tensors share a version counter. PyTorch does not tell: count one up, look at the other, put it back."""
-    if version_of(first) is None or first._version != version_of(second):
-        return False
-    with torch.autograd._unsafe_preserve_version_counter(first):
-        torch.autograd.graph.increment_version(first)
-        return first._version == second._version
+def _version_counter(tensor: torch.Tensor) -> int | None:
+    """The address of the version counter of a tensor: 0 where it has none, None where it cannot be found.
+
+    PyTorch does not tell it. To count up and look which other tensor follows would disturb a backward in another thread.
+    """
+    offset = _counter_offset()
+    return None if offset is None else _word(tensor, offset)
+
+
+@functools.cache
+def _counter_offset() -> int | None:
+    """Where the address of the version counter lies in PyTorch's object of a tensor.
+
+    It is the word that is the same in a tensor and its detach(), and another in its .data, which has a counter of its own.
+    """
+    with torch.inference_mode(False):
+        first, second = torch.ones(1, device="cpu"), torch.ones(1, device="cpu")
+        with_one_counter = [(t, t.detach(), t.view(1)) for t in (first, first.data, second)]
+    for offset in range(8, 96, 8):      # the object is larger than that
+        words = [{_word(tensor, offset) for tensor in tensors} for tensors in with_one_counter]
+        if all(len(same) == 1 for same in words) and len(set[int]().union(*words)) == len(words):
+            return offset
+    return None
+
+
+def _word(tensor: torch.Tensor, offset: int) -> int:
+    return ctypes.c_size_t.from_address(tensor._cdata + offset).value

@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import functools
 import gc
+import itertools
 import re
 import threading
 import weakref
@@ -229,8 +230,12 @@ def test_slots(seed, steps):
         assert [slot.name for slot in described.saved] == sorted(expected, key=lambda n: (n != "self", n))
         for slot in described.saved:
             other = expected[slot.name]
-            assert (slot.state, slot.packed) == (other.state, other.packed)
-            assert slot.versions == other.versions
+            if slot.checked:
+                assert (slot.state, slot.versions) == (other.state, other.versions)
+            else:       # a result that a custom Function saved of itself, and something that it saved was changed
+                assert hasattr(node, "versions") and (slot.state, slot.versions) == (ALIVE, None)
+                assert CHANGED in [saved.state for saved in expected.values()]
+            assert slot.packed == other.packed
             tensor = other.tensor
             if tensor is None:
                 assert (slot.shape, slot.storages, slot.storage, slot.holds, slot.views) == (None, (), None, None, None)
@@ -444,7 +449,7 @@ def test_a_function_whose_input_and_result_were_both_changed():
         h.add_(1)
         y.add_(1).add_(1)
     saved = take_snapshot([y], {}).nodes[-1].saved
-    assert [slot.state for slot in saved] == [CHANGED, CHANGED]
+    assert [(slot.state, slot.checked) for slot in saved] == [(CHANGED, True), (ALIVE, False)]
 
 
 class SavesResultTwice(SavesResult):
@@ -465,22 +470,108 @@ def test_two_slots_of_one_function_that_hold_one_changed_result():
 
 class SavesTwoResults(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x):
-        first, second = x.exp().add_(1), x.sin()        # at versions 1 and 0 when they are saved
-        ctx.save_for_backward(first, second)
-        return first, second
+    def forward(ctx, x, order, changes):
+        tensors = [x, x.exp(), x.sin()]
+        for tensor, count in zip(tensors[1:], changes):
+            add_times(tensor, count)
+        ctx.save_for_backward(*(tensors[i] for i in order))
+        ctx.versions = [tensors[i]._version for i in order]
+        return tuple(tensors[1:])
 
     @staticmethod
     def backward(ctx, first, second):
-        return first + second
+        return first + second, None, None
 
 
-def test_a_changed_result_beside_an_unchanged_one_at_the_same_version():
-    first, second = SavesTwoResults.apply(torch.ones(3, requires_grad=True))
+def add_times(tensor, count):
     with torch.no_grad():
-        second.add_(1)
-    assert first._version == second._version == 1
-    assert [slot.state for slot in take_snapshot([first, second], {}).saved] == [ALIVE, CHANGED]
+        for _ in range(count):
+            tensor.add_(1)
+
+
+def test_what_is_said_of_two_results_that_their_function_saved():
+    """Every order of an input and two results, each changed or not, before it is saved and after."""
+    said = Counter()
+    for order in itertools.permutations(range(3)):
+        for before in itertools.product(range(2), repeat=2):
+            for after in itertools.product(range(3), repeat=3):
+                x = torch.ones(3, requires_grad=True) * 1
+                tensors = [x, *SavesTwoResults.apply(x, order, before)]
+                for tensor, count in zip(tensors, after):
+                    add_times(tensor, count)
+                slots = take_snapshot(tensors[1:], {}).nodes[-1].saved
+                versions = tensors[1].grad_fn.versions
+                changed = [after[i] > 0 for i in order]
+                for i, slot, version, is_changed in zip(order, slots, versions, changed):
+                    if slot.checked:
+                        assert (slot.state == CHANGED) == is_changed
+                        assert slot.versions == ((version, tensors[i]._version) if is_changed else None)
+                    else:
+                        assert (slot.state, slot.versions) == (ALIVE, None)
+                        assert i > 0 and any(changed)
+                if sum(changed) <= 1 and before == (0, 0):      # the plain case
+                    assert all(slot.checked for slot in slots)
+                said.update(slot.checked for slot in slots)
+    assert said[True] > said[False] > 0
+
+
+def test_a_version_counter_that_cannot_be_found_is_not_known(monkeypatch):
+    monkeypatch.setattr("seegrad.snapshot._counter_offset", lambda: None)
+    x = torch.ones(3)
+    pictured = show_graph(x=x, y=x.detach())
+    tie, = pictured.snapshot.shared
+    assert (tie.one_counter, [tensor.counter for tensor in pictured.snapshot.tensors]) == (None, [None, None])
+    assert "one storage, version counters not known" in repr(pictured)
+    first, second = SavesTwoResults.apply(x.requires_grad_(), (1, 2, 0), (0, 0))
+    add_times(first, 1)
+    assert [slot.state for slot in take_snapshot([first], {}).saved] == [CHANGED, ALIVE, ALIVE]
+
+
+def test_a_result_that_is_not_checked_says_so():
+    y = SavesInputAndChangedResult.apply(x := torch.ones(3, requires_grad=True) * 2)
+    add_times(x, 1)
+    assert "(3,) 12 B alive (or changed in place: not known)" in repr(show_graph(y))
+
+
+def test_a_snapshot_writes_no_version(monkeypatch):
+    """Not even for a moment: a backward in another thread would see it."""
+    def refuse(*_):
+        raise AssertionError("a version was written")
+
+    x = torch.ones(3, requires_grad=True) * 1
+    first, second = SavesTwoResults.apply(x, (0, 1, 2), (0, 0))
+    add_times(first, 1)
+    monkeypatch.setattr(torch.autograd.graph, "increment_version", refuse)
+    monkeypatch.setattr(torch._C, "_increment_version", refuse)
+    monkeypatch.setattr(torch._C._autograd, "_unsafe_set_version_counter", refuse)
+    snapshot = take_snapshot([second], {"x": x, "first": first, "view": first.view(3), "detached": x.detach()})
+    assert [tie.one_counter for tie in snapshot.shared] == [True, True]
+
+
+def test_backward_runs_in_another_thread_while_snapshots_are_taken():
+    x = torch.ones(10, requires_grad=True) * 1
+    aliases = {f"alias{i}": x.detach() for i in range(50)}
+    z = x
+    for _ in range(2000):       # long, and each node checks the version of x
+        z = z * x
+    loss, errors, done = z.sum(), [], threading.Event()
+
+    def run():
+        try:
+            while not done.is_set():
+                loss.backward(retain_graph=True)
+        except RuntimeError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    for _ in range(300):
+        if errors:
+            break
+        take_snapshot([x], aliases)
+    done.set()
+    thread.join()
+    assert not errors
 
 
 @pytest.mark.parametrize("operation", [torch.exp, torch.sin, SavesResult.apply, lambda x: SavesInputs.apply(x, x),

@@ -130,7 +130,7 @@ def shared_memory_is_not_tied():
 @noticed_at("05-16")
 def one_storage_means_one_version_counter():
     """Tensors on one storage are said to share a version counter, always."""
-    patch(snapshot, "_one_counter")(lambda one_counter, first, second: True)
+    patch(snapshot, "_version_counter")(lambda version_counter, tensor: 1)
 
 
 @noticed_at("06-53")
@@ -225,12 +225,10 @@ def progress_leaves_out_an_exercise():
 @noticed_at("05-48")
 def drawing_counts_as_a_change():
     """Drawing two tensors that share a version counter moves this counter."""
-    @patch(snapshot, "_one_counter")
-    def one_counter(original, first, second):
-        shared = original(first, second)
-        if shared:
-            torch.autograd.graph.increment_version(first)
-        return shared
+    @patch(snapshot, "_version_counter")
+    def version_counter(original, tensor):
+        torch.autograd.graph.increment_version(tensor)
+        return original(tensor)
 
 
 @noticed_at("08-17")
