@@ -7,17 +7,24 @@ the nodes are counted as ``torch.autograd.graph._register_logging_hooks_on_whole
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+import math
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import torch
+from torch._guards import TracingContext
 from torch.autograd.graph import GradientEdge, get_gradient_edge, saved_tensors_hooks
 from torch.autograd.graph import Node as Function
-from torch.utils.flop_counter import FlopCounterMode
-from torch.utils.module_tracker import ModuleTracker
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode, _FlopCounterMode, flop_registry, shape_wrapper
 
-from .snapshot import reachable, storage_behind
+from .snapshot import reachable, storage_behind, undisturbed
+
+aten = torch.ops.aten
 
 
 @dataclass(frozen=True)
@@ -25,14 +32,16 @@ class Measurement:
     """What a computation cost. Made by :func:`seegrad.measure`.
 
     node_runs: how often backward ran a node.
-    flops: the floating point operations of matrix products and convolutions, forward and backward, as PyTorch counts them
-    (a product with a single vector is not counted).
+    flops: the floating point operations of products of matrices and vectors, convolutions and attention, forward and
+    backward, as PyTorch counts them. Elementwise operations have none.
     saved_bytes: the bytes that saved tensors held: 0 at first, and then after each change.
+    not_counted: in words, what was seen on the way and is missing in these numbers.
     """
 
     node_runs: int
     flops: int
     saved_bytes: tuple[int, ...]
+    not_counted: tuple[str, ...] = ()
 
     @property
     def peak_saved_bytes(self) -> int:
@@ -45,8 +54,9 @@ class Measurement:
         return self.saved_bytes[-1]
 
     def __repr__(self) -> str:
+        missing = f"; not counted: {', '.join(self.not_counted)}" if self.not_counted else ""
         return (f"{self.node_runs:,} node runs, {self.flops:,} FLOPs, "
-                f"{self.peak_saved_bytes:,} bytes saved at the peak, {self.left_saved_bytes:,} at the end")
+                f"{self.peak_saved_bytes:,} bytes saved at the peak, {self.left_saved_bytes:,} at the end{missing}")
 
 
 def measure(fn: Callable[[], object]) -> Measurement:
@@ -54,45 +64,31 @@ def measure(fn: Callable[[], object]) -> Measurement:
 
     fn: a function without arguments; what it raises is raised here too. The graphs that it builds and the backward
     passes that it runs are counted. Bytes are those of the tensors that ``fn`` makes PyTorch save, whole storages, each
-    counted once; a leaf that is saved counts too. Not counted: plain Python numbers (the 3 of ``x * 3``), what was saved
-    before the call, and what ``fn`` saves under saved-tensor hooks of its own or in another thread. ``torch.func``
-    allows no saved-tensor hooks, so its transforms raise here.
+    counted once; a leaf that is saved counts too. What ``torch.compile`` has compiled is counted as it runs, compiled.
 
-    Raises TypeError for anything that cannot be called without arguments.
+    Not counted: plain Python numbers (the 3 of ``x * 3``), what was saved before the call, and what ``fn`` does in other
+    threads. What else is missing, as far as it can be seen, stands in ``not_counted``.
+
+    Raises TypeError for anything that cannot be called without arguments, and RuntimeError where ``fn`` calls a transform
+    of ``torch.func`` that allows no saved-tensor hooks.
     """
     _check_function(fn)
     _warm_up()
-    saved = _SavedBytes()
-    runs: list[int] = []
-    flops = _flop_counter()
-    with flops, _count_node_runs(runs), saved.hooks():
-        result = fn()
-    measured = Measurement(len(runs), flops.get_total_flops(), tuple(saved.history))
+    counts = _Counts()
+    with counts.flops, counts.saved.hooks(), _counting(counts):
+        try:
+            result = fn()
+        except RuntimeError as error:
+            if "support saved tensor hooks" in str(error):
+                raise RuntimeError("measure was given a function that calls grad, vjp, jacrev or hessian of torch.func, which "
+                                   "allow no saved-tensor hooks, and measure needs them: give it one that uses "
+                                   "torch.autograd.grad.") from None
+            raise
+        with contextlib.suppress(RuntimeError):     # a part of a split of what was changed does not tell its node
+            counts.look_at(t.grad_fn for t in tree_leaves(result) if isinstance(t, torch.Tensor))
+    measured = Measurement(counts.node_runs, counts.flops.total(), tuple(counts.saved.history), tuple(sorted(counts.missing)))
     del result      # until here, it held its graph
     return measured
-
-
-class _NoModules(ModuleTracker):
-    """In place of FlopCounterMode's tracker of modules, whose hooks would keep every graph alive until the end."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-
-def _flop_counter() -> FlopCounterMode:
-    flops = FlopCounterMode(display=False)
-    flops.mod_tracker = _NoModules()
-    return flops
-
-
-@functools.cache
-def _warm_up() -> None:
-    """The first operation in such a mode imports half of PyTorch, and leaves a cycle that would hold the frame of `fn`."""
-    with _flop_counter():
-        torch.ones(1).exp()
 
 
 def _check_function(fn: object) -> None:
@@ -108,29 +104,123 @@ def _check_function(fn: object) -> None:
                         "it, as in measure(lambda: step(x)).") from None
 
 
-@contextlib.contextmanager
-def _count_node_runs(runs: list[int]) -> Iterator[None]:
-    """Append an entry to `runs` each time when backward runs a node."""
-    run_backward = torch.autograd._engine_run_backward
-    hooked: dict[int, Function] = {}        # a backward may start another one inside: each node is counted by one hook only
+class _Counts:
+    """What one call of `measure` has counted so far.
 
-    def run(t_outputs: Sequence[torch.Tensor | GradientEdge], *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
-        roots = [_root(output) for output in t_outputs]
-        new = [node for node in reachable(roots) if id(node) not in hooked]
-        handles = [node.register_prehook(lambda gradients: runs.append(1)) for node in new]
-        hooked.update((id(node), node) for node in new)
+    missing: what it saw and does not count, in words.
+    hooked: the nodes that have a hook, by id: a backward may start another one inside, and each node is counted by one hook.
+    """
+
+    def __init__(self) -> None:
+        self.node_runs = 0
+        self.missing: set[str] = set()
+        self.hooked: dict[int, Function] = {}
+        self.flops = _Flops(self.missing)
+        self.saved = _SavedBytes(self.missing)
+
+    @contextlib.contextmanager
+    def of_backward(self, roots: Iterable[Function | None]) -> Iterator[None]:
+        """Count each time when backward runs a node."""
+        new = [node for node in self.look_at(roots) if id(node) not in self.hooked]
+        handles = [node.register_prehook(self.node_ran) for node in new]
+        self.hooked.update((id(node), node) for node in new)
         try:
-            return run_backward(t_outputs, *args, **kwargs)
+            yield
         finally:
             for handle, node in zip(handles, new):
                 handle.remove()
-                del hooked[id(node)]
+                del self.hooked[id(node)]
 
-    torch.autograd._engine_run_backward = run       # the one door through which backward() and grad() go
+    def node_ran(self, gradients: tuple[torch.Tensor, ...]) -> None:
+        self.node_runs += 1
+
+    def look_at(self, roots: Iterable[Function | None]) -> list[Function]:
+        """Return the nodes behind these. What a custom Function keeps in attributes, PyTorch does not know as saved."""
+        nodes = reachable(roots)
+        if any(isinstance(kept, torch.Tensor) for node in nodes for kept in tree_leaves(getattr(node, "__dict__", None))):
+            self.missing.add("tensors kept in a ctx")
+        return nodes
+
+
+class _Here(threading.local):
+    """counts: of the calls of `measure` that run in this thread, one inside the other."""
+
+    def __init__(self) -> None:
+        self.counts: list[_Counts] = []
+
+
+_here = _Here()
+_running: list[_Counts] = []        # in all threads
+_doors = contextlib.ExitStack()     # closing it puts back what was there
+_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def _counting(counts: _Counts) -> Iterator[None]:
+    """Let what this thread does be counted.
+
+    PyTorch has no hook for the start of a backward, for hooks that take the place of ours, nor for compiled code. So three
+    of its functions are replaced while `measure` runs in any thread: by the first call that begins, until the last one ends.
+    """
+    with _lock:
+        if not _running:
+            _open_doors()
+        _running.append(counts)
+    _here.counts.append(counts)
     try:
         yield
     finally:
-        torch.autograd._engine_run_backward = run_backward
+        _here.counts.pop()
+        with _lock:
+            _running.remove(counts)
+            if not _running:
+                _doors.close()
+
+
+def _open_doors() -> None:
+    from torch._inductor.output_code import CompiledFxGraph  # only now, because it takes long to import
+
+    for owner, name, door in [(torch.autograd, "_engine_run_backward", _door_to_backward),
+                              (torch._C._autograd, "_push_saved_tensors_default_hooks", _door_to_hooks),
+                              (CompiledFxGraph, "__call__", _door_to_kernels)]:
+        original = getattr(owner, name)
+        setattr(owner, name, door(original))
+        _doors.callback(setattr, owner, name, original)
+
+
+def _door_to_backward(run_backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Both backward() and grad() go through it."""
+    def run(t_outputs: Sequence[torch.Tensor | GradientEdge], *args: Any, **kwargs: Any) -> Any:
+        if TracingContext.try_get() is not None:        # torch.compile compiles, and computes nothing
+            return run_backward(t_outputs, *args, **kwargs)
+        if not _here.counts:
+            _note("backward in another thread", _running)
+        with contextlib.ExitStack() as counted:
+            roots = [_root(output) for output in t_outputs] if _here.counts else []
+            for counts in _here.counts:
+                counted.enter_context(counts.of_backward(roots))
+            return run_backward(t_outputs, *args, **kwargs)
+    return run
+
+
+def _door_to_hooks(push: Callable[..., None]) -> Callable[..., None]:
+    def push_others(*hooks: Callable[..., Any]) -> None:
+        if TracingContext.try_get() is None:
+            _note("tensors saved under other hooks", _here.counts)
+        push(*hooks)
+    return push_others
+
+
+def _door_to_kernels(call: Callable[..., Any]) -> Callable[..., Any]:
+    def call_kernels(graph: object, inputs: Sequence[Any]) -> Any:
+        _note("FLOPs inside kernels of torch.compile", _here.counts)
+        return call(graph, inputs)
+    return call_kernels
+
+
+def _note(missing: str, for_counts: Iterable[_Counts]) -> None:
+    for counts in tuple(for_counts):
+        counts.missing.add(missing)
 
 
 def _root(output: torch.Tensor | GradientEdge) -> Function | None:
@@ -143,31 +233,131 @@ def _root(output: torch.Tensor | GradientEdge) -> Function | None:
         return get_gradient_edge(output).node
 
 
+# In a name, the words for what multiplies and adds in more than one place; these three do not.
+_PRODUCT = re.compile(r"(?:^|[._])(\w*m[mv]|\w*matmul|v?dot|(bi|tri)?linear|conv(olution|\dd)?|attention|encoder|rnn|lstm|gru"
+                      r"|cdist|linalg|cholesky|triangular|solve|ormqr|geqrf|[rc]2[rc])(?=[._]|$)")
+_NO_PRODUCT = {"linalg_cross", "linalg_vector_norm", "_linalg_check_errors"}
+
+
+def _matrix_vector_flop(a: Sequence[int], b: Sequence[int], **_: Any) -> int:
+    return 2 * math.prod(a)
+
+
+def _rnn_flop(x: Sequence[int], input_weight: Sequence[int], state_weight: Sequence[int], *_: Any, **__: Any) -> int:
+    """One layer in one direction: at each of its places, x and the state are multiplied with their weights."""
+    return 2 * math.prod(x[:-1]) * (math.prod(input_weight) + math.prod(state_weight))
+
+
+# For operations for which PyTorch has no formula: that of a twin, where there is one.
+_FORMULAS: dict[Any, Callable[..., int]] = {
+    aten.addmm_: flop_registry[aten.addmm],
+    aten._addmm_activation: flop_registry[aten.addmm],
+    aten.baddbmm_: flop_registry[aten.baddbmm],
+    aten.addbmm: flop_registry[aten.baddbmm],
+    aten.addbmm_: flop_registry[aten.baddbmm],
+    aten._int_mm: flop_registry[aten.mm],
+    aten._scaled_dot_product_flash_attention_for_cpu: flop_registry[aten._scaled_dot_product_flash_attention],
+    aten._scaled_dot_product_flash_attention_for_cpu_backward:
+        flop_registry[aten._scaled_dot_product_flash_attention_backward],
+    aten.mv: shape_wrapper(_matrix_vector_flop),
+    aten.dot: shape_wrapper(_matrix_vector_flop),
+    aten.vdot: shape_wrapper(_matrix_vector_flop),
+    aten.addmv: shape_wrapper(lambda total, a, b, **_: _matrix_vector_flop(a, b)),
+    aten.addmv_: shape_wrapper(lambda total, a, b, **_: _matrix_vector_flop(a, b)),
+    aten.mkldnn_rnn_layer: shape_wrapper(_rnn_flop),
+    # The gradients of x and the state, and those of the weights: each as much again.
+    aten.mkldnn_rnn_layer_backward: shape_wrapper(lambda *shapes, **_: 2 * _rnn_flop(*shapes)),
+}
+
+
+class _FlopTable(FlopCounterMode):
+    """PyTorch's counter, with formulas for more operations; those that have none are noted as missing."""
+
+    def __init__(self, missing: set[str]) -> None:
+        super().__init__(display=False)
+        self.flop_registry = self.flop_registry | _FORMULAS
+        self.missing = missing
+
+    def _count_flops(self, operation: Any, out: Any, args: Any, kwargs: Any) -> Any:
+        name = str(operation).removeprefix("aten.")
+        if operation in self.flop_registry or _PRODUCT.search(name) and name not in _NO_PRODUCT:
+            tensors = [value for value in tree_leaves((args, kwargs)) if isinstance(value, torch.Tensor)]
+            layouts = {"nested" if _is_nested(tensor) else _layout_name(tensor) for tensor in tensors} - {"strided"}
+            if layouts:     # a formula takes them for dense ones
+                self.missing.add(f"FLOPs of {name} of {' and '.join(sorted(layouts))} tensors")
+            elif operation in self.flop_registry:
+                return super()._count_flops(operation, out, args, kwargs)
+            else:
+                self.missing.add(f"FLOPs of {name}")
+        return out
+
+
+class _Flops(_FlopCounterMode):
+    """The mode in which they are counted. Entered by itself, and not by its counter, which would hook every module: such
+    hooks keep every graph alive until the end."""
+
+    def __init__(self, missing: set[str]) -> None:
+        super().__init__(_FlopTable(missing))
+
+    @classmethod
+    def ignore_compile_internals(cls) -> bool:
+        """Or torch.compile would not compile while we count, and never again."""
+        return True
+
+    def total(self) -> int:
+        return self.counter.get_total_flops()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if any(map(_is_nested, tree_leaves((args, kwargs)))):       # PyTorch's counter fails on them
+            return self.counter._count_flops(getattr(func, "overloadpacket", func), func(*args, **kwargs), args, kwargs)
+        return super().__torch_dispatch__(func, types, args, kwargs)
+
+
+def _is_nested(value: object) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_nested
+
+
+def _layout_name(tensor: torch.Tensor) -> str:
+    return str(tensor.layout).removeprefix("torch.")
+
+
+@functools.cache
+def _warm_up() -> None:
+    """The first operation in such a mode imports half of PyTorch, and leaves a cycle that would hold the frame of `fn`."""
+    with _Flops(set()):
+        torch.ones(1).exp()
+
+
 class _SavedBytes:
     """The bytes that saved tensors hold: each storage counts from the first save to the last release.
 
     history: these bytes, at first and after each change.
+    missing: what was saved and is not counted, in words.
     holders: for each storage, how many saved tensors hold it, and its size in bytes when the first of them came.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, missing: set[str]) -> None:
         self.history = [0]
+        self.missing = missing
         self.holders: dict[int, tuple[int, int]] = {}
 
     def hooks(self) -> saved_tensors_hooks:
         return saved_tensors_hooks(lambda tensor: _Packed(tensor, self), _Packed.unpack)
 
-    def change(self, tensor: torch.Tensor, step: int) -> None:
-        storage = storage_behind(tensor)
-        if storage is None:
-            return
-        holders, size = self.holders.get(storage._cdata, (0, storage.nbytes()))
-        self.holders[storage._cdata] = holders + step, size
-        if holders + step == 0:
-            del self.holders[storage._cdata]
-            self.history.append(self.history[-1] - size)
-        elif holders == 0:
-            self.history.append(self.history[-1] + size)
+    def change(self, storages: Iterable[torch.UntypedStorage], step: int) -> None:
+        """A saved tensor that lies in these comes (step 1) or goes (step -1)."""
+        held = self.history[-1]
+        for storage in storages:
+            holders, size = self.holders.get(storage._cdata, (0, storage.nbytes()))
+            self.holders[storage._cdata] = holders + step, size
+            if holders + step == 0:
+                del self.holders[storage._cdata]
+                held -= size
+            elif holders == 0:
+                held += size
+        if held != self.history[-1]:
+            self.history.append(held)
 
 
 class _Packed:
@@ -176,7 +366,10 @@ class _Packed:
     def __init__(self, tensor: torch.Tensor, count: _SavedBytes) -> None:
         # Detached, or a saved result would hold its own node. The version counter stays shared.
         self.tensor, self.version, self.count = tensor.detach(), tensor._version, count
-        count.change(self.tensor, +1)
+        self.storages = list(_storages(self.tensor))
+        if not self.storages:
+            count.missing.add(f"saved {_layout_name(tensor)} tensors")
+        count.change(self.storages, +1)
 
     def unpack(self) -> torch.Tensor:
         if self.tensor._version != self.version:        # PyTorch leaves this check to those who pack
@@ -186,4 +379,25 @@ class _Packed:
         return self.tensor
 
     def __del__(self) -> None:
-        self.count.change(self.tensor, -1)
+        self.count.change(self.storages, -1)
+
+
+_PARTS = {torch.sparse_coo: ("_indices", "_values"),
+          torch.sparse_csr: ("crow_indices", "col_indices", "values"),
+          torch.sparse_bsr: ("crow_indices", "col_indices", "values"),
+          torch.sparse_csc: ("ccol_indices", "row_indices", "values"),
+          torch.sparse_bsc: ("ccol_indices", "row_indices", "values")}
+
+
+def _storages(tensor: torch.Tensor) -> Iterator[torch.UntypedStorage]:
+    """Where the numbers of a tensor lie: in one storage, or in those of its parts."""
+    if is_traceable_wrapper_subclass(tensor):
+        for name in tensor.__tensor_flatten__()[0]:
+            yield from _storages(getattr(tensor, name))
+    elif tensor.layout in _PARTS:
+        with undisturbed():
+            parts = [getattr(tensor, name)() for name in _PARTS[tensor.layout]]
+        for part in parts:
+            yield from _storages(part)
+    elif (storage := storage_behind(tensor)) is not None:
+        yield storage

@@ -3,6 +3,7 @@
 import functools
 import subprocess
 import sys
+import threading
 import weakref
 from collections import Counter
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from torch.autograd.graph import get_gradient_edge, saved_tensors_hooks
+from torch.autograd.graph import get_gradient_edge, save_on_cpu, saved_tensors_hooks
 from torch.autograd.profiler import profile
 from torch.nn import functional as F
+from torch.testing._internal.two_tensor import TwoTensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 from torch.utils.checkpoint import checkpoint
 
@@ -161,7 +163,61 @@ def test_flops_of_a_convolution():
 
 
 def test_elementwise_operations_have_no_flops():
-    assert measure(lambda: leaf().exp().sum().backward()).flops == 0
+    measured = measure(lambda: leaf().exp().sum().backward())
+    assert (measured.flops, measured.not_counted) == (0, ())
+
+
+def test_flops_of_attention():
+    """Forward: q with k, and the weights with v. Backward: the weights once more, and the gradients of q, k, v and of them."""
+    batch, heads, queries, keys, width = 2, 3, 5, 7, 4
+    q, k, v = (torch.ones(batch, heads, n, width, requires_grad=True) for n in (queries, keys, keys))
+    one = 2 * batch * heads * queries * keys * width
+    assert measure(lambda: F.scaled_dot_product_attention(q, k, v)) == Measurement(
+        0, 2 * one, measure(lambda: F.scaled_dot_product_attention(q, k, v)).saved_bytes)
+    assert measure(lambda: F.scaled_dot_product_attention(q, k, v).sum().backward()).flops == 2 * one + 5 * one
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("directions", [1, 2])
+def test_flops_of_an_lstm(layers, directions):
+    """At each step four gates are made of x and the state; backward makes gradients of both, and of both weights."""
+    steps, batch, width, hidden = 5, 3, 4, 6
+    net = nn.LSTM(width, hidden, layers, bidirectional=directions == 2)
+    x = torch.ones(steps, batch, width, requires_grad=True)
+    widths = [width] + [hidden * directions] * (layers - 1)
+    forward = sum(directions * steps * batch * 2 * 4 * hidden * (w + hidden) for w in widths)
+    with torch.no_grad():
+        assert measure(lambda: net(x)).flops == forward
+    assert measure(lambda: net(x)[0].sum().backward()).flops == 3 * forward
+    # In 64 bits PyTorch takes another way, made of matrix products. It spares the gradient of the first state.
+    spared = layers * directions * batch * 2 * 4 * hidden * hidden
+    assert measure(lambda: net.double()(x.double())[0].sum().backward()).flops == 3 * forward - spared
+
+
+a, b, batch_a, batch_b = torch.ones(3, 4), torch.ones(4, 5), torch.ones(2, 3, 4), torch.ones(2, 4, 5)
+PRODUCTS = {
+    "matrix and vector": (lambda: a @ b[:, 0], 2 * 3 * 4),
+    "vector and matrix": (lambda: a[0] @ b, 2 * 4 * 5),
+    "two vectors": (lambda: a[0] @ b[:, 0], 2 * 4),
+    "vdot": (lambda: torch.vdot(a[0], b[:, 0]), 2 * 4),
+    "addmv": (lambda: torch.ones(3).addmv(a, b[:, 0]), 2 * 3 * 4),
+    "addmv_": (lambda: torch.ones(3).addmv_(a, b[:, 0]), 2 * 3 * 4),
+    "addmm_": (lambda: torch.ones(3, 5).addmm_(a, b), 2 * 3 * 4 * 5),
+    "mm into a given tensor": (lambda: torch.mm(a, b, out=torch.ones(3, 5)), 2 * 3 * 4 * 5),
+    "baddbmm_": (lambda: torch.ones(2, 3, 5).baddbmm_(batch_a, batch_b), 2 * 2 * 3 * 4 * 5),
+    "addbmm": (lambda: torch.ones(3, 5).addbmm(batch_a, batch_b), 2 * 2 * 3 * 4 * 5),
+    "addbmm_": (lambda: torch.ones(3, 5).addbmm_(batch_a, batch_b), 2 * 2 * 3 * 4 * 5),
+    "einsum": (lambda: torch.einsum("nij,njk->nik", batch_a, batch_b), 2 * 2 * 3 * 4 * 5),
+    "under vmap": (lambda: torch.vmap(torch.mm)(batch_a, batch_b), 2 * 2 * 3 * 4 * 5),
+    "a cell": (lambda: nn.GRUCell(4, 6)(a), 3 * 2 * 3 * 6 * (4 + 6)),
+}
+
+
+@pytest.mark.parametrize("case", PRODUCTS)
+def test_flops_of_a_product(case):
+    function, expected = PRODUCTS[case]
+    measured = measure(function)
+    assert (measured.flops, measured.not_counted) == (expected, ())
 
 
 # Saved bytes. A leaf has 24.
@@ -208,6 +264,10 @@ def resized_while_saved(x):
     del y
 
 
+def nested_rows(**options):
+    return torch.nested.nested_tensor([torch.ones(2, 4), torch.ones(3, 4)], **options)
+
+
 HISTORIES = {
     "resized while it is saved": (resized_while_saved, [24, 0]),
     "returned": (torch.exp, [24]),
@@ -229,10 +289,19 @@ HISTORIES = {
     "no_grad": (torch.no_grad()(torch.exp), []),
     "a plain number": (lambda x: x * 3, []),
     "hooks of its own": (under_hooks_of_its_own, []),
-    "a sparse tensor": (lambda x: torch.eye(2).to_sparse() @ x.view(2, 3), []),
+    "an expanded tensor": (lambda x: x[:1].expand(60).sin(), [24]),
+    "two of a list": (lambda x: torch._foreach_sin([x, x * 1]), [24, 48]),
+    "CSR": (lambda x: torch.sparse_csr_tensor([0, 1, 2], [0, 1], [1., 1.], check_invariants=True) @ x.view(2, 3),
+            [3 * 8 + 2 * 8 + 2 * 4]),
+    "jagged": (lambda x: nested_rows(layout=torch.jagged, requires_grad=True).sin(), [5 * 4 * 4 + 3 * 8]),
+    "nested": (lambda x: nested_rows(requires_grad=True).sin(), [5 * 4 * 4]),
+    "a tensor of two": (lambda x: TwoTensor(x.detach(), x.detach() + 1).requires_grad_().sin(), [2 * 24]),
+    "saved empty": (lambda x: x[:0].clone().sin(), []),
+    "a sparse tensor": (lambda x: torch.eye(2).to_sparse() @ x.view(2, 3), [2 * 2 * 8 + 2 * 4]),
 }
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR", "ignore:The PyTorch API of nested tensors")
 @pytest.mark.parametrize("case", HISTORIES)
 def test_the_history_of_saved_bytes(case):
     function, expected = HISTORIES[case]
@@ -282,6 +351,17 @@ def test_saved_bytes_at_the_turn_and_at_the_end(operation):
     assert (both.peak_saved_bytes, both.left_saved_bytes) == (saved, 0)
 
 
+def test_a_saved_tensor_whose_bytes_cannot_be_seen():
+    class Saves(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x.detach().to_mkldnn())
+            return x * 1
+
+    assert measure(lambda: Saves.apply(torch.ones(2, 2, requires_grad=True))) == Measurement(
+        0, 0, (0,), ("saved _mkldnn tensors",))
+
+
 def held_bytes(graph):
     """What the slots of a graph hold that no hook packed, each storage once, without the plain Python numbers."""
     nodes = reachable_nodes([tensor for tensor in graph.tensors if can_be_asked(tensor)])
@@ -300,9 +380,71 @@ def test_random_graphs_that_outlive_measure(seed, steps):
     kept, twin = [], random_graph(seed, steps)
     measured = measure(lambda: kept.append(random_graph(seed, steps)))
     assert measured.left_saved_bytes == held_bytes(random_graph(seed, steps))
+    assert "tensors saved under other hooks" in measured.not_counted or not kept[0].fired["pack"]
     (errors, gradients), (twin_errors, twin_gradients) = run_backward(kept[0]), run_backward(twin)
     assert (len(errors), gradients) == (len(twin_errors), twin_gradients)
     assert kept[0].fired == twin.fired
+
+
+# What is missing is said
+
+
+class KeepsAnAttribute(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.kept = {"x": [x]}
+        return x.sin()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * ctx.kept["x"][0].cos()
+
+
+def backward_in_a_thread(x):
+    thread = threading.Thread(target=x.exp().sum().backward)
+    thread.start()
+    thread.join()
+
+
+OTHER_HOOKS, IN_CTX = ("tensors saved under other hooks",), ("tensors kept in a ctx",)
+MISSING = {
+    "nothing": (lambda x: nn.Linear(6, 2)(x).relu().sum().backward(), ()),
+    "Bilinear": (lambda x: nn.Bilinear(6, 6, 2)(x, x), ("FLOPs of _trilinear",)),
+    "a distance": (lambda x: torch.cdist(x.view(3, 2), x.view(3, 2)), ("FLOPs of _cdist_forward",)),
+    "an inverse": (lambda x: torch.linalg.inv(torch.eye(2) * x[0]), ("FLOPs of linalg_inv_ex",)),
+    "a Fourier transform": (torch.fft.fft, ("FLOPs of _fft_r2c",)),
+    "COO": (lambda x: torch.eye(2).to_sparse() @ x.view(2, 3), ("FLOPs of mm of sparse_coo tensors",)),
+    "CSR": (lambda x: torch.eye(2).to_sparse_csr() @ x.view(2, 3), ("FLOPs of mm of sparse_csr tensors",)),
+    "nested": (lambda x: nn.Linear(4, 2)(nested_rows()), ("FLOPs of linear of nested tensors",)),
+    "jagged": (lambda x: nn.Linear(4, 2)(nested_rows(layout=torch.jagged)), ("FLOPs of linear of nested tensors",)),
+    "an encoder": (lambda x: torch.no_grad()(nn.TransformerEncoderLayer(6, 2, 2, batch_first=True).eval())(x.view(1, 1, 6)),
+                   ("FLOPs of _transformer_encoder_layer_fwd",)),
+    "names that look like products": (lambda x: [x.lgamma(), torch.linalg.vector_norm(x), F.interpolate(x.view(1, 1, 6), 3,
+                                      mode="linear"), torch.linalg.cross(x[:3], x[3:])], ()),
+    "hooks of its own": (under_hooks_of_its_own, OTHER_HOOKS),
+    "checkpoint": (lambda x: checkpoint(torch.sin, x, use_reentrant=False), OTHER_HOOKS),
+    "on the CPU": (lambda x: [save_on_cpu().__enter__(), x.sin(), save_on_cpu().__exit__()], OTHER_HOOKS),
+    "measure inside": (lambda x: measure(lambda: x.exp()), OTHER_HOOKS),
+    "in a ctx, returned": (KeepsAnAttribute.apply, IN_CTX),
+    "in a ctx, in a list": (lambda x: [{"y": KeepsAnAttribute.apply(x).sin()}], IN_CTX),
+    "in a ctx, backward": (lambda x: KeepsAnAttribute.apply(x).sum().backward(), IN_CTX),
+    "not tensors in a ctx": (lambda x: checkpoint(torch.sin, x, use_reentrant=True, preserve_rng_state=False), ()),
+    "another thread": (backward_in_a_thread, ("backward in another thread",)),
+    "two of them": (lambda x: under_hooks_of_its_own(KeepsAnAttribute.apply(x)), IN_CTX + OTHER_HOOKS),
+    "a part of a split that was changed": (lambda x: [parts := (x * 1).split(3), parts[0]._base.add_(1)][0], ()),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR", "ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("case", MISSING)
+def test_what_is_not_counted(case):
+    function, expected = MISSING[case]
+    assert measure(lambda: function(leaf())).not_counted == expected
+
+
+def test_what_cannot_be_counted_has_no_flops():
+    assert measure(lambda: torch.eye(2).to_sparse() @ torch.ones(2, 3)).flops == 0
+    assert measure(lambda: torch.eye(2).to_sparse() @ torch.ones(2, 3) + torch.ones(2, 2) @ torch.ones(2, 3)).flops == 2 * 12
 
 
 # What else measure does, and does not
@@ -440,6 +582,122 @@ def test_measure_inside_measure():
     outer = measure(lambda: inner.append(measure(step)))
     assert inner == [measure(step)]
     assert outer.node_runs == 3
+    assert torch.autograd._engine_run_backward is ENGINE
+
+
+def in_threads(*functions):
+    """Run them at once, and wait for them."""
+    threads = [threading.Thread(target=function) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def test_measure_in_two_threads_that_overlap():
+    """The first one to begin is the first one to end."""
+    begun, ended, measured = threading.Event(), threading.Event(), {}
+
+    def first():
+        measured["first"] = measure(lambda: (leaf().exp().sum().backward(), begun.set(), inside.wait(60)))
+        ended.set()
+
+    def step():
+        inside.set()
+        ended.wait(60)
+        leaf().exp().sin().sum().backward()
+
+    def second():
+        begun.wait(60)
+        measured["second"] = measure(step)
+
+    inside = threading.Event()
+    in_threads(first, second)
+    assert measured == {"first": measure(lambda: leaf().exp().sum().backward()),
+                        "second": measure(lambda: leaf().exp().sin().sum().backward())}
+    assert_nothing_is_registered(nn.Tanh()(leaf()).sum())
+
+
+def test_measure_in_many_threads():
+    def measure_often(number):
+        for _ in range(20):
+            x = torch.ones(3, 3, requires_grad=True)
+            measured[number].append(measure(lambda: torch.linalg.multi_dot([x] * (number + 2)).sum().backward()))
+
+    measured = {number: [] for number in range(4)}
+    in_threads(*(functools.partial(measure_often, number) for number in measured))
+    for number, found in measured.items():
+        x = torch.ones(3, 3, requires_grad=True)
+        assert set(found) == {measure(lambda: torch.linalg.multi_dot([x] * (number + 2)).sum().backward())}, number
+    assert_nothing_is_registered(nn.Tanh()(leaf()).sum())
+
+
+# Compiled functions
+
+
+def weighted(weight, x):
+    return torch.sin(x @ weight).sum()
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+@pytest.mark.parametrize("compiled_before", [True, False])
+@pytest.mark.parametrize("kind", ["function", "module", "in a function"])
+def test_a_compiled_function_is_counted_as_it_runs(backend, compiled_before, kind):
+    torch.compiler.reset()
+    torch._dynamo.utils.counters.clear()
+    weight, x, net = torch.ones(6, 6, requires_grad=True), torch.ones(6, 6), nn.Linear(6, 6, bias=False)
+    run = {"function": lambda: compiled(weight, x), "module": lambda: compiled(x).sin().sum(),
+           "in a function": lambda: (compiled(weight, x * 1) * 1)}[kind]
+    compiled = torch.compile(net if kind == "module" else weighted, backend=backend)
+    if compiled_before:
+        run()
+    first, *more = (measure(lambda: run().backward()) for _ in range(10))       # more than it may be compiled anew
+    assert set(more) <= {first}
+    assert (first.flops, first.not_counted, first.left_saved_bytes) == (2 * 2 * 6 ** 3, (), 0)
+    nodes = [node.name() for node in reachable_nodes([run()])]
+    assert first.node_runs == len(nodes)
+    assert ("CompiledFunctionBackward" in nodes) == (backend == "aot_eager")
+    assert measure(run).node_runs == 0
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+    torch.compiler.reset()
+
+
+def test_compiling_inside_runs_no_node():
+    torch.compiler.reset()
+    weight, x = torch.ones(6, 6, requires_grad=True), torch.ones(6, 6)
+    compiled = torch.compile(weighted, backend="aot_eager")
+    assert (measured := measure(lambda: compiled(weight, x))) == measure(lambda: compiled(weight, x))
+    assert (measured.node_runs, measured.flops, measured.not_counted) == (0, 2 * 6 ** 3, ())
+    torch.compiler.reset()
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_kernels_of_inductor_are_not_looked_into():
+    torch.compiler.reset()
+    weight, x = torch.ones(6, 6, requires_grad=True), torch.ones(6, 6)
+    compiled = torch.compile(lambda: x @ weight)        # no kernel is made for a product alone: no C++ compiler is needed
+    for _ in range(2):
+        measured = measure(lambda: compiled().sum().backward())
+        assert (measured.node_runs, measured.flops) == (3, 2 * 2 * 6 ** 3)
+        assert measured.not_counted == ("FLOPs inside kernels of torch.compile",)
+    assert compiled().grad_fn.name() == "CompiledFunctionBackward"
+    torch.compiler.reset()
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_a_scripted_function_is_counted():
+    scripted = torch.jit.script(nn.Sequential(nn.Linear(6, 6), nn.Tanh()))
+    for _ in range(3):      # from the second call on, it runs nodes of its own
+        measured = measure(lambda: scripted(leaf().view(1, 6)).sum().backward())
+        assert (measured.flops, measured.not_counted) == (3 * 2 * 6 * 6, ())
+
+
+def test_a_transform_that_allows_no_hooks():
+    with pytest.raises(RuntimeError) as error:
+        measure(lambda: torch.func.grad(lambda x: x.sin().sum())(leaf()))
+    assert_one_sentence(error, "torch.func", "torch.autograd.grad")
+    assert_nothing_is_registered(nn.Tanh()(leaf()).sum())
 
 
 def test_two_measurements_of_one_thing_are_equal():
@@ -449,6 +707,7 @@ def test_two_measurements_of_one_thing_are_equal():
 def test_what_a_measurement_says():
     assert repr(Measurement(1000, 2000, (0, 4000, 3000))) == (
         "1,000 node runs, 2,000 FLOPs, 4,000 bytes saved at the peak, 3,000 at the end")
+    assert repr(Measurement(1, 2, (0, 3), ("FLOPs of mv", "x"))).endswith("3 at the end; not counted: FLOPs of mv, x")
 
 
 # Bad input
