@@ -9,6 +9,7 @@ import functools
 import inspect
 import math
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,11 +19,10 @@ import torch
 from torch._guards import TracingContext
 from torch.autograd.graph import GradientEdge, get_gradient_edge, saved_tensors_hooks
 from torch.autograd.graph import Node as Function
-from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, _FlopCounterMode, flop_registry, shape_wrapper
 
-from .snapshot import reachable, storage_behind, undisturbed
+from .snapshot import reachable, storages_behind, undisturbed
 
 aten = torch.ops.aten
 
@@ -149,6 +149,9 @@ class _Here(threading.local):
         self.counts: list[_Counts] = []
 
 
+_INDUCTOR = "torch._inductor.output_code"       # takes long to import, so we look whether others have done it
+_IN_KERNELS = "FLOPs inside kernels of torch.compile"
+
 _here = _Here()
 _running: list[_Counts] = []        # in all threads
 _doors = contextlib.ExitStack()     # closing it puts back what was there
@@ -167,9 +170,12 @@ def _counting(counts: _Counts) -> Iterator[None]:
             _open_doors()
         _running.append(counts)
     _here.counts.append(counts)
+    compiles_first = _INDUCTOR not in sys.modules
     try:
         yield
     finally:
+        if compiles_first and torch._dynamo.utils.counters["inductor"]:
+            _note(_IN_KERNELS, _here.counts)
         _here.counts.pop()
         with _lock:
             _running.remove(counts)
@@ -178,11 +184,12 @@ def _counting(counts: _Counts) -> Iterator[None]:
 
 
 def _open_doors() -> None:
-    from torch._inductor.output_code import CompiledFxGraph  # only now, because it takes long to import
-
-    for owner, name, door in [(torch.autograd, "_engine_run_backward", _door_to_backward),
-                              (torch._C._autograd, "_push_saved_tensors_default_hooks", _door_to_hooks),
-                              (CompiledFxGraph, "__call__", _door_to_kernels)]:
+    doors: list[tuple[Any, str, Callable[..., Any]]] = [
+        (torch.autograd, "_engine_run_backward", _door_to_backward),
+        (torch._C._autograd, "_push_saved_tensors_default_hooks", _door_to_hooks)]
+    if _INDUCTOR in sys.modules:
+        doors.append((sys.modules[_INDUCTOR].CompiledFxGraph, "__call__", _door_to_kernels))
+    for owner, name, door in doors:
         original = getattr(owner, name)
         setattr(owner, name, door(original))
         _doors.callback(setattr, owner, name, original)
@@ -213,7 +220,7 @@ def _door_to_hooks(push: Callable[..., None]) -> Callable[..., None]:
 
 def _door_to_kernels(call: Callable[..., Any]) -> Callable[..., Any]:
     def call_kernels(graph: object, inputs: Sequence[Any]) -> Any:
-        _note("FLOPs inside kernels of torch.compile", _here.counts)
+        _note(_IN_KERNELS, _here.counts)
         return call(graph, inputs)
     return call_kernels
 
@@ -366,7 +373,8 @@ class _Packed:
     def __init__(self, tensor: torch.Tensor, count: _SavedBytes) -> None:
         # Detached, or a saved result would hold its own node. The version counter stays shared.
         self.tensor, self.version, self.count = tensor.detach(), tensor._version, count
-        self.storages = list(_storages(self.tensor))
+        with undisturbed():
+            self.storages = storages_behind(self.tensor)
         if not self.storages:
             count.missing.add(f"saved {_layout_name(tensor)} tensors")
         count.change(self.storages, +1)
@@ -380,24 +388,3 @@ class _Packed:
 
     def __del__(self) -> None:
         self.count.change(self.storages, -1)
-
-
-_PARTS = {torch.sparse_coo: ("_indices", "_values"),
-          torch.sparse_csr: ("crow_indices", "col_indices", "values"),
-          torch.sparse_bsr: ("crow_indices", "col_indices", "values"),
-          torch.sparse_csc: ("ccol_indices", "row_indices", "values"),
-          torch.sparse_bsc: ("ccol_indices", "row_indices", "values")}
-
-
-def _storages(tensor: torch.Tensor) -> Iterator[torch.UntypedStorage]:
-    """Where the numbers of a tensor lie: in one storage, or in those of its parts."""
-    if is_traceable_wrapper_subclass(tensor):
-        for name in tensor.__tensor_flatten__()[0]:
-            yield from _storages(getattr(tensor, name))
-    elif tensor.layout in _PARTS:
-        with undisturbed():
-            parts = [getattr(tensor, name)() for name in _PARTS[tensor.layout]]
-        for part in parts:
-            yield from _storages(part)
-    elif (storage := storage_behind(tensor)) is not None:
-        yield storage

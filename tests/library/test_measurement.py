@@ -685,6 +685,13 @@ def test_kernels_of_inductor_are_not_looked_into():
     torch.compiler.reset()
 
 
+def test_kernels_of_inductor_are_named_where_the_first_is_compiled_inside():
+    code = ("import torch; from seegrad import measure; weight = torch.ones(6, 6, requires_grad=True);"
+            "compiled = torch.compile(lambda: weight @ weight); print(measure(compiled).not_counted)")
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "('FLOPs inside kernels of torch.compile',)\n"
+
+
 @pytest.mark.filterwarnings("ignore:`torch.jit")
 def test_a_scripted_function_is_counted():
     scripted = torch.jit.script(nn.Sequential(nn.Linear(6, 6), nn.Tanh()))

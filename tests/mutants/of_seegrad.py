@@ -245,7 +245,7 @@ def saved_result_is_shown_as_freed():
     """A saved result that is alive is shown as freed."""
     @patch(snapshot._Reader, "slot")
     def slot(original, reader, name, raw, checked):
-        return original(reader, name, raw, (FREED, None) if name == "result" and checked[0] == ALIVE else checked)
+        return original(reader, name, raw, (FREED, None, None) if name == "result" and checked[0] == ALIVE else checked)
 
 
 @noticed_at("05-65")
@@ -277,10 +277,9 @@ def play_leaves_out_its_first_step():
 @noticed_at("02-29")
 def freed_is_marked_one_step_late():
     """What a step of a play freed is marked one step later."""
-    @patch(recording.Recording, "snapshots")
-    def snapshots(original, played):
-        graphs = list(original(played))
-        return iter([graphs[0], *graphs[:-1]])
+    @patch(recording.Recording, "updates")
+    def updates(original, played):
+        return iter([({}, {}), *original(played)][:-1])
 
 
 @noticed_at("09-73")
