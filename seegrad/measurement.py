@@ -22,7 +22,7 @@ from torch.autograd.graph import Node as Function
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, _FlopCounterMode, flop_registry, shape_wrapper
 
-from .snapshot import reachable, storages_behind, undisturbed
+from .snapshot import TooDeepError, reachable, storages_behind, undisturbed
 
 aten = torch.ops.aten
 
@@ -136,7 +136,11 @@ class _Counts:
 
     def look_at(self, roots: Iterable[Function | None]) -> list[Function]:
         """Return the nodes behind these. What a custom Function keeps in attributes, PyTorch does not know as saved."""
-        nodes = reachable(roots)
+        try:
+            nodes = reachable(roots)
+        except TooDeepError:
+            self.missing.add("node runs of a graph too deep to be walked")
+            return []
         if any(isinstance(kept, torch.Tensor) for node in nodes for kept in tree_leaves(getattr(node, "__dict__", None))):
             self.missing.add("tensors kept in a ctx")
         return nodes

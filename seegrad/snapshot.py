@@ -18,6 +18,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import Any
 
 import torch
@@ -303,20 +304,59 @@ def undisturbed() -> Iterator[None]:
         yield
 
 
+class TooDeepError(ValueError):
+    """A graph is too deep to be walked."""
+
+
 def reachable(functions: Iterable[Function | None]) -> list[Function]:
     """Return the nodes that can be reached from the given ones (a None among them is passed over), the given ones too.
 
-    Hold the list while you compare nodes by `id`: PyTorch makes their Python objects on demand.
+    Raises TooDeepError before it has walked so deep that the graph could not be freed later: a node that was seen from Python
+    is freed inside the freeing of the node before it, and thousands of these inside each other crash the process.
     """
     pending = [function for function in reversed(list(functions)) if function is not None]
+    # By their ids: while they are held here, PyTorch makes no new Python objects for them.
     found: dict[int, Function] = {}
+    seen = {id(function): function for function in pending}     # those that wait too: they have Python objects
+    deepest = _deepest_walk()
+    next_look = deepest
     while pending:
         function = pending.pop()
         if id(function) not in found:
             found[id(function)] = function
-            # Reversed, so that the first input is found first.
-            pending += reversed([other for other, _ in function.next_functions if other is not None])
+            inputs = [other for other, _ in function.next_functions if other is not None]
+            pending += reversed(inputs)     # so that the first input is found first
+            seen.update((id(other), other) for other in inputs)
+            if len(seen) >= next_look:
+                depth = _depth(seen)
+                if depth >= deepest:
+                    raise TooDeepError(f"This graph is at least {deepest:,} operations deep, and to walk it would crash Python "
+                                       "when the graph is freed: look at a shorter one, as of fewer steps of a loop.")
+                next_look += deepest - depth        # it is no deeper before that
     return list(found.values())
+
+
+@functools.cache
+def _deepest_walk() -> int:
+    """How many nodes may be freed inside each other: half of what was measured, for the stack that this process has."""
+    largest = 8 * 2**20
+    try:
+        import resource
+    except ImportError:     # on Windows, Python has a stack of 2 MB
+        stack = largest // 4
+    else:
+        limit, _ = resource.getrlimit(resource.RLIMIT_STACK)
+        stack = min(limit, largest) if limit != resource.RLIM_INFINITY else largest
+    return stack // 400
+
+
+def _depth(nodes: dict[int, Function]) -> int:
+    """The length of the longest way that begins in these nodes, given by their ids, and leaves them at most once."""
+    inputs = {key: [id(other) for other, _ in node.next_functions if other is not None] for key, node in nodes.items()}
+    depth: dict[int, int] = {}
+    for key in TopologicalSorter(inputs).static_order():
+        depth[key] = 1 + max((depth[other] for other in inputs.get(key, ())), default=0)
+    return max(depth.values())
 
 
 class _Reader:
