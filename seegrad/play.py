@@ -11,7 +11,7 @@ from itertools import groupby
 from .diagram import GROUP, Arrow, Box, ChangingDiagram, Diagram, Level, bytes_in_words, headline, printable, short_names
 from .looks import SLOTS
 from .recording import Recording, Step
-from .snapshot import Bytes, GraphSnapshot
+from .snapshot import Bytes, Edge, GraphSnapshot
 
 FIGURE_SPACE = "\u2007"         # as wide as a digit; a no-break space has only half the width of a letter
 
@@ -56,8 +56,8 @@ class Play:
     ending: str
 
 
-def make_play(recording: Recording, losses: Sequence[int], retain_graph: bool, detail: Level) -> Play:
-    """Return the :class:`Play` of a recording. losses: the indices of the losses among its tensors."""
+def make_play(recording: Recording, detail: Level) -> Play:
+    """Return the :class:`Play` of a recording."""
     changing = ChangingDiagram(recording.before, detail)
     first = changing.first
     home = first.home
@@ -67,7 +67,7 @@ def make_play(recording: Recording, losses: Sequence[int], retain_graph: bool, d
         if not arrow.cut:
             leaving.setdefault(arrow.source, []).append(arrow)
     no_nodes = boxes.keys() - set(home)
-    given = {f"t{i}" for i in losses}
+    given = {f"t{i}" for i in recording.call.losses if isinstance(i, int)}
     frames: list[Frame] = []
     ran: set[str] = set()
     updates, short = recording.updates(), short_names(recording.before)
@@ -79,10 +79,10 @@ def make_play(recording: Recording, losses: Sequence[int], retain_graph: bool, d
             changed_tensors.update(tensors)
         changed = changing.update(changed_nodes, changed_tensors)
         arrows = tuple(_arrows(leaving, no_nodes, key, ran, given))
-        says = _says(boxes[key], steps, recording.before, short, retain_graph)
+        says = _says(boxes[key], steps, recording.before, short, recording.call.keeps_graph)
         ran.add(key)
         frames.append(Frame(key, arrows, says, changed, steps[-1].held_bytes, steps[-1].finished))
-    title = f"{title_of(recording, losses, retain_graph)}: {len(frames)} step{'s' * (len(frames) != 1)}"
+    title = f"{title_of(recording)}: {len(frames)} step{'s' * (len(frames) != 1)}"
     left = headline(recording.after)
     afterwards = boxes | {box.key: box for frame in frames for box in frame.boxes}
     last = replace(first, headline=left, boxes=tuple(afterwards.values()))
@@ -105,14 +105,24 @@ def _arrows(leaving: dict[str, list[Arrow]], no_nodes: Set[str], key: str, ran: 
     return found
 
 
-def title_of(recording: Recording, losses: Sequence[int], retain_graph: bool) -> str:
-    """Which backward this was. Every loss has a name."""
-    short = short_names(recording.before)
-    names = [short[recording.before.tensors[i].names[0]] for i in losses]
-    return f"backward from {' and '.join(names)}{', retain_graph=True' * retain_graph}"
+def title_of(recording: Recording) -> str:
+    """Which backward this was."""
+    call, before = recording.call, recording.before
+    short = short_names(before)
+
+    def words(place: int | Edge | None) -> str:
+        if isinstance(place, Edge):
+            return f"[{place.node + 1}] {before.nodes[place.node].name}"
+        names = () if place is None else before.tensors[place].names
+        return short[names[0]] if names else "a tensor without a name"
+
+    options = [f", {name}={value}" for name, value in call.flags]
+    if call.inputs is not None:
+        options.append(f", inputs=[{', '.join(map(words, call.inputs))}]")
+    return f"backward from {' and '.join(map(words, call.losses))}{''.join(options)}"
 
 
-def _says(box: Box, steps: list[Step], snapshot: GraphSnapshot, short: dict[str, str], retain_graph: bool) -> str:
+def _says(box: Box, steps: list[Step], snapshot: GraphSnapshot, short: dict[str, str], keeps_graph: bool) -> str:
     """What happened in one box, as one sentence."""
     nodes = [snapshot.nodes[step.node] for step in steps]
     received = " and ".join(gradient or "nothing" for gradient in steps[0].gradients)
@@ -128,7 +138,7 @@ def _says(box: Box, steps: list[Step], snapshot: GraphSnapshot, short: dict[str,
         words = f"{len(freed)} saved tensor{'s' * (len(freed) != 1)}"
     if freed:
         parts.append(f"frees {words}")
-    elif saved and retain_graph and steps[-1].finished:
+    elif saved and keeps_graph and steps[-1].finished:
         parts.append("keeps what it saved")
     grads: dict[int, list[str | None]] = {}
     for step in steps:
@@ -136,8 +146,9 @@ def _says(box: Box, steps: list[Step], snapshot: GraphSnapshot, short: dict[str,
             grads.setdefault(k, [before]).append(now)
     if len(grads) == 1:
         (k, fills), = grads.items()
-        names = snapshot.tensors[k].names
-        name = short[names[0]] + ".grad" if names else ".grad of a leaf without a name"
+        tensor = snapshot.tensors[k]
+        kind = "leaf" if tensor.is_leaf else "result"
+        name = short[tensor.names[0]] + ".grad" if tensor.names else f".grad of a {kind} without a name"
         parts.append(f"{name}: {' → '.join(map(str, fills))}")
     elif grads:
         parts.append(f".grad of {len(grads)} tensors filled")

@@ -9,13 +9,43 @@ import functools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
-from .snapshot import FREED, Bytes, GraphSnapshot, LiveGraph, Node, SavedTensor, Tensor, undisturbed, version_of
+from .snapshot import FREED, Bytes, Edge, GraphSnapshot, LiveGraph, Node, Output, SavedTensor, Tensor, undisturbed, version_of
 
 MOST_VALUES = 4     # a gradient with more numbers is told by its norm
 Gradient = torch.Tensor | Sequence[torch.Tensor | None] | None      # what torch.autograd.backward takes
+
+
+@dataclass(frozen=True)
+class Backward:
+    """A backward pass, as ``torch.autograd.backward`` takes it.
+
+    losses: what it starts from.
+    gradient, retain_graph, create_graph: as there.
+    inputs: what alone gets a `.grad`; None for all leaves.
+    """
+
+    losses: Sequence[Output]
+    gradient: Gradient = None
+    retain_graph: bool | None = None
+    create_graph: bool = False
+    inputs: Sequence[Output] | None = None
+
+    def described(self, graph: LiveGraph) -> "Call":
+        """The same, in terms of the snapshot before it."""
+        keeps_graph = self.create_graph if self.retain_graph is None else self.retain_graph
+        flags = [("retain_graph", keeps_graph)] * (keeps_graph != self.create_graph)
+        flags += [("create_graph", True)] * self.create_graph
+        inputs = None if self.inputs is None else tuple(map(graph.place_of, self.inputs))
+        return Call(tuple(map(graph.place_of, self.losses)), inputs, tuple(flags), keeps_graph)
+
+    def run(self) -> None:
+        losses: Any = self.losses       # tensors and edges side by side, which works, and PyTorch's hints do not say
+        inputs: Any = self.inputs
+        torch.autograd.backward(losses, self.gradient, self.retain_graph, self.create_graph, inputs=inputs)
 
 
 @dataclass(frozen=True)
@@ -41,14 +71,31 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Call:
+    """How backward was called. A place is the index of a drawn tensor, or the edge into a node; None where it is not here.
+
+    losses, inputs: the places of what it was given; inputs is None where it was given none.
+    flags: name and value of those of its options that were not left as they are.
+    keeps_graph: whether the saved tensors stay.
+    """
+
+    losses: tuple[int | Edge | None, ...]
+    inputs: tuple[int | Edge | None, ...] | None
+    flags: tuple[tuple[str, bool], ...]
+    keeps_graph: bool
+
+
+@dataclass(frozen=True)
 class Recording:
     """A backward pass.
 
+    call: how it was called.
     before: the graph before it.
     steps: what happened to the graph, in the order in which PyTorch ran the nodes.
     error: what ended it, without its traceback; None where it finished.
     """
 
+    call: Call
     before: GraphSnapshot
     steps: tuple[Step, ...]
     error: Exception | None
@@ -77,25 +124,22 @@ class Recording:
         return replace(self.before, nodes=tuple(nodes), tensors=tuple(tensors))
 
 
-def record(losses: Sequence[torch.Tensor], names: dict[str, torch.Tensor], retain_graph: bool,
-           gradient: Gradient) -> Recording:
-    """Run ``torch.autograd.backward(losses, gradient, retain_graph)`` and return its :class:`Recording`.
+def record(graph: LiveGraph, backward: Backward) -> Recording:
+    """Run a backward pass through a graph and return its :class:`Recording`.
 
-    losses: a list of tensors. names: a dict from name to tensor, in which every loss occurs. An error of backward is part
-    of the recording; a KeyboardInterrupt passes through. No hook stays behind.
+    An error of backward is part of the recording; a KeyboardInterrupt passes through. No hook stays behind.
     """
-    graph = LiveGraph((), names)
-    watch = _Watch(graph)
+    watch = _Watch(graph, backward.inputs)
     error = None
     with watch.hooks():
         try:
-            torch.autograd.backward(losses, gradient, retain_graph=retain_graph)
+            backward.run()
         except Exception as raised:
             error = raised
             _drop_frames(error)
         with undisturbed(), torch.no_grad():
             watch.end()
-    return Recording(graph.snapshot, tuple(watch.steps), error)
+    return Recording(backward.described(graph), graph.snapshot, tuple(watch.steps), error)
 
 
 def _drop_frames(error: BaseException | None) -> None:
@@ -131,12 +175,13 @@ class _Watch:
     unknown: how many saved tensors hold memory whose size is not known.
     holders: for the number of each storage, how many slots hold it.
     with_grad: for each node that fills a `.grad`, the indices of its tensors.
-    outside: the indices of the tensors that no node of the graph fills. A backward inside a node may, as in a checkpoint.
+    outside: the indices of the tensors that no node of the graph fills. A backward inside a node may, as in a checkpoint,
+        and PyTorch itself where backward was given a result as an input.
     grads: for each of all these tensors, its `.grad` in words.
     marks: for each tensor outside, what tells whether its `.grad` is still the same.
     """
 
-    def __init__(self, graph: LiveGraph) -> None:
+    def __init__(self, graph: LiveGraph, inputs: Sequence[Output] | None) -> None:
         self.graph = graph
         self.steps: list[Step] = []
         self.running: list[_Running] = []
@@ -146,7 +191,10 @@ class _Watch:
         self.unknown = sum(not graph.snapshot.bytes_of([slot]).all_known for slot in graph.snapshot.saved)
         self.holders = Counter(storage for slot in graph.snapshot.saved for storage in slot.storages)
         self.with_grad = graph.tensors_with_grad()
-        self.outside = graph.outside_with_grad()
+        # A result among the inputs gets its `.grad` where its node would run, and does not.
+        results = {k for k in map(graph.place_of, inputs or ()) if isinstance(k, int) and graph.snapshot.tensors[k].producer}
+        self.with_grad = {i: [k for k in tensors if k not in results] for i, tensors in self.with_grad.items()}
+        self.outside = [*graph.outside_with_grad(), *results]
         inside = [k for tensors in self.with_grad.values() for k in tensors]
         with undisturbed(), torch.no_grad():
             self.grads = {k: self.words_for_grad(k) for k in (*inside, *self.outside)}

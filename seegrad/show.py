@@ -2,16 +2,17 @@
 
 import io
 import itertools
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
+from torch.autograd.graph import GradientEdge
 
-from .diagram import LEVELS, Level, printable, short_name
+from .diagram import LEVELS, Level, make_diagram, printable, short_name
 from .drawing import draw_dot
-from .recording import Gradient, record
-from .snapshot import is_leaf, take_snapshot
-from .view import BackwardPlay, GraphView, Picture, SideBySide, WhatIf
+from .recording import Backward, Gradient, record
+from .snapshot import LiveGraph, Output, is_leaf, take_snapshot
+from .view import BackwardPlay, GraphView, Picture, SideBySide, WhatIf, too_many_boxes
 
 if TYPE_CHECKING:
     import graphviz
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
 
 MOST_COMBINATIONS = 32
 
+Names = Mapping[str, torch.Tensor]
 
-def show_graph(*outputs: torch.Tensor, detail: Level = "full", max_boxes: int = 150, **named: torch.Tensor) -> GraphView:
+
+def show_graph(*outputs: Output | Names, detail: Level = "full", max_boxes: int = 150, **named: torch.Tensor) -> GraphView:
     """Draw the graph that is reachable from the given tensors, from the live tensors and as it is now.
 
-    outputs: tensors of any shape, any number. named: tensors, with the name that each gets in the picture; leaves,
-    results and tensors outside the graph alike. A name that is no Python word goes in as ``**{"fc1.weight": w}``.
+    outputs: tensors of any shape, or gradient edges, any number; and dicts of named tensors. named: tensors, with the name
+    that each gets in the picture; leaves, results and tensors outside the graph alike. A name that is no Python word, or one of
+    ours, goes in as a dict: ``show_graph(loss, {"fc1.weight": w})``.
 
     detail: "full" shows every node and every saved tensor; "compact" makes one box of a leaf with its AccumulateGrad
     node and counts the saved tensors of each node; "folded" shows the given tensors only, with one box for all nodes
@@ -35,23 +39,24 @@ def show_graph(*outputs: torch.Tensor, detail: Level = "full", max_boxes: int = 
     in it changes: no hook fires, no saved tensor is kept alive, no ``.grad`` appears.
 
     Raises TypeError for anything that is not a tensor, and where none is given, and ValueError for an unknown detail or
-    limit.
+    limit, for a name that is given twice, and for a graph that is too deep to be walked.
     """
-    _check_graph_arguments("show_graph", outputs, named, detail, max_boxes)
-    if not outputs and not named:
+    tensors, names = _check_graph_arguments("show_graph", outputs, named, detail, max_boxes)
+    if not tensors and not names:
         raise TypeError("show_graph was given no tensor: give it the result whose graph you want to see, "
                         "as in show_graph(loss) or show_graph(loss=loss, x=x).")
-    return GraphView(take_snapshot(outputs, named), detail, max_boxes)
+    return GraphView(take_snapshot(tensors, names), detail, max_boxes)
 
 
-def play_backward(*losses: torch.Tensor, retain_graph: bool = False, gradient: Gradient = None, detail: Level = "full",
+def play_backward(*losses: Output | Names, retain_graph: bool | None = None, create_graph: bool = False,
+                  inputs: Output | Sequence[Output] | None = None, gradient: Gradient = None, detail: Level = "full",
                   max_boxes: int = 150, raises: bool = True, **named: torch.Tensor) -> BackwardPlay:
     """Run backward, once and really, and return it as a play to step through.
 
-    losses, retain_graph, gradient: as for ``torch.autograd.backward``. A loss of more than one number needs a gradient, of
-    the loss's own shape; with several losses, gradient is a list.
-    detail, max_boxes, named: as for :func:`show_graph`; max_boxes limits the steps too. A loss that is not named is
-    called "loss".
+    losses, retain_graph, create_graph, inputs, gradient: as for ``torch.autograd.backward``. A loss of more than one number
+    needs a gradient, of the loss's own shape; with several losses, gradient is a list.
+    detail, max_boxes, named, and dicts among the losses: as for :func:`show_graph`; max_boxes limits the steps too. A loss
+    that is not named is called "loss".
 
     Returns a :class:`seegrad.view.BackwardPlay`. Every ``.grad`` becomes what a plain backward makes of it, bit for
     bit; the hooks of the caller fire as usual, and none of ours stays behind.
@@ -59,29 +64,47 @@ def play_backward(*losses: torch.Tensor, retain_graph: bool = False, gradient: G
     What backward raises is part of the play. With raises=True the play is shown, up to the node that failed, and the
     error is then raised; with raises=False the play is returned and holds it as ``.error``.
     Raises TypeError for anything that is not a tensor, and where no loss is given. Raises ValueError for a tracked leaf,
-    from which there is nothing to walk, and for an unknown detail or limit.
+    from which there is nothing to walk, for a graph that is too large to draw or too deep to be walked, and for an unknown
+    detail or limit. Then backward was not run.
     """
-    _check_graph_arguments("play_backward", losses, named, detail, max_boxes)
-    if not losses:
-        raise TypeError("play_backward was given no loss: give it the result to start from, as in play_backward(loss, x=x).")
-    for number, loss in enumerate(losses, 1):
-        if is_leaf(loss) and loss.requires_grad:
-            raise ValueError(f"argument {number} of play_backward is a leaf, so there is no graph to walk: give a result "
-                             "that was computed from it.")
-    unnamed = {id(loss): loss for loss in losses if not any(loss is tensor for tensor in named.values())}
-    names = ["loss"] if len(unnamed) == 1 else [f"loss {number}" for number in range(1, len(unnamed) + 1)]
-    tensors = {**{_free_name(name, named): loss for name, loss in zip(names, unnamed.values())}, **named}
-    order = list(dict.fromkeys(map(id, tensors.values())))
-    retain_graph = bool(retain_graph)
-    play = BackwardPlay(record(list(losses), tensors, retain_graph, gradient), [order.index(id(loss)) for loss in losses],
-                        retain_graph, detail, max_boxes)
+    roots, names = _check_graph_arguments("play_backward", losses, named, detail, max_boxes)
+    _check_flags(retain_graph=retain_graph, create_graph=create_graph, raises=raises)
+    play = _play(roots, names, Backward(roots, gradient, retain_graph, create_graph, _check_inputs(inputs)), detail, max_boxes)
     if play.error is not None and raises:
         _display(play)
         try:
             raise play.error
         finally:
-            del play, losses, loss, named, unnamed, tensors     # the traceback of the error holds this frame
+            del play, losses, roots, named, names, inputs       # the traceback of the error holds this frame
     return play
+
+
+def _play(roots: list[Output], names: Mapping[str, torch.Tensor], backward: Backward, detail: Level,
+          max_boxes: int) -> BackwardPlay:
+    if not roots:
+        raise TypeError("play_backward was given no loss: give it the result to start from, as in play_backward(loss, x=x).")
+    for number, root in enumerate(roots, 1):
+        if isinstance(root, torch.Tensor) and is_leaf(root) and root.requires_grad:
+            raise ValueError(f"argument {number} of play_backward is a leaf, so there is no graph to walk: give a result "
+                             "that was computed from it.")
+    unnamed = {id(root): root for root in roots
+               if isinstance(root, torch.Tensor) and not any(root is tensor for tensor in names.values())}
+    words = ["loss"] if len(unnamed) == 1 else [f"loss {number}" for number in range(1, len(unnamed) + 1)]
+    names = {**{_free_name(name, names): root for name, root in zip(words, unnamed.values())}, **names}
+    inputs = backward.inputs or ()
+    drawn = set(map(id, names.values()))
+    outputs = [output for output in (*roots, *inputs) if id(output) not in drawn]
+    graph = LiveGraph(outputs, names)
+    boxes = len(make_diagram(graph.snapshot, detail).boxes)
+    if boxes > max_boxes:
+        raise ValueError("play_backward did not run backward, and the graph is as it was. "
+                         + too_many_boxes(graph.snapshot, boxes, detail, max_boxes))
+    results = [end for end in inputs if isinstance(end, torch.Tensor) and end.requires_grad and not is_leaf(end)]
+    if results:
+        for result in results:
+            result.retain_grad()        # as backward will do, and it is to be seen before
+        graph = LiveGraph(outputs, names)
+    return BackwardPlay(record(graph, backward), detail, max_boxes)
 
 
 def _display(play: BackwardPlay) -> None:
@@ -180,21 +203,68 @@ def _free_name(name: str, taken: Container[str]) -> str:
     return name
 
 
-def _check_graph_arguments(caller: str, tensors: Iterable[object], named: dict[str, torch.Tensor], detail: object,
-                           max_boxes: object) -> None:
-    for number, tensor in enumerate(tensors, 1):
-        _check_tensor(tensor, f"argument {number} of {caller}")
+def _check_graph_arguments(caller: str, outputs: Iterable[object], named: Mapping[str, object], detail: object,
+                           max_boxes: object) -> tuple[list[Output], dict[str, torch.Tensor]]:
+    """Return the tensors and gradient edges without a name, and the tensors with one."""
+    tensors: list[Output] = []
+    names: dict[str, torch.Tensor] = {}
+    for number, output in enumerate(outputs, 1):
+        if isinstance(output, Mapping):
+            _add_names(output, names)
+        else:
+            tensors.append(_output(output, f"argument {number} of {caller}"))
+    for keyword, value in (("detail", detail), ("max_boxes", max_boxes)):
+        _check_no_tensor(keyword, value)
     if not isinstance(detail, str) or detail not in LEVELS:
         raise ValueError(f"detail={_short(detail)} is not a level of detail: choose one of {', '.join(map(repr, LEVELS))}.")
     if isinstance(max_boxes, bool) or not isinstance(max_boxes, int) or max_boxes < 1:
         raise ValueError(f"max_boxes={_short(max_boxes)} is not a limit: give a whole number of at least 1.")
-    for name, tensor in named.items():
-        _check_tensor(tensor, f"{short_name(name)}=")
+    _add_names(named, names)
+    return tensors, names
 
 
-def _check_tensor(value: object, what: str) -> None:
+def _add_names(more: Mapping[str, object], names: dict[str, torch.Tensor]) -> None:
+    for name, tensor in more.items():
+        if not isinstance(name, str):
+            raise TypeError(f"a dict was given with the key {_short(name)}, not a name: give names as strings, as in "
+                            '{"w": w}.')
+        if name in names:
+            raise ValueError(f"the name {short_name(name)!r} was given twice: give each tensor a name of its own.")
+        names[name] = _tensor(tensor, f"{short_name(name)}=")
+
+
+def _check_no_tensor(keyword: str, value: object) -> None:
     if isinstance(value, torch.Tensor):
-        return
+        raise TypeError(f"{keyword}= is {_short(value)}, and is an option: a tensor of that name goes in as a dict, as in "
+                        f'show_graph(loss, {{"{keyword}": tensor}}).')
+
+
+def _check_flags(**flags: object) -> None:
+    for name, value in flags.items():
+        _check_no_tensor(name, value)
+        if not isinstance(value, bool) and not (value is None and name == "retain_graph"):
+            raise TypeError(f"{name}={_short(value)} is neither True nor False: give one of these.")
+
+
+def _check_inputs(inputs: object) -> list[Output] | None:
+    if inputs is None:
+        return None
+    if isinstance(inputs, Mapping):
+        inputs = list(inputs.values())
+    several = list(inputs) if isinstance(inputs, (list, tuple)) and not isinstance(inputs, GradientEdge) else [inputs]
+    if not several:
+        raise ValueError("inputs= is empty: leave it out, and every leaf gets its gradient, or give the tensors that shall get "
+                         "theirs.")
+    return [_output(value, "inputs=" if len(several) == 1 else f"inputs[{i}]") for i, value in enumerate(several)]
+
+
+def _output(value: object, what: str) -> Output:
+    return value if isinstance(value, GradientEdge) else _tensor(value, what)
+
+
+def _tensor(value: object, what: str) -> torch.Tensor:
+    if isinstance(value, torch.Tensor):
+        return value
     advice = "give tensors only"
     fields = _tensor_fields(value)
     if value is None:
@@ -203,8 +273,8 @@ def _check_tensor(value: object, what: str) -> None:
         advice = "give the tensor that it returns, as in show_graph(net(x))"
     elif fields:        # the output of a model, a packed sequence, a named tuple
         advice = f"give its tensors, as in show_graph({fields[0]}=result.{fields[0]})"
-    elif isinstance(value, dict):
-        advice = "give its tensors by name, as in show_graph(**tensors)"
+    elif isinstance(value, Mapping):
+        advice = "give the dict itself, as in show_graph(loss, tensors)"
     elif isinstance(value, (list, tuple, set)):
         advice = "give its tensors one by one, as in show_graph(*tensors)"
     elif type(value).__module__.split(".")[0] == "numpy":

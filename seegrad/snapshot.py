@@ -16,12 +16,13 @@ import functools
 import heapq
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Any
 
 import torch
+from torch.autograd.graph import GradientEdge
 from torch.autograd.graph import Node as Function
 from torch.utils._python_dispatch import _disable_current_modes, is_traceable_wrapper_subclass
 
@@ -29,6 +30,8 @@ STATES = ALIVE, FREED, CHANGED = "alive", "freed", "changed in place"
 
 Size = tuple[int | str, ...]                    # of a tensor; a symbolic size is a string
 Layout = tuple[int | torch.SymInt, Size | None, Size, str]      # offset, shape, strides, dtype
+
+Output = torch.Tensor | GradientEdge            # what backward can start from
 
 _Raw = Any                                      # a torch._C._autograd.SavedTensor, which has no hints
 _Versions = tuple[int, int]                     # when saved, now
@@ -244,10 +247,10 @@ class GraphSnapshot:
         return tuple(ties)
 
 
-def take_snapshot(outputs: Iterable[torch.Tensor], names: dict[str, torch.Tensor]) -> GraphSnapshot:
+def take_snapshot(outputs: Iterable[Output], names: Mapping[str, torch.Tensor]) -> GraphSnapshot:
     """Return the :class:`GraphSnapshot` of all that is reachable from the given tensors.
 
-    outputs: tensors without a name. names: a dict from name to tensor. Both may be empty.
+    outputs: tensors without a name, or gradient edges. names: a dict from name to tensor. Both may be empty.
     """
     return LiveGraph(outputs, names).snapshot
 
@@ -261,11 +264,17 @@ class LiveGraph:
     functions: its nodes, in the same order.
     """
 
-    def __init__(self, outputs: Iterable[torch.Tensor], names: dict[str, torch.Tensor]) -> None:
+    def __init__(self, outputs: Iterable[Output], names: Mapping[str, torch.Tensor]) -> None:
         with undisturbed():
             self._reader = _Reader(outputs, names)
             self.snapshot = self._reader.read()
         self.functions = self._reader.functions
+
+    def place_of(self, output: Output) -> int | Edge | None:
+        """The index of a drawn tensor, or the edge into a node; None where neither is here."""
+        if isinstance(output, torch.Tensor):
+            return self._reader.tensor_index.get(id(output))
+        return next((Edge(i, output.output_nr) for i, node in enumerate(self.functions) if node is output.node), None)
 
     def freed_slots(self, i: int) -> list[int]:
         """The indices of those slots of node `i` that are freed now."""
@@ -362,6 +371,7 @@ def _depth(nodes: dict[int, Function]) -> int:
 class _Reader:
     """One walk. It holds tensors and nodes while it runs, because their identities are compared by `id`.
 
+    edges: the given gradient edges.
     tensors: the drawn tensors, in order.
     tensor_index: for the id of each of them, its index.
     tensor_names: for each of them, the names that the caller gave it.
@@ -375,7 +385,8 @@ class _Reader:
     attributes: for each type of a node, the names of its slots.
     """
 
-    def __init__(self, outputs: Iterable[torch.Tensor], names: dict[str, torch.Tensor]) -> None:
+    def __init__(self, outputs: Iterable[Output], names: Mapping[str, torch.Tensor]) -> None:
+        self.edges: list[GradientEdge] = []
         self.tensors: list[torch.Tensor] = []
         self.tensor_index: dict[int, int] = {}
         self.tensor_names: list[list[str]] = []
@@ -385,8 +396,11 @@ class _Reader:
         self.holding: dict[tuple[object, ...], int] = {}
         self.counters: dict[int, list[int]] = {}
         self.attributes: dict[type[Function], list[str]] = {}
-        for tensor in outputs:
-            self.add_tensor(tensor)
+        for output in outputs:
+            if isinstance(output, GradientEdge):
+                self.edges.append(output)
+            else:
+                self.add_tensor(output)
         for name, tensor in names.items():
             self.tensor_names[self.add_tensor(tensor)].append(name)
         self.given = len(self.tensors)
@@ -426,7 +440,7 @@ class _Reader:
 
     def walk(self) -> list[Function]:
         """All nodes, inputs before consumers, otherwise in the order in which they were made."""
-        found = {id(f): f for f in reachable(map(_grad_fn, self.tensors))}
+        found = {id(f): f for f in reachable([*map(_grad_fn, self.tensors), *(edge.node for edge in self.edges)])}
         consumers: dict[int, list[Function]] = {}
         for function in found.values():
             for other, _ in function.next_functions:

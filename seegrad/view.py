@@ -223,9 +223,8 @@ class BackwardPlay:
     transcript: the steps as text.
     """
 
-    def __init__(self, recording: Recording, losses: list[int], retain_graph: bool, detail: Level, max_boxes: int) -> None:
+    def __init__(self, recording: Recording, detail: Level, max_boxes: int) -> None:
         self.recording, self.detail, self.max_boxes = recording, detail, max_boxes
-        self._losses, self._retain_graph = losses, retain_graph
 
     @property
     def error(self) -> Exception | None:
@@ -233,20 +232,17 @@ class BackwardPlay:
 
     @functools.cached_property
     def _too_large(self) -> str:
-        """The sentence to show in place of a play with too many boxes, or an empty string."""
-        diagram = make_diagram(self.recording.before, self.detail)
-        ran = f"{title_of(self.recording, self._losses, self._retain_graph)}: {len(self.recording.steps)} nodes ran. "
-        if len(diagram.boxes) > self.max_boxes:
-            return ran + too_many_boxes(self.recording.before, len(diagram.boxes), self.detail, self.max_boxes)
-        steps = sum(1 for _ in itertools.groupby(diagram.home[step.node] for step in self.recording.steps))
-        if steps > self.max_boxes:
-            return ran + (f"This play has {steps} steps, too many to show (the limit is max_boxes={self.max_boxes}): try "
-                          "fewer named tensors, or a larger max_boxes.")
-        return ""
+        """The sentence to show in place of a play with too many steps, or an empty string."""
+        home = make_diagram(self.recording.before, self.detail).home
+        steps = sum(1 for _ in itertools.groupby(home[step.node] for step in self.recording.steps))
+        if steps <= self.max_boxes:
+            return ""
+        return (f"{title_of(self.recording)}: {len(self.recording.steps)} nodes ran. This play has {steps} steps, too many to "
+                f"show (the limit is max_boxes={self.max_boxes}): try fewer named tensors, or a larger max_boxes.")
 
     @functools.cached_property
     def _play(self) -> Play:
-        return make_play(self.recording, self._losses, self._retain_graph, self.detail)
+        return make_play(self.recording, self.detail)
 
     @property
     def transcript(self) -> str:

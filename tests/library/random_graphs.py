@@ -87,7 +87,7 @@ def run_backward(graph):
 def gradient_bytes(tensor):
     """Its .grad to the last bit, or None. Where only a leaf may be asked without a warning, others have none."""
     gradient = tensor.grad if tensor.is_leaf or tensor.retains_grad else None
-    return None if gradient is None else gradient.numpy().tobytes()
+    return None if gradient is None else gradient.detach().numpy().tobytes()
 
 
 def _remember(ctx, *tensors):

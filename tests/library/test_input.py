@@ -13,6 +13,7 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd.graph import get_gradient_edge
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from seegrad import play_backward, show_graph, show_picture, side_by_side
@@ -43,7 +44,6 @@ NOT_A_TENSOR = {
     "a list": ([torch.ones(1)], "a list", "*"),
     "a tuple": ((torch.ones(1),), "a tuple", "*"),
     "a set": ({1}, "a set"),
-    "a dict": ({"x": torch.ones(1)}, "a dict", "**"),
     "None": (None, "None", "leave it out", "without a bias", ".grad"),
     "an output of a model": (Output(), "an Output", "show_graph(logits=result.logits)"),
     "a packed sequence": (PACKED, "a PackedSequence", "show_graph(data=result.data)"),
@@ -88,14 +88,14 @@ def test_nothing_given():
     assert_one_sentence(error, "no tensor", "show_graph(loss)")
 
 
-@pytest.mark.parametrize("detail", ["", "Full", "medium", None, 1, ["full"], torch.ones(1), "x" * 1000, "a\nb"])
+@pytest.mark.parametrize("detail", ["", "Full", "medium", None, 1, ["full"], "x" * 1000, "a\nb"])
 def test_wrong_detail(detail):
     with pytest.raises(ValueError) as error:
         show_graph(torch.ones(1), detail=detail)
     assert_one_sentence(error, "detail=", "'full'", "'compact'", "'folded'")
 
 
-@pytest.mark.parametrize("limit", [0, -1, 1.5, "150", None, True, torch.ones(1), -10 ** 5000, float("inf")],
+@pytest.mark.parametrize("limit", [0, -1, 1.5, "150", None, True, -10 ** 5000, float("inf")],
                          ids=lambda limit: type(limit).__name__)
 def test_wrong_max_boxes(limit):
     with pytest.raises(ValueError) as error:
@@ -398,3 +398,102 @@ def test_names_of_custom_functions_arrive_unchanged(name):
     shown = f"[2] {name}Backward".replace("\n", " ")
     assert shown in texts
     assert f"{shown} from [1]" in repr(view).split("\n")
+
+
+# Names that are ours, and other things that backward takes
+
+
+@pytest.mark.parametrize("name", ["detail", "max_boxes", "gradient", "inputs", "raises", "losses", "fc1.weight", "1"])
+def test_a_dict_gives_any_name(name):
+    w = torch.ones(2, requires_grad=True)
+    loss = w.exp().sum()
+    assert f"\n{name}; leaf (2,); .grad None" in repr(show_graph(loss, {name: w}))
+    assert f"{name}.grad: None → 2.718 in all of (2,)" in repr(play_backward(loss, {name: w}))
+
+
+@pytest.mark.parametrize("call, name", [(show_graph, "detail"), (show_graph, "max_boxes"), (play_backward, "retain_graph"),
+                                        (play_backward, "create_graph"), (play_backward, "raises")])
+def test_a_tensor_in_place_of_an_option(call, name):
+    w = torch.ones(2, requires_grad=True)
+    with pytest.raises(TypeError) as error:
+        call(w.exp().sum(), **{name: w})
+    assert_one_sentence(error, f"{name}=", "a Tensor", f'show_graph(loss, {{"{name}": tensor}})')
+    assert w.grad is None
+
+
+def test_a_dict_that_is_none_of_names():
+    loss = torch.ones(2, requires_grad=True).sum()
+    with pytest.raises(TypeError) as error:
+        show_graph(loss, {3: loss})
+    assert_one_sentence(error, "the key 3", "as strings")
+    with pytest.raises(TypeError) as error:
+        show_graph(loss, {"w": 3})
+    assert_one_sentence(error, "w=", "3", "not a tensor")
+    with pytest.raises(ValueError) as error:
+        show_graph(loss, {"w": loss}, w=loss)
+    assert_one_sentence(error, "'w'", "twice")
+    with pytest.raises(TypeError) as error:
+        show_graph(loss, weights={"w": loss})
+    assert_one_sentence(error, "weights=", "a dict", "show_graph(loss, tensors)")
+    with pytest.raises(TypeError) as error:
+        show_graph({})
+    assert_one_sentence(error, "no tensor")
+
+
+def test_a_gradient_edge_is_a_place_to_start_from():
+    x = torch.ones(2, requires_grad=True)
+    first, second = (x * x).unbind()
+    edge = get_gradient_edge(second)
+    del second
+    names = ["AccumulateGrad", "MulBackward0", "UnbindBackward0"]
+    assert [node.name for node in show_graph(edge, x=x).snapshot.nodes] == names
+    assert [tensor.names for tensor in show_graph(edge, x=x).snapshot.tensors] == [("x",)]
+    play = play_backward(edge, x=x, gradient=torch.tensor(3.0))
+    assert play.transcript.startswith("backward from [3] UnbindBackward0: 3 steps\n")
+    assert "1. [3] UnbindBackward0 receives nothing and 3; " in play.transcript
+    assert x.grad.tolist() == [0, 6]
+
+
+def test_inputs_alone_get_a_gradient():
+    x, w = torch.ones(2, requires_grad=True), torch.full((2,), 3.0, requires_grad=True)
+    h = x * w
+    loss = (h * h).sum()
+    play = play_backward(loss, inputs=w, retain_graph=True, x=x, w=w)
+    assert play.transcript.startswith("backward from loss, retain_graph=True, inputs=[w]: 4 steps\n")
+    assert (x.grad, w.grad.tolist()) == (None, [6, 6]) and "x.grad" not in play.transcript
+    play = play_backward(loss, inputs=[h, get_gradient_edge(x)], retain_graph=True, h=h, x=x)
+    assert "; h.grad: None → 6 in all of (2,); " in play.transcript and "inputs=[h, [1] AccumulateGrad]" in play.transcript
+    assert h.grad.tolist() == [6, 6] and x.grad.tolist() == [18, 18]
+    play = play_backward(loss, inputs={"h": h})
+    assert "inputs=[a tensor without a name]" in play.transcript
+    assert ".grad of a result without a name: 6 in all of (2,) → 12 in all of (2,)" in play.transcript
+    assert h.grad.tolist() == [12, 12]
+
+
+def test_create_graph_leaves_a_gradient_with_a_graph():
+    x = torch.full((2,), 3.0, requires_grad=True)
+    loss = (x ** 3).sum()
+    play = play_backward(loss, create_graph=True, x=x)
+    assert play.transcript.startswith("backward from loss, create_graph=True: 3 steps") and "keeps what it saved" in str(play)
+    grad, x.grad = x.grad, None
+    grad.sum().backward()
+    assert x.grad.tolist() == [18, 18]
+    play = play_backward((x ** 3).sum(), create_graph=True, retain_graph=False)
+    assert play.transcript.startswith("backward from loss, retain_graph=False, create_graph=True: ")
+
+
+@pytest.mark.parametrize("inputs, words", [([], ["inputs=", "empty"]), (3, ["inputs=", "3"]), (["x"], ["inputs=", "'x'"]),
+                                           ([torch.ones(1), None], ["inputs[1]", "None"]), ("x", ["inputs=", "'x'"])])
+def test_bad_inputs(inputs, words):
+    x = torch.ones(2, requires_grad=True)
+    with pytest.raises((TypeError, ValueError)) as error:
+        play_backward(x.sum(), inputs=inputs)
+    assert_one_sentence(error, *words)
+    assert x.grad is None
+
+
+@pytest.mark.parametrize("flag", ["retain_graph", "create_graph", "raises"])
+def test_an_option_that_is_neither_true_nor_false(flag):
+    with pytest.raises(TypeError) as error:
+        play_backward(torch.ones(2, requires_grad=True).sum(), **{flag: 1})
+    assert_one_sentence(error, f"{flag}=1", "True", "False")

@@ -26,7 +26,6 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
-import seegrad.view
 from project import COURSE
 from random_graphs import can_be_asked, each_graph, gradient_bytes, random_graph
 from seegrad import play_backward, recording, show_graph, side_by_side, what_if
@@ -52,18 +51,17 @@ class Pass:
     graph: object
     losses: list
     gradient: list
-    retain_graph: bool
+    options: dict
     named: dict
 
     def run_plainly(self):
         try:
-            torch.autograd.backward(self.losses, self.gradient, retain_graph=self.retain_graph)
+            torch.autograd.backward(self.losses, self.gradient, **self.options)
         except RuntimeError as error:
             return str(error)
 
     def play(self, **options):
-        return play_backward(*self.losses, retain_graph=self.retain_graph, gradient=self.gradient, raises=False,
-                             **options, **self.named)
+        return play_backward(*self.losses, self.named, gradient=self.gradient, raises=False, **self.options, **options)
 
     def snapshot(self):
         return show_graph(**self.named).snapshot
@@ -78,7 +76,13 @@ def random_pass(seed, steps=None):
     losses = [output * 1 if draw.random() < 0.3 else (output * output).sum() for output in graph.outputs]
     gradient = [torch.full_like(loss, 0.5 + k) for k, loss in enumerate(losses)] if draw.random() < 0.7 else None
     named = {**{f"loss{k}": loss for k, loss in enumerate(losses)}, **graph.named}
-    return Pass(graph, losses, gradient, draw.random() < 0.3, named)
+    options = {"retain_graph": draw.random() < 0.3 or None}
+    if draw.random() < 0.2:
+        options["create_graph"] = True
+    tracked = [tensor for tensor in graph.named.values() if tensor.requires_grad]
+    if tracked and draw.random() < 0.3:
+        options["inputs"] = draw.sample(tracked, draw.randint(1, len(tracked)))
+    return Pass(graph, losses, gradient, options, named)
 
 
 @functools.cache
@@ -132,6 +136,9 @@ def snapshots(recording):
 @each_graph(120)
 def test_the_last_derived_snapshot_is_what_a_fresh_one_finds(seed, steps):
     one = random_pass(seed, steps)
+    for tensor in one.options.get("inputs", ()):
+        if not tensor.is_leaf:
+            tensor.retain_grad()        # backward does this first
     before = one.snapshot()
     last = one.play().recording.after
     assert facts(last) == facts(one.snapshot())
@@ -1069,24 +1076,44 @@ def no_picture(*_):
     raise AssertionError("it is not needed")
 
 
-def test_too_many_boxes(monkeypatch):
-    y = torch.ones((), requires_grad=True)
-    for _ in range(400):
-        y = y * 1
-    monkeypatch.setattr(seegrad.view, "draw", no_picture)
-    monkeypatch.setattr(seegrad.view, "make_play", no_picture)
-    play = play_backward(y)
-    bundle = play._repr_mimebundle_()
-    assert re.fullmatch("backward from loss: 401 nodes ran. This graph has 403 boxes at detail='full', too many to draw "
-                        r"\(the limit is max_boxes=150\): .*\.", bundle["text/plain"])
-    assert bundle["text/html"].startswith("<pre>") and "<img" not in bundle["text/html"]
-    assert len(play.recording.steps) == 401
+def chain(length):
+    y = x = torch.ones((), requires_grad=True)
+    for _ in range(length):
+        y = y.exp()
+    return x, y
+
+
+@pytest.mark.parametrize("detail, advice", [
+    ("full", 'name the tensors that matter, as in show_graph(loss, h=h), and try detail="folded"'),
+    ("compact", 'name the tensors that matter, as in show_graph(loss, h=h), and try detail="folded"')])
+def test_a_graph_that_is_too_large_is_refused_before_backward_runs(detail, advice):
+    x, y = chain(400)
+    with pytest.raises(ValueError) as error:
+        play_backward(y, detail=detail)
+    assert str(error.value) == (
+        f"play_backward did not run backward, and the graph is as it was. This graph has {403 if detail == 'full' else 402} "
+        f"boxes at detail='{detail}', too many to draw (the limit is max_boxes=150): {advice}, or a larger max_boxes.")
+    assert x.grad is None and not y.retains_grad
+    y.backward()
+
+
+def test_advice_names_levels_that_are_small_enough_and_say_something():
+    x, y = chain(100)
+    weights = [torch.ones((), requires_grad=True) for _ in range(30)]
+    loss = y + sum(w.sin() for w in weights)
+    assert re.search(r': try detail="compact" \(\d+ boxes\), or a larger', repr(show_graph(loss, max_boxes=200)))
+    both = repr(show_graph(loss, max_boxes=200, y=y, x=x, **{"a": weights[0]}))
+    assert re.search(r': try detail="compact" \(\d+ boxes\) or detail="folded" \(\d boxes\), or a larger', both)
+    named = {f"w{i}": w for i, w in enumerate(weights)}
+    assert ': try detail="folded" (' in repr(show_graph(loss, named, max_boxes=100))
+    assert ": name fewer tensors, or a larger max_boxes." in repr(show_graph(loss, named, max_boxes=20))
 
 
 def test_the_limit_of_boxes_is_the_last_that_is_drawn():
     x = leaf()
     assert "<img" in play_backward(x.sum(), max_boxes=4)._repr_mimebundle_()["text/html"]
-    assert "<img" not in play_backward(x.sum(), max_boxes=3)._repr_mimebundle_()["text/html"]
+    with pytest.raises(ValueError, match="did not run backward"):
+        play_backward(x.sum(), max_boxes=3)
 
 
 def test_more_steps_than_can_be_shown():

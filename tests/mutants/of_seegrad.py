@@ -311,4 +311,4 @@ def empty_answer_is_checked():
 @noticed_at("02-29")
 def play_runs_with_retain_graph():
     """A play retains the graph always."""
-    patch(show, "record")(lambda record, losses, names, retain_graph, gradient: record(losses, names, True, gradient))
+    patch(show, "record")(lambda record, graph, backward: record(graph, replace(backward, retain_graph=True)))
