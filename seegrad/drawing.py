@@ -78,7 +78,7 @@ def _to_dot(diagram: Diagram) -> str:
     places = {slot.key: f"{box.key}:{slot.key}:e" for box in diagram.boxes for slot in box.slots}
     for tie in diagram.ties:
         graph.edge(places.get(tie.first, tie.first), places.get(tie.second, tie.second),
-                   label="" if tie.first in places else tie.text, **_TIE)
+                   label="" if tie.first in places else _on_white(tie.text), **_TIE)
     return graph.source
 
 
@@ -129,6 +129,11 @@ def svg_look(look: SlotLook) -> tuple[dict[str, str], dict[str, str | int]]:
     """The attributes that Graphviz gives to the two shapes of a slot in its SVG: what is behind its words, its border."""
     dashes = "5,2" if look.dashed else "none"
     return {"fill": look.fill}, {"stroke": look.border, "stroke-width": look.width, "stroke-dasharray": dashes}
+
+
+def _on_white(words: str) -> str:
+    """A label that hides the lines behind it: ties are drawn last."""
+    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLPADDING="2" BGCOLOR="white"><TR><TD>{_text(words)}</TD></TR></TABLE>>'
 
 
 def _text(words: str) -> str:

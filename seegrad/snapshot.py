@@ -232,18 +232,21 @@ class GraphSnapshot:
         return self.shared_among(range(len(self.tensors)))
 
     def shared_among(self, indices: Iterable[int]) -> tuple[Shared, ...]:
-        """Tie those of the given tensors that lie on one storage into a chain, with one version counter side by side."""
-        groups: dict[int, list[int]] = {}
-        for i in indices:
-            storage = self.tensors[i].storage
-            if storage is not None:
-                groups.setdefault(storage, []).append(i)
+        """Tie those of the given tensors that lie on one storage, each to one: to the first of its version counter, and the
+        first of a counter to the first of all. A base comes before its views, and a tensor of the graph before others."""
+        heads: dict[int, int] = {}
+        heads_of_counters: dict[tuple[int, int | None], int] = {}
         ties = []
-        for group in groups.values():
-            group.sort(key=lambda i: (self.tensors[i].counter, i))      # all counters of a snapshot are known, or none is
-            for first, second in zip(group, group[1:]):
-                counter = self.tensors[first].counter
-                ties.append(Shared(first, second, None if counter is None else counter == self.tensors[second].counter))
+        for i in sorted(indices, key=lambda i: (self.tensors[i].base is not None, not self.tensors[i].in_graph, i)):
+            storage, counter = self.tensors[i].storage, self.tensors[i].counter
+            if storage is None:
+                continue
+            head = heads.setdefault(storage, i)
+            head_of_counter = heads_of_counters.setdefault((storage, counter), i)
+            if head_of_counter != i:
+                ties.append(Shared(head_of_counter, i, None if counter is None else True))
+            elif head != i:
+                ties.append(Shared(head, i, False))     # all counters of a snapshot are known, or none is
         return tuple(ties)
 
 

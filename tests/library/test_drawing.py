@@ -122,8 +122,8 @@ def read_svg(svg):
         ends = g.find("title").text.split("->")
         text = (g.findtext("text") or "").strip()
         path = g.find("path").attrib
-        if g.find("polygon") is None:       # a tie has no arrow head
-            assert path["stroke-dasharray"] == "1,5"
+        if path.get("stroke-dasharray") == "1,5":       # a tie has no arrow head, and white behind its text
+            assert [shape.get("fill") for shape in g.findall("polygon")] == ["white"] * bool(text)
             numbers = re.findall(r"-?[\d.]+", path["d"])
             heights = float(numbers[1]), float(numbers[-1])
             found = [tie_end(boxes, *end) for end in zip(ends, heights)]
@@ -439,6 +439,20 @@ def test_slots_that_hold_one_tensor_are_tied(seed, steps):
     # As few lines as will do: one less than there are slots on each tensor.
     slots = Counter(filter(None, keys.values()))
     assert Counter(keys[first] for first, _ in ties) == Counter({key: n - 1 for key, n in slots.items() if n > 1})
+
+
+def test_what_shares_the_memory_of_a_result_is_tied_to_it():
+    """Each to the first of its version counter, and that one to the result: not to whatever stands beside it."""
+    r = torch.ones(3, requires_grad=True) * 2
+    data = r.data
+    tensors = {"copy": data.detach(), "detached": r.detach(), "view": r[1:], "data": data, "r": r}
+    view = show_graph(**tensors)
+    name = {box.key: box.name for box in view.diagram.boxes}
+    assert {(frozenset((name[tie.first], name[tie.second])), tie.text) for tie in view.diagram.ties} == {
+        (frozenset({"r", "view"}), "a view: one storage, one version counter"),
+        (frozenset({"r", "detached"}), "one storage, one version counter"),
+        (frozenset({"r", "copy"}), "one storage, two version counters"),
+        (frozenset({"copy", "data"}), "one storage, one version counter")}
 
 
 def test_four_slots_on_two_tensors_are_tied_pair_by_pair():

@@ -60,8 +60,8 @@ def freed_is_shown_as_alive():
     """A saved tensor that was freed is shown as alive."""
     @patch(snapshot, "_check")
     def check_slot(original, raw, unpack):
-        state, versions = original(raw, unpack)
-        return (ALIVE, None) if state == FREED else (state, versions)
+        state, *more = original(raw, unpack)
+        return (ALIVE if state == FREED else state, *more)
 
 
 @noticed_at("00-10")
@@ -69,14 +69,14 @@ def versions_of_a_changed_tensor_are_swapped():
     """The version when a tensor was saved and its version now are swapped."""
     @patch(snapshot, "_in_place_check")
     def in_place_check(original, error):
-        state, versions = original(error) or (None, None)
-        return state and (state, versions and versions[::-1])
+        check = original(error)
+        return check and (check[0], check[1] and check[1][::-1], check[2])
 
 
 @noticed_at("09-71")
 def bytes_of_a_saved_tensor_are_its_elements():
     """The bytes of a saved tensor are the number of its elements."""
-    patch(snapshot, "_bytes")(lambda count, tensor: tensor.numel())
+    patch(snapshot, "_size")(lambda size, storage: size(storage) // torch.float32.itemsize)
 
 
 @noticed_at("01-34")
@@ -117,8 +117,8 @@ def names_are_on_the_wrong_tensors():
 def nodes_are_numbered_from_the_end():
     """The nodes are numbered from the last one back to the first."""
     @patch(diagram._Full, "node_box")
-    def node_box(original, level, i, node):
-        return replace(original(level, i, node), name=f"[{len(level.snapshot.nodes) - i}]")
+    def node_box(original, level, i):
+        return replace(original(level, i), name=f"[{len(level.snapshot.nodes) - i}]")
 
 
 @noticed_at("00-13")
