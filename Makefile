@@ -88,6 +88,7 @@ lint: environment
 benchmark: environment
 	$(VENV) tests/benchmarks/cost_of_drawing.py $(ARGS)
 	$(VENV) tests/benchmarks/cost_of_recording.py $(ARGS)
+	$(VENV) tests/benchmarks/cost_of_size.py $(ARGS)
 	$(VENV) tests/benchmarks/cost_of_the_regression_run.py
 
 lock:

@@ -4,6 +4,7 @@
     show_graph(*graph.outputs, **graph.named)
 """
 
+import math
 import os
 import random
 import threading
@@ -18,9 +19,10 @@ from hypothesis.configuration import set_hypothesis_home_dir
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 STEPS = ["elementwise", "binary", "matmul", "view", "select", "split", "listed", "several_results", "in_place",
-         "unseen_change", "detach", "custom", "packed", "untracked", "hook"]
+         "unseen_change", "detach", "custom", "packed", "untracked", "hook", "odd"]
 
 torch.set_num_threads(1)        # of six numbers a second thread only makes the first one wait
 
@@ -414,6 +416,19 @@ class _Builder:
                                         lambda: F.embedding(numbers[:, 0], self.leaf(4, 3)),
                                         lambda: a.masked_fill(numbers > 3, 0.0)])
         self.keep(operation())
+
+    def odd(self):
+        """A node without attributes, memory that is read again and again, 16 bits, a leaf with many uses, a backward inside."""
+        a, w = self.pick(), self.leaf(6)
+        operation = self.random.choice([lambda: torch._foreach_sin([a])[0], lambda: a.reshape(6)[:1].expand(6) * w,
+                                        lambda: a.half().exp().float(), lambda: math.prod([w] * 10, start=a.reshape(6)),
+                                        lambda: self.checkpointed(a.reshape(6), w)])
+        self.keep(operation())
+
+    def checkpointed(self, *inputs):
+        result = checkpoint(torch.mul, *inputs, use_reentrant=True)
+        result.grad_fn.versions = [tensor._version for tensor in inputs]        # as in _remember
+        return result
 
     def hook(self):
         a = self.pick() * 1

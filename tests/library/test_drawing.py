@@ -239,6 +239,14 @@ def test_the_full_picture_has_every_node_edge_and_slot_of_the_snapshot(seed, ste
             expected[f"n{edge.node + 1}", f"n{i}", text] += 1
     between_nodes = Counter({arrow: count for arrow, count in picture.arrows.items()
                              if arrow[0][0] == arrow[1][0] == "n"})
+    lines = Counter((f"n{found[1]}", key, "") for key, rows in picture.boxes.items() for row in rows
+                    if (found := re.fullmatch(r"uses .* through \[(\d+)\]", row.text)))
+    uses = Counter()
+    for (source, _, _), count in lines.items():
+        uses[source] += count
+    assert all(count > 8 for count in uses.values())
+    assert not uses.keys() & {source for source, _, _ in between_nodes}
+    between_nodes += lines
     assert between_nodes == expected
     results = [tensor for tensor in snapshot.tensors if tensor.producer]
     accumulators = [node for node in snapshot.nodes if node.leaf is not None]
@@ -246,7 +254,8 @@ def test_the_full_picture_has_every_node_edge_and_slot_of_the_snapshot(seed, ste
            for slot in node.saved if slot.tracked is False}
     cut = {(f"t{k}", f"n{i + 1}", "no gradient") for i, k in cut if k is not None and not snapshot.tensors[k].in_graph}
     assert {arrow for arrow in picture.arrows if arrow[2] == "no gradient"} == cut
-    assert sum(picture.arrows.values()) == sum(expected.values()) + len(results) + len(accumulators) + len(cut)
+    others = len(results) + len(accumulators) + len(cut)
+    assert sum(picture.arrows.values()) + sum(lines.values()) == sum(expected.values()) + others
 
 
 @at_all_levels

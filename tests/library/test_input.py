@@ -470,6 +470,7 @@ def test_inputs_alone_get_a_gradient():
     assert h.grad.tolist() == [12, 12]
 
 
+@pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True")
 def test_create_graph_leaves_a_gradient_with_a_graph():
     x = torch.full((2,), 3.0, requires_grad=True)
     loss = (x ** 3).sum()

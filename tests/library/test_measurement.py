@@ -379,7 +379,12 @@ def is_plain_number(tensor):
 def test_random_graphs_that_outlive_measure(seed, steps):
     kept, twin = [], random_graph(seed, steps)
     measured = measure(lambda: kept.append(random_graph(seed, steps)))
-    assert measured.left_saved_bytes == held_bytes(random_graph(seed, steps))
+    untouched = random_graph(seed, steps)
+    nodes = reachable_nodes([tensor for tensor in untouched.tensors if can_be_asked(tensor)])
+    if any(type(node).__name__ == "CppFunction" for node in nodes):     # it shows nobody what it saves
+        assert measured.left_saved_bytes >= held_bytes(untouched)
+    else:
+        assert measured.left_saved_bytes == held_bytes(untouched)
     assert "tensors saved under other hooks" in measured.not_counted or not kept[0].fired["pack"]
     (errors, gradients), (twin_errors, twin_gradients) = run_backward(kept[0]), run_backward(twin)
     assert (len(errors), gradients) == (len(twin_errors), twin_gradients)

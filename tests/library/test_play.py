@@ -37,6 +37,8 @@ from test_drawing import PATHS
 from test_input import assert_one_sentence
 from test_snapshot import match
 
+pytestmark = pytest.mark.filterwarnings("ignore:Using backward.. with create_graph=True")
+
 LEVELS = ["full", "compact", "folded"]
 at_all_levels = pytest.mark.parametrize("detail", LEVELS)
 
