@@ -5,6 +5,7 @@ from it, so they cannot disagree. Nothing here knows PyTorch, DOT or HTML.
 """
 
 import functools
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +23,8 @@ LONGEST_NAME = 40
 MOST_USES = 8           # of a tensor as arrows; beyond it, each use is a line in the box that uses it
 MOST_ALONE = 8          # tensors outside the graph that have a box each; beyond it, all of one kind are one box
 NO_GRADIENT = "no gradient"
+
+_NAME_OF_NODES = re.compile(r"\[\d+\]|\(\d+\)")      # as the boxes of nodes and of groups are called
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,10 @@ def short_name(name: str) -> str:
 
 
 def short_names(snapshot: GraphSnapshot) -> dict[str, str]:
-    """For each name that the caller gave, its short form. No two look alike: they are then whole, and if need be numbered."""
+    """For each name that the caller gave, its short form. No two look alike: they are then whole, and if need be numbered.
+
+    One that looks like the name of a node is quoted.
+    """
     names = dict.fromkeys(name for tensor in snapshot.tensors for name in tensor.names)
     alike = Counter(map(short_name, names))
     found: dict[str, str] = {}
@@ -198,6 +204,8 @@ def short_names(snapshot: GraphSnapshot) -> dict[str, str]:
         text = short_name(name)
         if alike[text] > 1:
             text = printable(name) or "?"
+        if _NAME_OF_NODES.fullmatch(text):
+            text = repr(text)
         taken[text] += 1
         found[name] = text if taken[text] == 1 else f"{text} ({taken[text]})"
     return found

@@ -548,6 +548,18 @@ def test_compact_puts_a_weight_and_its_transpose_into_one_box():
     assert "used transposed" in [row.text for rows in picture.boxes.values() for row in rows if rows[0].text == "weight"]
 
 
+def test_only_the_first_transpose_of_a_weight_is_in_its_box():
+    w = torch.ones(2, 3, requires_grad=True)
+    lines = repr(show_graph(w.t().t().exp(), w=w, detail="compact")).splitlines()
+    assert lines[1:3] == ["w; leaf (2, 3); used transposed; .grad None", "[3] TBackward0 from w"]
+
+
+def test_a_tensor_that_is_called_like_a_node():
+    w = torch.ones(2, requires_grad=True)
+    text = repr(show_graph(w.exp(), {"[1]": w, "(1)": w}))
+    assert "'[1]' = '(1)'; leaf (2,)" in text and "[1] AccumulateGrad from '[1]' = '(1)'" in text
+
+
 def test_folded_shows_the_fork():
     x = torch.ones(3, requires_grad=True)
     trunk = x.sin().cos()

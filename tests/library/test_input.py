@@ -336,7 +336,7 @@ NAMES = {
     "t0": "t0",
     "n2s0": "n2s0",
     "leaf 1": "leaf 1",
-    "[2]": "[2]",
+    "[2]": "'[2]'",
     "node": "node",
     "self": "self",
     "outputs": "outputs",

@@ -472,6 +472,14 @@ def test_the_grad_of_a_result_whose_node_fails():
     assert "y.grad: None → 1 in all of (2,)" in play.transcript
 
 
+def test_a_leaf_that_is_filled_twice_in_one_step():
+    x = torch.ones(3, requires_grad=True)
+    y = (x * 2).sum()
+    x.data = x.data.double()        # as net.double() does: the next use gets a new AccumulateGrad
+    play = play_backward(y + (x * 4).sum(), detail="folded")
+    assert ".grad of a leaf without a name: None → 4 in all of (3,) → 6 in all of (3,); " in play.transcript
+
+
 def test_a_hook_that_takes_the_grad_away():
     x = torch.ones(2, requires_grad=True)
     x.exp().sum().backward()
