@@ -1,19 +1,12 @@
 // Turns the stills of a play into a player. Inlined behind them, so that it works without network and without a kernel.
-// It touches nothing outside its own <figure>. Without scripts, the stills and the steps as text remain.
-(() => {
-  const figure = document.currentScript.closest("figure");
-  const play = JSON.parse(figure.querySelector("script[type='application/json']").textContent);
-  const stills = figure.querySelector(".stills");
-  const bytes = Uint8Array.from(atob(stills.querySelector("img").src.split(",")[1]), (c) => c.charCodeAt(0));
+// It touches nothing outside its <figure>. Without scripts, the stills and the steps as text remain.
+upgrade("play", (figure, play) => {
+  const stills = figure.querySelector(".stills"), still = stills.querySelector("img");
+  const bytes = Uint8Array.from(atob(still.src.split(",")[1]), (c) => c.charCodeAt(0));
   const first = new DOMParser().parseFromString(new TextDecoder().decode(bytes), "image/svg+xml").documentElement;
   const last = play.frames.length;
   let now = 0, timer = null;
 
-  const make = (name, properties = {}, ...children) => {
-    const element = Object.assign(document.createElement(name), properties);
-    element.append(...children);
-    return element;
-  };
   const set = (element, attributes) => {
     for (const key in attributes) element.setAttribute(key, attributes[key]);
   };
@@ -31,7 +24,7 @@
   const redraw = () => {
     picture = document.importNode(first, true);
     picture.setAttribute("aria-hidden", "true");
-    picture.style.overflow = "visible";
+    picture.style.cssText = `${still.style.cssText}; overflow: visible`;      // as wide as the still
     for (const key in groups) delete groups[key];
     for (const group of picture.querySelectorAll("g")) {
       group.removeAttribute("id");
@@ -144,20 +137,15 @@
     make("div", { className: "buttons" }, back, start, next, slider, make("span", {}, "saved ", bar)), says, view);
   player.setAttribute("role", "group");
   player.setAttribute("aria-label", `${play.title}. Arrow keys step, space plays and pauses.`);
-  for (const focusable of [player, back, start, next, slider, view])
-    focusable.setAttribute("data-lm-suppress-shortcuts", "true");      // JupyterLab's own keys rest while the focus is here
-  player.onkeydown = (event) => {
-    if (event.ctrlKey || event.altKey || event.metaKey) return;
+  listen(player, (event) => {
     const action = {
       ArrowRight: () => (pause(), go(now + 1)), ArrowLeft: () => (pause(), go(now - 1)),
       Home: () => (pause(), go(0)), End: () => (pause(), go(last)), " ": toggle,
     }[event.key];
-    if (!action && !event.key.startsWith("Arrow")) return;
-    event.stopPropagation();        // a slide show would turn the page
-    if (!action || event.key === " " && event.target.tagName === "BUTTON") return;      // it presses the button
-    event.preventDefault();
+    if (!action || event.key === " " && event.target.tagName === "BUTTON") return false;      // it presses the button
     action();
-  };
+    return true;
+  });
   stills.replaceWith(make("style", { textContent: play.style }), player);
   go(0);
-})();
+});

@@ -272,7 +272,7 @@ class BackwardPlay:
                         "says": frame.says, "bytes": frame.held_bytes.known, "stops": not frame.finished,
                         "changes": changed}
                        for frame, changed in zip(play.frames, changes(play))]}
-        return _interactive(stills, _details("The steps as text", self.transcript), data, "player.js")
+        return _interactive("play", stills, _details("The steps as text", self.transcript), data, "player.js")
 
 
 def _words(value: object) -> str:
@@ -303,15 +303,19 @@ class WhatIf:
         stills = _row(zip(self.titles, (picture._figure() for picture in self.pictures)), "stills")
         choices = [[printable(name), list(map(_words, values))] for name, values in self.choices.items()]
         data = {"style": _inlined("player.css"), "choices": choices}
-        return {"text/plain": repr(self), "text/html": _interactive(stills, "", data, "what_if.js")}
+        return {"text/plain": repr(self), "text/html": _interactive("what-if", stills, "", data, "what_if.js")}
 
 
-def _interactive(stills: str, more: str, data: Mapping[str, object], script: str) -> str:
-    """Stills that a script, where scripts run, makes into something to play with. data: what the script needs."""
+def _interactive(kind: str, stills: str, more: str, data: Mapping[str, object], script: str) -> str:
+    """Stills that a script, where scripts run, makes into something to play with.
+
+    kind: of the figure, by which the script finds it. data: what the script needs.
+    """
     # "</" would end the script element, and "<!--" keep it open, wherever they stand.
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", r"\u003c")
-    return (f'<figure class="seegrad" style="margin: 0.5em 0">{stills}{more}'
-            f'<script type="application/json">{text}</script><script>{_inlined(script)}</script></figure>')
+    code = f"(() => {{\n{_inlined('interactive.js')}\n{_inlined(script)}\n}})();"
+    return (f'<figure class="seegrad {kind}" style="margin: 0.5em 0">{stills}{more}'
+            f'<script type="application/json">{text}</script><script>{code}</script></figure>')
 
 
 @functools.cache

@@ -1,16 +1,9 @@
 // Shows one of the pictures at a time, and a choice for each name. Without scripts, all pictures stay in a row.
-(() => {
-  const figure = document.currentScript.closest("figure");
-  const { style, choices } = JSON.parse(figure.querySelector("script[type='application/json']").textContent);
+upgrade("what-if", (figure, { style, choices }) => {
   const pictures = [...figure.querySelector(".stills").children];
   const titles = pictures.map((picture) => picture.querySelector("strong").textContent);
   const chosen = choices.map(() => 0);
 
-  const make = (name, properties = {}, ...children) => {
-    const element = Object.assign(document.createElement(name), properties);
-    element.append(...children);
-    return element;
-  };
   const show = () => {
     const number = choices.reduce((sum, [, values], i) => sum * values.length + chosen[i], 0);
     pictures.forEach((picture, i) => { picture.hidden = i !== number; picture.style.display = i === number ? "" : "none"; });
@@ -28,11 +21,7 @@
   const status = make("div");
   status.setAttribute("aria-live", "polite");
   const panel = make("div", { className: "player" }, make("div", { className: "buttons" }, ...fields), status);
-  for (const input of panel.querySelectorAll("input"))
-    input.setAttribute("data-lm-suppress-shortcuts", "true");      // JupyterLab's own keys rest while the focus is here
-  panel.onkeydown = (event) => {
-    if (event.key === " " || event.key.startsWith("Arrow")) event.stopPropagation();      // a slide show would turn the page
-  };
+  listen(panel, () => false);
   figure.prepend(make("style", { textContent: style }), panel);
   show();
-})();
+});

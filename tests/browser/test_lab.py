@@ -1,6 +1,7 @@
 """Notebooks in a real JupyterLab."""
 
 import re
+import shutil
 
 import nbformat
 import pytest
@@ -50,6 +51,37 @@ def test_jupyterlab_keeps_its_hands_off_the_keys_pressed_in_a_player(open_page, 
         expect(where.locator(":focus")).to_have_count(1)
         expect(cells).to_have_count(len(CODE) + 1)
         assert cells.evaluate_all(SELECTED) == selected
+
+
+def test_a_player_gives_back_the_focus_runs_its_cell_and_lets_a_notebook_be_saved(open_page, lab, notebooks):
+    shutil.copy(notebooks / "sample.ipynb", notebooks / "keys.ipynb")
+    page = open_page(f"{lab}/lab/tree/keys.ipynb?reset")
+    expect(page.locator("figure.seegrad")).to_have_count(5)
+    run_all(page)
+    expect(page.locator("figure.seegrad .player")).to_have_count(5)
+    cells = page.locator(".jp-Notebook .jp-Cell")
+    play, choices = figure(page, PLAY), figure(page, WHAT_IF)
+    for inside, place in ((play.locator(".player"), 2), (play.get_by_role("slider"), 2), (play.locator(".view"), 2),
+                          (choices.get_by_role("radio").first, len(CODE))):
+        inside.focus()
+        press(page, "Escape")
+        expect(cells.nth(place)).to_be_focused()
+        press(page, "ArrowUp")
+        assert cells.evaluate_all(SELECTED) == place - 1
+    for inside, keys, selected in ((play.locator(".player"), "Shift+Enter", 3), (play.get_by_role("slider"), "Control+Enter", 2),
+                                   (play.get_by_role("button", name="Step"), "Shift+Enter", 3)):
+        prompt = cells.nth(2).locator(".jp-InputPrompt")
+        before = prompt.inner_text()
+        inside.focus()
+        press(page, "ArrowRight")
+        at(play, 1)
+        press(page, keys)
+        expect(prompt).not_to_have_text(before)
+        at(play, 0)
+        assert cells.evaluate_all(SELECTED) == selected
+    play.locator(".player").focus()
+    with page.expect_response(lambda answer: answer.request.method == "PUT" and "keys.ipynb" in answer.url):
+        press(page, "Control+s")
 
 
 @pytest.mark.parametrize("name", WITH_A_PLAY)

@@ -5,6 +5,8 @@ import re
 import pytest
 from sample import BRANCHES, FAILING, PLAY, TWICE, WHAT_IF
 
+from project import read
+
 pytest.importorskip("playwright", reason="no Playwright: make test-browser installs it")
 from playwright.sync_api import expect
 
@@ -17,6 +19,17 @@ STRAY_BADGES = """figure => [...figure.querySelectorAll('circle')].filter((badge
         && other.cy.baseVal.value === badge.cy.baseVal.value);
     return x < edge.x || x > edge.x + edge.width + 1 || Math.abs(badge.cy.baseVal.value - edge.y) > 1 || same.length > 1;
 }).map((badge) => badge.nextSibling.textContent)"""
+
+# VS Code runs a copy of each script of an output, which stands behind the output and is gone at once.
+SHOW = """outputs => outputs.forEach((html) => document.body.append(Object.assign(document.createElement("div"),
+    { className: "new", innerHTML: html })))"""
+RUN_SCRIPTS = """() => document.querySelectorAll(".new").forEach((output) => {
+    output.className = "";
+    for (const script of [...output.getElementsByTagName("script")]) {
+        const copy = Object.assign(document.createElement("script"), { text: script.innerText, type: script.type });
+        output.appendChild(copy).remove();
+    }
+})"""
 
 
 def figure(page, place):
@@ -243,6 +256,28 @@ def test_a_play_goes_on_by_itself_and_pauses(open_page, export):
     at(play, 5)
     play.get_by_role("button", name="Play").click()
     at(play, 0)
+
+
+def test_a_script_that_stands_elsewhere_makes_each_figure_once(open_page, notebooks):
+    page = open_page("about:blank", offline=True)
+    outputs = [output.data["text/html"] for cell in read(notebooks / "sample.ipynb").cells[2:] for output in cell.outputs]
+    page.evaluate(SHOW, outputs)
+    page.evaluate(RUN_SCRIPTS)
+    expect(page.locator("figure.seegrad > .player")).to_have_count(5)
+    for place in range(5):
+        expect(figure(page, place).locator(".player")).to_have_count(1)
+    figure(page, PLAY).locator(".player").focus()
+    press(page, "ArrowRight")
+    at(figure(page, PLAY), 1)
+    at(figure(page, FAILING), 0)
+    figure(page, WHAT_IF).get_by_role("group", name="w").get_by_label("False").check()
+    expect(figure(page, WHAT_IF).locator("[aria-live]")).to_contain_text("x: True, w: False: ")
+
+    page.evaluate(SHOW, outputs[:1])        # the cell is run again, and its new output stands behind the others
+    page.evaluate(RUN_SCRIPTS)
+    expect(page.locator("figure.seegrad > .player")).to_have_count(6)
+    at(figure(page, 5), 0)
+    at(figure(page, PLAY), 1)
 
 
 @pytest.mark.parametrize("wish, animation", [("no-preference", "seegrad-now"), ("reduce", "none")])

@@ -129,7 +129,7 @@ def test_every_cell_and_every_output_is_on_the_page(soups, path):
                 assert output.text.strip() in shown.text
             if "ename" in output:
                 assert output.evalue.splitlines()[0] in shown.text
-    plays = sum(str(cell.outputs).count('<figure class="seegrad"') for cell in code)
+    plays = sum(str(cell.outputs).count('<figure class="seegrad ') for cell in code)
     assert len(page.find_all("figure", class_="seegrad")) == plays
     folds = sum(cell.source.count("<details>") for cell in cells
                 if cell.cell_type == "markdown" and kind(cell) != "notes")

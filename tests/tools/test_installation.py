@@ -37,7 +37,7 @@ def test_a_wheel_holds_the_library_and_no_course(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     files = {f"seegrad/{path.name}" for path in (ROOT / "seegrad").iterdir() if path.is_file()}
     assert {name for name in names if ".dist-info/" not in name} == files
-    assert {"seegrad/player.js", "seegrad/player.css", "seegrad/py.typed"} <= files
+    assert {"seegrad/interactive.js", "seegrad/player.js", "seegrad/player.css", "seegrad/py.typed"} <= files
 
 
 def test_it_draws_and_saves_from_another_folder(wheel, tmp_path):
