@@ -53,9 +53,9 @@ upgrade("play", (figure, play) => {
   };
   const markVisited = (key, words, stops) => {
     const group = groups[key][0], box = group.querySelector("polygon,path").getBBox();
-    const x = box.x + box.width - 22 * group.querySelectorAll("circle").length;      // a box can run more than once
-    group.append(svg("circle", { class: stops ? "badge stops" : "badge", cx: x, cy: box.y, r: 10 }),
-      svg("text", { x, y: box.y + 4.5, "text-anchor": "middle" }, words));
+    const x = box.x + box.width - 26 * group.querySelectorAll("circle").length;      // a box can run more than once
+    group.append(svg("circle", { class: stops ? "badge stops" : "badge", cx: x, cy: box.y, r: 12 }),
+      svg("text", { x, y: box.y + 5.5, "text-anchor": "middle" }, words));
   };
   const markCurrent = (key) => {
     const outline = groups[key][0].querySelector("polygon,path");
@@ -132,9 +132,12 @@ upgrade("play", (figure, play) => {
   const view = make("div", { className: "view", tabIndex: 0 });      // a large graph scrolls, by the keyboard too
   view.setAttribute("role", "group");
   view.setAttribute("aria-label", "The graph");
+  const hint = make("div", { textContent: "↔ The graph is larger than its frame: scroll it." });
+  new ResizeObserver(() => { hint.hidden = view.scrollWidth <= view.clientWidth && view.scrollHeight <= view.clientHeight; })
+    .observe(view);
   const player = make("div", { className: "player", tabIndex: 0 },
     make("strong", { textContent: play.title }),
-    make("div", { className: "buttons" }, back, start, next, slider, make("span", {}, "saved ", bar)), says, view);
+    make("div", { className: "buttons" }, back, start, next, slider, make("span", {}, "saved ", bar)), says, view, hint);
   player.setAttribute("role", "group");
   player.setAttribute("aria-label", `${play.title}. Arrow keys step, space plays and pauses.`);
   listen(player, (event) => {

@@ -10,6 +10,7 @@ import functools
 import html
 import itertools
 import json
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -25,6 +26,10 @@ from .snapshot import GraphSnapshot
 from .transcript import make_alt, make_play_transcript, make_transcript
 
 LEAST_BOXES = 4     # a coarser picture of fewer says nothing
+PIXELS = 4 / 3      # in a point
+SCALE = 0.7         # of a picture on the screen: the words in the boxes are about as large then as those around the picture
+LEAST_TEXT = 12     # pixels
+PADDING = 8         # pixels, around a picture
 
 
 class Picture:
@@ -83,24 +88,52 @@ class Picture:
 
 
 def _figure(svg: str, alt: str, caption: str, more: str = "") -> str:
+    """A picture on a panel of its own, which is as wide as there is room, and scrolls where that is too little."""
     data = base64.b64encode(svg.encode()).decode()
+    width, least = _widths(svg)
     caption = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-    return (f'<figure style="margin: 0.5em 0"><img alt="{html.escape(alt)}" src="data:image/svg+xml;base64,{data}">'
+    return ('<figure style="margin: 0.5em 0">'
+            f'<div class="picture" style="overflow-x: auto; padding: {PADDING}px; background: white; border-radius: 6px">'
+            f'<img alt="{html.escape(alt)}" src="data:image/svg+xml;base64,{data}" '
+            f'style="display: block; width: {width}px; max-width: 100%; min-width: {least}px; --least: {least}px"></div>'
             f"{caption}{more}</figure>")
+
+
+def _widths(svg: str) -> tuple[int, int]:
+    """How wide a picture is shown, in pixels, and how wide at least where there is less room: no text gets too small.
+
+    One scale for all, so that what stands alone is not larger; only a picture with smaller text gets a larger one, up to 1.
+    """
+    points, = re.findall(r'<svg\b[^>]* width="([\d.]+)pt"', svg)
+    # In points: Graphviz says them, and draws the whole at a scale; matplotlib gives each text a scale.
+    sizes = [float(size) * float(scale) for scale in re.findall(r"scale\(([\d.]+) \1\) rotate", svg)
+             for size in re.findall(r'font-size="([\d.]+)"', svg)]
+    sizes += [100 * float(scale) for scale in re.findall(r"scale\(([\d.]+) -\1\)", svg)]
+    least = min(1, LEAST_TEXT / (PIXELS * min(sizes, default=math.inf)))
+    width = PIXELS * float(points)
+    return math.ceil(width * max(SCALE, least)), math.ceil(width * least)
 
 
 def _details(summary: str, text: str) -> str:
     return f"<details><summary>{summary}</summary><pre>{html.escape(text)}</pre></details>"
 
 
-def _row(titled: Iterable[tuple[str, str]], name: str = "row") -> str:
-    """Figures side by side, each under its title. titled: pairs of a title and the HTML of a figure. name: of the row.
+def _row(titled: Iterable[tuple[str, str, str]], name: str = "row") -> str:
+    """Figures side by side, each under its title, as long as their text can be read; then the row breaks.
 
-    Pictures shrink to stay beside each other, down to 240 pixels each; then the row breaks.
+    titled: a title, a picture, and the HTML of the figure that shows it. name: of the row.
     """
-    figures = "".join('<div style="flex: 1 1 240px; margin-right: 1em">'
-                      f"<p><strong>{html.escape(title)}</strong></p>{figure}</div>" for title, figure in titled)
+    figures = "".join(f'<div style="flex: {_share(svg)}; min-width: 0; margin-right: 1em">'
+                      f"<p><strong>{html.escape(title)}</strong></p>{figure}</div>" for title, svg, figure in titled)
     return f'<div class="{name}" style="display: flex; flex-wrap: wrap">{figures}</div>'
+
+
+def _share(svg: str) -> str:
+    """What a picture takes of a row: at least its least width, and of the rest so much that all have one scale."""
+    if not svg:     # the words on a graph that is too large to draw
+        return "1 1 480px"
+    width, least = _widths(svg)
+    return f"{max(1, width - least)} 1 {max(240, least + 2 * PADDING)}px"
 
 
 class GraphView(Picture):
@@ -209,7 +242,7 @@ class SideBySide:
         return "\n\n".join(f"{title}\n{picture!r}" for title, picture in self.pictures.items())
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        row = _row((title, picture._figure()) for title, picture in self.pictures.items())
+        row = _row((title, picture.svg, picture._figure()) for title, picture in self.pictures.items())
         return {"text/plain": repr(self), "text/html": row}
 
 
@@ -262,8 +295,8 @@ class BackwardPlay:
         pictures = _drawn(with_room(play), first_alt), _drawn(play.last, last_alt)
         if not all(pictures):
             return _as_text(self.transcript, TOO_MUCH)
-        stills = _row([(first, _figure(pictures[0], first_alt, play.first.headline)),
-                       (end, _figure(pictures[1], last_alt, play.ending))], "stills")
+        stills = _row([(first, pictures[0], _figure(pictures[0], first_alt, play.first.headline)),
+                       (end, pictures[1], _figure(pictures[1], last_alt, play.ending))], "stills")
         data = {
             "title": play.title, "start": play.first.headline, "bytes": play.first_bytes, "end": play.ending,
             "style": _inlined("player.css"),
@@ -300,7 +333,7 @@ class WhatIf:
         return "\n\n".join(f"{title}\n{picture!r}" for title, picture in zip(self.titles, self.pictures))
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        stills = _row(zip(self.titles, (picture._figure() for picture in self.pictures)), "stills")
+        stills = _row(((title, picture.svg, picture._figure()) for title, picture in zip(self.titles, self.pictures)), "stills")
         choices = [[printable(name), list(map(_words, values))] for name, values in self.choices.items()]
         data = {"style": _inlined("player.css"), "choices": choices}
         return {"text/plain": repr(self), "text/html": _interactive("what-if", stills, "", data, "what_if.js")}

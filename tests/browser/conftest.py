@@ -59,15 +59,16 @@ def export(notebooks):
 def lab(notebooks, tmp_path_factory):
     """The address of a JupyterLab in `notebooks` with the settings of a lecture, and no settings of this machine.
 
-    It trusts trusted.ipynb and lecture.ipynb only.
+    It trusts trusted.ipynb, lecture.ipynb and 06 only.
     """
     home = tmp_path_factory.mktemp("jupyter")
     folders = {name: str(home / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR",
                                                    "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")}
     variables = {**os.environ, **folders, "JUPYTER_PREFER_ENV_PATH": "1"}
     lecture.settings(home / "JUPYTERLAB_SETTINGS_DIR")
-    subprocess.run([sys.executable, "-m", "jupyter", "trust", "trusted.ipynb", "lecture.ipynb"], cwd=notebooks,
-                   env=variables, check=True, capture_output=True)
+    trusted = ["trusted.ipynb", "lecture.ipynb", "06_two_branch_network.ipynb"]
+    subprocess.run([sys.executable, "-m", "jupyter", "trust", *trusted], cwd=notebooks, env=variables, check=True,
+                   capture_output=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

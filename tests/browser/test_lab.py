@@ -7,14 +7,21 @@ import nbformat
 import pytest
 from conftest import SCREENSHOTS
 from sample import CODE, PLAY, WHAT_IF
+from test_pages import SMALL_TEXT
 from test_player import at, figure, press
 
-from project import ROOT, notebooks, read
+from project import COURSE, ROOT, notebooks, read
 
 pytest.importorskip("playwright", reason="no Playwright: make test-browser installs it")
 from playwright.sync_api import expect
 
 WITH_A_PLAY = [path.name for path in notebooks() if "play_backward(" in path.read_text(encoding="utf-8")][:2]
+PANEL = "panel => ['overflowX', 'backgroundColor', 'borderRadius'].map((name) => getComputedStyle(panel)[name])"
+# Whether the box of the running node lies in the frame of its graph.
+IN_VIEW = """view => {
+    const node = view.querySelector(".now").parentNode.getBoundingClientRect(), frame = view.getBoundingClientRect();
+    return node.left >= frame.left && node.right <= frame.right && node.top >= frame.top && node.bottom <= frame.bottom;
+}"""
 SELECTED = "cells => cells.findIndex((cell) => cell.matches('.jp-mod-selected'))"
 
 
@@ -32,6 +39,8 @@ def test_before_a_run_there_are_stills_and_after_it_players(open_page, lab):
         expect(still).to_be_visible()
         assert still.get_attribute("alt").startswith("Computation graph: 5 nodes")
         assert still.evaluate("image => image.naturalWidth") > 0
+        assert still.evaluate("image => getComputedStyle(image).minWidth") in still.get_attribute("style")
+        assert still.locator("..").evaluate(PANEL) == ["auto", "rgb(255, 255, 255)", "6px"]
     run_all(page)
     expect(page.locator("figure.seegrad .player")).to_have_count(5)
     figure(page, PLAY).locator(".player").focus()
@@ -82,6 +91,40 @@ def test_a_player_gives_back_the_focus_runs_its_cell_and_lets_a_notebook_be_save
     play.locator(".player").focus()
     with page.expect_response(lambda answer: answer.request.method == "PUT" and "keys.ipynb" in answer.url):
         press(page, "Control+s")
+
+
+def cell_of(page, notebook, name):
+    """A cell by its id, scrolled to."""
+    ids = [cell.id for cell in notebook.cells]
+    cells = page.locator(".jp-Notebook .jp-Cell")
+    expect(cells).to_have_count(len(ids))
+    cell = cells.nth(ids.index(name))
+    for _ in range(2):      # the cells above get their height when they come into view
+        cell.evaluate("cell => cell.scrollIntoView()")
+        page.wait_for_timeout(500)
+    return cell
+
+
+def test_pictures_stand_in_a_row_and_a_play_fits_on_a_laptop(open_page, lab, notebooks):
+    page = open_page(f"{lab}/lab/tree/00_start_here.ipynb?reset", viewport={"width": 1440, "height": 900})
+    row = cell_of(page, read(notebooks / "00_start_here.ipynb"), "00-16")
+    assert len(set(row.locator("strong").evaluate_all("all => all.map((title) => title.getBoundingClientRect().top)"))) == 1
+    assert page.evaluate(SMALL_TEXT, 12) == []
+    page = open_page(f"{lab}/lab/tree/lecture.ipynb?reset", viewport={"width": 1440, "height": 900})
+    view = cell_of(page, read(notebooks / "lecture.ipynb"), "03-05").locator(".view")
+    assert view.evaluate("view => view.scrollHeight <= view.clientHeight && view.scrollWidth <= view.clientWidth")
+    expect(view.locator("svg")).to_be_in_viewport(ratio=1)
+
+
+def test_the_running_node_of_a_large_play_is_in_view_on_a_small_screen(open_page, lab):
+    page = open_page(f"{lab}/lab/tree/06_two_branch_network.ipynb?reset", viewport={"width": 1024, "height": 768})
+    play = cell_of(page, read(COURSE / "06_two_branch_network.ipynb"), "06-18b")
+    play.locator(".player").focus()
+    for step in range(1, 41):
+        press(page, "ArrowRight")
+        at(play, step)
+        assert play.locator(".view").evaluate(IN_VIEW)
+    assert page.evaluate(SMALL_TEXT, 12) == []
 
 
 @pytest.mark.parametrize("name", WITH_A_PLAY)

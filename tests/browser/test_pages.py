@@ -25,8 +25,19 @@ BAD_PICTURES = """all => all.filter((image) => !image.alt.trim() || image.alt.st
     .map((image) => image.outerHTML.slice(0, 100))"""
 # What hangs over the right edge, and is in no box of its own that scrolls.
 TOO_WIDE = """width => document.documentElement.scrollWidth <= width ? [] : [...document.querySelectorAll("body *")].filter(
-    (part) => part.getBoundingClientRect().right > width && !part.parentElement.closest(".box, .view"))
+    (part) => part.getBoundingClientRect().right > width && !part.parentElement.closest(".box, .picture, .view"))
     .map((part) => part.outerHTML.slice(0, 100))"""
+# The pictures whose smallest text is shown smaller than so many pixels, and those that are stretched.
+SMALL_TEXT = """least => [...document.querySelectorAll("figure img, .view svg")].filter((one) => one.getClientRects().length)
+    .map((one) => {
+        const { width, height } = one.getBoundingClientRect();
+        const svg = one.src ? atob(one.src.split(",")[1]) : one.outerHTML;
+        const [, points, high] = svg.match(/<svg[^>]* width="([.0-9]+)pt" height="([.0-9]+)pt"/);
+        const sizes = [...svg.matchAll(/font-size="([.0-9]+)"/g)].map((found) => +found[1]);
+        sizes.push(...[...svg.matchAll(/scale\\(([.0-9]+) -\\1\\)/g)].map((found) => 100 * found[1]));
+        for (const badge of one.querySelectorAll(".badge + text")) sizes.push(parseFloat(getComputedStyle(badge).fontSize));
+        return { text: Math.min(...sizes) * width / points, stretched: height / width * points / high, alt: one.alt };
+    }).filter(({ text, stretched }) => !(text > least - 0.01) || Math.abs(stretched - 1) > 0.02)"""
 FOCUSED = "() => document.activeElement.outerHTML.slice(0, 200)"
 
 
@@ -90,6 +101,31 @@ def test_a_page_fits_on_a_phone_and_loses_nothing_at_twice_the_size(open_offline
         page.set_viewport_size({"width": width, "height": height})
         assert page.evaluate(TOO_WIDE, width) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_text_of_a_picture_is_small(open_offline, name):
+    page = open_offline(name)
+    for play in page.locator(".player:has(.view)").all():
+        play.focus()
+        press(page, "ArrowRight")
+    page.evaluate(UNFOLD)
+    for width, least in ((1440, 12), (1024, 12), (390, 9)):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate(SMALL_TEXT, least) == []
+
+
+def test_on_a_phone_a_small_graph_fits_and_a_large_one_says_that_it_scrolls(open_offline):
+    page = open_offline("06_two_branch_network", viewport={"width": 390, "height": 844})
+    plays = page.locator("figure.play")
+    expect(plays.first.get_by_text("scroll it")).to_be_visible()
+    small = plays.filter(has_text="backward from features: 1 step").first
+    assert small.locator(".view").evaluate("view => view.scrollWidth <= view.clientWidth")
+    expect(small.get_by_text("scroll it")).to_be_hidden()
+    large = page.locator(".picture.scrolls").first
+    expect(large).to_have_attribute("tabindex", "0")
+    assert "scroll it" in large.evaluate("box => getComputedStyle(box, '::after').content")
+    expect(page.locator(".picture:not(.scrolls)").first).not_to_have_attribute("tabindex", "0")
 
 
 def test_the_keyboard_alone_skips_to_the_text_unfolds_an_answer_and_steps_a_play(open_offline):

@@ -6,6 +6,7 @@ import hashlib
 import html
 import inspect
 import json
+import math
 import os
 import re
 import signal
@@ -934,6 +935,43 @@ def test_show_picture_of_a_graph_in_dot(tmp_path):
     texts = [element.text for element in ElementTree.fromstring(picture.svg).iter() if element.tag.endswith("}text")]
     assert sorted(texts) == ["b", "first", "second", "then"]
     assert picture.save(tmp_path / "dot.svg").read_text() == picture.svg
+
+
+def in_dot(**attributes):
+    graph = graphviz.Digraph(graph_attr=attributes, edge_attr={"fontsize": "20"}, node_attr={"fontsize": "20"})
+    graph.edge("a", "b", label="then")
+    return graph
+
+
+def in_small_print():
+    figure = plot()
+    figure.axes[0].set_title("about the year", fontsize=6)
+    return figure
+
+
+TRACKED = torch.ones(2, requires_grad=True)
+# A picture, its smallest text in points, and the scale at which it is shown.
+PICTURES = {
+    "a graph": (lambda: show_graph((TRACKED * 2).sum()), 15, 0.7),
+    "a graph with labels at its ties": (lambda: show_graph(x=TRACKED, view=TRACKED.detach()), 13, 0.7),
+    "DOT": (lambda: show_picture(in_dot(), "a, then b"), 20, 0.7),
+    "DOT, drawn small": (lambda: show_picture(in_dot(size="0.8,0.8"), "a, then b"), None, 1),
+    "a plot": (lambda: show_picture(plot(), "a plot"), 10, 0.9),
+    "a plot with a small title": (lambda: show_picture(in_small_print(), "a plot"), 6, 1),
+    "a plot without words": (lambda: show_picture(Figure(), "nothing"), None, 0.7),
+}
+
+
+@pytest.mark.parametrize("make, points, scale", PICTURES.values(), ids=PICTURES)
+def test_all_pictures_have_one_scale_and_no_small_text(make, points, scale):
+    picture = make()
+    width = float(picture.svg.partition('width="')[2].partition("pt")[0]) * 4 / 3
+    html = picture._repr_mimebundle_()["text/html"]
+    shown, least = (int(html.partition(f"{name}: ")[2].partition("px")[0]) for name in ("width", "min-width"))
+    assert shown == pytest.approx(width * scale, abs=1)
+    if points:
+        assert least == pytest.approx(width * min(1, 12 / (points * 4 / 3)), abs=1)
+    assert least <= shown <= math.ceil(width)
 
 
 def test_show_picture_of_what_torchviz_draws():
