@@ -38,6 +38,21 @@ SMALL_TEXT = """least => [...document.querySelectorAll("figure img, .view svg")]
         for (const badge of one.querySelectorAll(".badge + text")) sizes.push(parseFloat(getComputedStyle(badge).fontSize));
         return { text: Math.min(...sizes) * width / points, stretched: height / width * points / high, alt: one.alt };
     }).filter(({ text, stretched }) => !(text > least - 0.01) || Math.abs(stretched - 1) > 0.02)"""
+# The plots of a page whose legend lies over a bar or a line: sought every two points along the outline of each.
+UNDER_A_LEGEND = """() => [...document.querySelectorAll("figure img")].map((image) => {
+    const shown = document.body.appendChild(document.createElement("div"));
+    shown.innerHTML = new TextDecoder().decode(Uint8Array.from(atob(image.src.split(",")[1]), (one) => one.charCodeAt(0)));
+    const drawn = [...shown.querySelectorAll("path[clip-path]")];
+    const covered = [...shown.querySelectorAll("[id^=legend]")].some((legend) => {
+        const { x, y, width, height } = legend.getBBox();
+        return drawn.some((path) => [...Array(Math.ceil(path.getTotalLength() / 2)).keys()].some((step) => {
+            const point = path.getPointAtLength(2 * step);
+            return point.x > x && point.x < x + width && point.y > y && point.y < y + height;
+        }));
+    });
+    shown.remove();
+    return covered && image.alt.slice(0, 60);
+}).filter(Boolean)"""
 FOCUSED = "() => document.activeElement.outerHTML.slice(0, 200)"
 
 
@@ -113,6 +128,11 @@ def test_no_text_of_a_picture_is_small(open_offline, name):
     for width, least in ((1440, 12), (1024, 12), (390, 9)):
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate(SMALL_TEXT, least) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_legend_lies_over_what_it_explains(open_offline, name):
+    assert open_offline(name).evaluate(UNDER_A_LEGEND) == []
 
 
 def test_on_a_phone_a_small_graph_fits_and_a_large_one_says_that_it_scrolls(open_offline):
