@@ -39,7 +39,8 @@ help:
 
 lab: environment
 	@$(VENV) -m jupyter trust notebooks/*.ipynb
-	@$(VENV) -m jupyterlab $(if $(PORT),--port=$(PORT)) --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS)
+	@JUPYTER_CONFIG_PATH="tools/lab$${JUPYTER_CONFIG_PATH:+:$$JUPYTER_CONFIG_PATH}" \
+	  $(VENV) -m jupyterlab $(if $(PORT),--port=$(PORT)) --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(ARGS)
 
 lecture: environment
 	@$(VENV) tools/lecture.py "$(N)" $(if $(PORT),--port=$(PORT)) $(ARGS)

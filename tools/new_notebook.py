@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import lecturing
 from project import ROOT, notebooks, write
-from refresh import KERNEL, LANGUAGE, refresh
+from refresh import METADATA, refresh
 from rules import GUARD
 
 SECTIONS = 5
@@ -175,7 +175,7 @@ def skeleton(number: str, title: str) -> nbformat.NotebookNode:
     code("progress", "-", 'progress("{number}")')
     rows = "\n".join(f"| What to remember of section {k}. | The claim of section {k} |" for k in range(1, SECTIONS + 1))
     markdown("rules", "slide", RULES, rows=rows)
-    return new_notebook(cells=cells, metadata={"kernelspec": KERNEL, "language_info": LANGUAGE})
+    return new_notebook(cells=cells, metadata=METADATA)
 
 
 def files(number: str, title: str, root: Path) -> dict[Path, str]:

@@ -97,7 +97,6 @@ class Lesson:
         for problem in problems(path, self.notebook):
             raise Refused(problem.rstrip("."))
         self.notebook.cells = [cell for cell in self.notebook.cells if kind(cell) != "notes"]      # for the lecturer
-        self.notebook.metadata.language_info = {"name": "python", "pygments_lexer": "ipython3"}     # knows %xmode
         first = self.notebook.cells[0].source
         self.title, self.time, self.goals = (pattern.search(first)[1] for pattern in (TITLE, TIME, GOALS))
 

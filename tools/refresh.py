@@ -14,15 +14,20 @@ from nbclient.exceptions import CellExecutionError
 
 from project import notebooks, read, write
 
-KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-LANGUAGE = {"name": "python"}      # without the version: it is that of the machine
+# As JupyterLab stores it when it saves a notebook, without the version, which is that of the machine.
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"codemirror_mode": {"name": "ipython", "version": 3}, "file_extension": ".py",
+                      "mimetype": "text/x-python", "name": "python", "nbconvert_exporter": "python",
+                      "pygments_lexer": "ipython3"},
+}
 
 
 def refresh(path: Path) -> None:
     notebook = read(path)
     NotebookClient(notebook, timeout=120, record_timing=False, coalesce_streams=True, kernel_name="python3",
                    resources={"metadata": {"path": str(path.parent)}}).execute()
-    notebook.metadata = {"kernelspec": KERNEL, "language_info": LANGUAGE}
+    notebook.metadata = METADATA
     for cell in notebook.cells:
         if cell.cell_type == "code":
             for output in cell.outputs:

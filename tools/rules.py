@@ -15,6 +15,7 @@ from nbformat import NotebookNode
 
 import lecturing
 from project import kind, pictures, tags
+from refresh import METADATA
 
 LARGEST = 1_000_000     # bytes
 LONGEST_CELL = 15       # lines
@@ -127,9 +128,10 @@ def problems(path: Path, notebook: NotebookNode) -> list[str]:
 
 @rule
 def kernel(document):
-    """The kernelspec is `python3`, or slides would open with a question."""
-    if document.notebook.metadata.get("kernelspec", {}).get("name") != "python3":
-        yield None, "has another kernelspec than python3"
+    """Its metadata are those that JupyterLab stores, without the version of Python, or each save would change the file. The
+    kernelspec is `python3`, or slides would open with a question."""
+    if document.notebook.metadata != METADATA:
+        yield None, "has other metadata than those of make refresh: the kernelspec python3, and no version of Python"
 
 
 @rule

@@ -64,7 +64,7 @@ def lab(notebooks, tmp_path_factory):
     home = tmp_path_factory.mktemp("jupyter")
     folders = {name: str(home / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR",
                                                    "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")}
-    variables = {**os.environ, **folders, "JUPYTER_PREFER_ENV_PATH": "1"}
+    variables = {**os.environ, **folders, "JUPYTER_PREFER_ENV_PATH": "1", "JUPYTER_CONFIG_PATH": str(ROOT / "tools/lab")}
     lecture.settings(home / "JUPYTERLAB_SETTINGS_DIR")
     trusted = ["trusted.ipynb", "lecture.ipynb", "06_two_branch_network.ipynb"]
     subprocess.run([sys.executable, "-m", "jupyter", "trust", *trusted], cwd=notebooks, env=variables, check=True,

@@ -144,6 +144,19 @@ def test_a_notebook_of_the_course_runs_without_a_complaint(open_page, lab, noteb
     assert pictures.count() and pictures.evaluate_all("all => all.filter((one) => !one.naturalWidth).length") == 0
 
 
+@pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
+def test_to_open_and_save_a_notebook_changes_no_byte(open_page, lab, request, path):
+    saved = request.getfixturevalue("notebooks") / f"saved_{path.name}"
+    shutil.copy(path, saved)
+    page = open_page(f"{lab}/lab/tree/{saved.name}?reset")
+    expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible()
+    expect(page.locator(".lm-TabBar-tab.jp-mod-dirty")).to_be_visible()     # by what the kernel has said of itself
+    page.locator(".jp-Notebook .jp-Cell").first.click()
+    with page.expect_response(lambda answer: answer.request.method == "PUT" and saved.name in answer.url):
+        page.keyboard.press("Control+s")
+    assert saved.read_bytes() == path.read_bytes()
+
+
 def test_the_picture_of_the_readme_shows_what_its_text_says(open_page, lab):
     """It is written to _build/browser/player.png. Where the player looks different now, copy it to docs/."""
     page = open_page(f"{lab}/lab/tree/trusted.ipynb?reset", viewport={"width": 1000, "height": 1400})

@@ -127,7 +127,8 @@ def remove_the_note(notebook):
 
 # The rule, what it says, and the damage.
 DAMAGE = [
-    ("kernel", "another kernelspec", lambda notebook: notebook.metadata.kernelspec.update(name="other")),
+    ("kernel", "other metadata", lambda notebook: notebook.metadata.kernelspec.update(name="other")),
+    ("kernel", "no version of Python", lambda notebook: notebook.metadata.language_info.update(version="3.11.1")),
     ("run", "outputs were stripped", strip),
     ("run", "was run as number 9", lambda notebook: first_code(notebook).update(execution_count=9)),
     ("run", "time of its run", lambda notebook: notebook.cells[2].metadata.update(execution={"iopub": "12:00"})),

@@ -346,7 +346,8 @@ def test_a_terminal_shows_the_package(capsys, monkeypatch, line, shown):
 
 @pytest.fixture
 def make(bare):
-    """Runs make in a checkout whose .venv only tells what it was called with and which kernel Jupyter would start."""
+    """Runs make in a checkout whose .venv only tells what it was called with, which kernel Jupyter would start, and where its
+    settings are."""
     if not shutil.which("make"):
         pytest.skip("make is not installed")
     (bare / "tools" / "environment.py").write_text("")
@@ -354,7 +355,8 @@ def make(bare):
     (bare / "notebooks" / "00_start_here.ipynb").touch()
     (bare / "tell.py").write_text(
         "import json, sys; from jupyter_client.kernelspec import get_kernel_spec\n"
-        "print(json.dumps([sys.argv[1:], get_kernel_spec('python3').argv]))\n")
+        "from jupyter_core.paths import jupyter_config_path\n"
+        "print(json.dumps([sys.argv[1:], get_kernel_spec('python3').argv, jupyter_config_path()]))\n")
     python = bare / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" tell.py "$@"\n')
@@ -384,9 +386,17 @@ def test_make_lab_passes_its_options_on(make):
     assert {"--port=9000", "--no-browser", "--debug"} <= set(lab[0])
 
 
+@pytest.mark.parametrize("own", ["", "/of/mine"])
+def test_make_lab_adds_its_settings_to_those_of_the_user(make, monkeypatch, own):
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", own)
+    _, (_, _, places) = told(make("lab", f"PYTHON={sys.executable}"))
+    assert "tools/lab" in places and own in ["", *places]
+    assert (ROOT / "tools/lab/jupyter_server_config.py").exists()
+
+
 @pytest.mark.parametrize("target", ["lab", "test"])
 def test_kernel_of_the_user_does_not_win(make, target):
-    for _, kernel in told(make(target, f"PYTHON={sys.executable}")):
+    for _, kernel, _ in told(make(target, f"PYTHON={sys.executable}")):
         assert kernel[0] != "/bin/false"
 
 

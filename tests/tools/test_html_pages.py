@@ -18,7 +18,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 import pages as site
 from new_notebook import FIRST, NOTE, PLAN, skeleton
 from project import COURSE, PICTURE, ROOT, kind, notebooks, read
-from refresh import KERNEL
+from refresh import METADATA
 from rules import GUARD, MACHINE
 
 PAGES = ["index.html", *(f"{path.stem}.html" for path in notebooks())]
@@ -156,7 +156,7 @@ def begun():
     plan = new_markdown_cell(NOTE.format(words=PLAN.format(minutes="50 minutes")), id="heading-note", metadata=slide("notes"))
     its_map = new_code_cell("%xmode Minimal\n" + GUARD.format(needs="seegrad"), id="a-map", execution_count=1, outputs=[
         new_output("display_data", {"text/html": SHOWN, "text/plain": "A picture"})], metadata={**slide("-"), "tags": ["map"]})
-    first = new_notebook(cells=[opening, heading, plan, its_map], metadata={"kernelspec": KERNEL})
+    first = new_notebook(cells=[opening, heading, plan, its_map], metadata=METADATA)
     second = skeleton("01", "Two")      # no output is needed here, so no kernel
     for number, cell in enumerate((cell for cell in second.cells if cell.cell_type == "code"), 1):
         cell.execution_count = number

@@ -1,6 +1,7 @@
 """The decks as files. Which cell begins a slide is a rule for notebooks, and browser/test_decks.py measures the slides."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +31,14 @@ def test_a_lecture_of_no_notebook():
         lecture.main(["42"])
     with pytest.raises(SystemExit, match="There is no notebook without a number"):
         lecture.main([""])
+
+
+def test_a_lecture_has_the_settings_of_make_lab(monkeypatch):
+    started = []
+    monkeypatch.setattr(lecture.subprocess, "run", lambda *command, **options: None)
+    monkeypatch.setattr(lecture.subprocess, "call", lambda command, env, **options: started.append((command, env)))
+    with pytest.raises(SystemExit):
+        lecture.main(["03"])
+    (command, variables), = started
+    assert f"--LabApp.default_url=/rise/notebooks/{notebooks()[3].name}" in command
+    assert Path(variables["JUPYTER_CONFIG_PATH"], "jupyter_server_config.py").exists()

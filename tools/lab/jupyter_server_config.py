@@ -1,0 +1,10 @@
+"""Settings of the JupyterLab that `make lab` and `make lecture` open: what it saves has no trace of the machine."""
+
+
+def without_version(model, **_):
+    """Leave the version of Python out of a notebook that is saved: to open and save one changes no byte then."""
+    if model["type"] == "notebook":
+        model["content"]["metadata"].get("language_info", {}).pop("version", None)
+
+
+c.ContentsManager.pre_save_hook = without_version       # type: ignore[name-defined] # noqa: F821 (Jupyter gives it)
