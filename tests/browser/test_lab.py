@@ -87,6 +87,7 @@ def test_a_player_gives_back_the_focus_runs_its_cell_and_lets_a_notebook_be_save
         press(page, keys)
         expect(prompt).not_to_have_text(before)
         at(play, 0)
+        expect(cells.nth(selected)).to_be_focused()
         assert cells.evaluate_all(SELECTED) == selected
     play.locator(".player").focus()
     with page.expect_response(lambda answer: answer.request.method == "PUT" and "keys.ipynb" in answer.url):
