@@ -11,7 +11,7 @@ from itertools import groupby
 from .diagram import GROUP, Arrow, Box, ChangingDiagram, Diagram, Level, bytes_in_words, headline, printable, short_names
 from .looks import SLOTS
 from .recording import Recording, Step
-from .snapshot import Bytes, Edge, GraphSnapshot
+from .snapshot import Bytes, Edge, GraphSnapshot, Node
 
 FIGURE_SPACE = "\u2007"         # as wide as a digit; a no-break space has only half the width of a letter
 
@@ -125,11 +125,13 @@ def title_of(recording: Recording) -> str:
 def _says(box: Box, steps: list[Step], snapshot: GraphSnapshot, short: dict[str, str], keeps_graph: bool) -> str:
     """What happened in one box, as one sentence."""
     nodes = [snapshot.nodes[step.node] for step in steps]
-    received = " and ".join(gradient or "nothing" for gradient in steps[0].gradients)
+    received = " and ".join(total or gradient or "nothing" for total, gradient in zip(steps[0].sums, steps[0].gradients))
     if box.kind == GROUP and not box.name.startswith("["):      # it stands for many nodes
         parts = [f"{box.name} receives {received}", f"{len(nodes)} of its nodes run"]
     else:
         parts = [f"{box.name} {box.title}".rstrip() + f" receives {received}"]
+    if len(steps) == 1:
+        parts += _sent(nodes[0], steps[0], snapshot, short)
     freed = [(node, k) for node, step in zip(nodes, steps) for k in step.freed]
     saved = sum(len(node.saved) for node in nodes)
     if len(steps) == 1 and len(freed) <= 3:
@@ -158,6 +160,25 @@ def _says(box: Box, steps: list[Step], snapshot: GraphSnapshot, short: dict[str,
         parts.append("stops here")
     parts.append(f"{bytes_in_words(steps[-1].held_bytes)} still saved")
     return "; ".join(parts)
+
+
+def _sent(node: Node, step: Step, snapshot: GraphSnapshot, short: dict[str, str]) -> Iterator[str]:
+    """What a node sent to each of its inputs, and by which rule, where that is few numbers."""
+    names = {slot.name: short[snapshot.tensors[slot.holds].names[0]] for slot in node.saved
+             if slot.holds is not None and snapshot.tensors[slot.holds].names}
+    for edge, sent in zip(node.inputs, step.sent):
+        if edge is not None and sent is not None:
+            words = sent.reason.in_words(names, sent.words) if sent.reason else sent.words
+            yield f"to {_receiver(edge, snapshot, short)} goes {words}"
+
+
+def _receiver(edge: Edge, snapshot: GraphSnapshot, short: dict[str, str]) -> str:
+    """Who gets what is sent along an edge: a tensor that has a name, or a node."""
+    leaf = snapshot.nodes[edge.node].leaf
+    for tensor in snapshot.tensors if leaf is None else [snapshot.tensors[leaf]]:
+        if tensor.names and (leaf is not None or tensor.producer == edge):
+            return short[tensor.names[0]]
+    return f"[{edge.node + 1}]"
 
 
 def _ending(recording: Recording, left: str, boxes: dict[str, Box], home: Sequence[str]) -> str:

@@ -8,14 +8,14 @@ import contextlib
 import functools
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeGuard
 
 import torch
 
+from .rules import MOST_VALUES, RULES, Reason, reasons, sum_in_words
 from .snapshot import FREED, Bytes, Edge, GraphSnapshot, LiveGraph, Node, Output, SavedTensor, Tensor, undisturbed, version_of
 
-MOST_VALUES = 4     # a gradient with more numbers is told by its norm
 Gradient = torch.Tensor | Sequence[torch.Tensor | None] | None      # what torch.autograd.backward takes
 
 
@@ -54,6 +54,8 @@ class Step:
 
     node: its index in the snapshot.
     gradients: what arrived for each of its outputs, in words; None where nothing did.
+    sums: the same as a sum, where several of few numbers came together; else None.
+    sent: what it sent to each of its inputs, where these are few numbers; else None.
     freed: the indices of the slots that it freed.
     grads: for each tensor whose `.grad` it filled, (index, words before or None, words after or None).
     held_bytes: what the saved tensors of the whole graph held afterwards.
@@ -63,11 +65,25 @@ class Step:
 
     node: int
     gradients: tuple[str | None, ...]
+    sums: tuple[str | None, ...]
+    sent: tuple["Sent | None", ...]
     freed: tuple[int, ...]
     grads: tuple[tuple[int, str | None, str | None], ...]
     held_bytes: Bytes
     finished: bool = True
     readable: bool = True
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A gradient of few numbers that a node sent to one of its inputs.
+
+    words: the numbers.
+    reason: the rule that gives them, None where none is known.
+    """
+
+    words: str
+    reason: Reason | None
 
 
 @dataclass(frozen=True)
@@ -155,12 +171,19 @@ class _Running:
     """A step that is not written down yet.
 
     node: its index in the snapshot.
-    gradients: what arrived, in words.
+    gradients, sums: what arrived, in words.
+    received: a copy of what arrived, where that is one gradient of few numbers, and a rule is known.
+    saved: copies of what it had saved then, by name, where that is few numbers.
+    sent: what it sent.
     finished: whether PyTorch came out of it.
     """
 
     node: int
     gradients: tuple[str | None, ...]
+    sums: tuple[str | None, ...]
+    received: torch.Tensor | None = None
+    saved: dict[str, object] = field(default_factory=dict)
+    sent: tuple[Sent | None, ...] = ()
     finished: bool = False
 
 
@@ -178,6 +201,7 @@ class _Watch:
     outside: the indices of the tensors that no node of the graph fills. A backward inside a node may, as in a checkpoint,
         and PyTorch itself where backward was given a result as an input.
     grads: for each of all these tensors, its `.grad` in words.
+    arrived: for each output of each node, the gradients that were sent to it so far; None for one of many numbers.
     marks: for each tensor outside, what tells whether its `.grad` is still the same.
     """
 
@@ -194,6 +218,7 @@ class _Watch:
         # A result among the inputs gets its `.grad` where its node would run, and does not.
         results = {k for k in map(graph.place_of, inputs or ()) if isinstance(k, int) and graph.snapshot.tensors[k].producer}
         self.with_grad = {i: [k for k in tensors if k not in results] for i, tensors in self.with_grad.items()}
+        self.arrived: dict[tuple[int, int], list[torch.Tensor | None]] = {}
         self.outside = [*graph.outside_with_grad(), *results]
         inside = [k for tensors in self.with_grad.values() for k in tensors]
         with undisturbed(), torch.no_grad():
@@ -215,12 +240,47 @@ class _Watch:
     def begin_step(self, i: int, gradients: Sequence[torch.Tensor | None]) -> None:
         with undisturbed(), torch.no_grad():
             self.end_finished()
-            self.running.append(_Running(i, tuple(map(words_for, gradients))))
+            words = tuple(map(words_for, gradients))
+            step = _Running(i, words, tuple(self.sum_of(i, k, gradients[k], words[k]) for k in range(len(words))))
+            if self.graph.snapshot.nodes[i].name in RULES and len(gradients) == 1:
+                with contextlib.suppress(Exception):        # as in end_step
+                    self.look_before(step, gradients[0])
+            self.running.append(step)
 
-    def finish(self, i: int, *gradients: object) -> None:
+    def look_before(self, step: _Running, gradient: torch.Tensor | None) -> None:
+        """Keep copies of the few numbers that a rule needs: PyTorch does otherwise with a gradient that somebody else holds."""
+        if _are_few(gradient):
+            step.received = gradient.clone()
+            step.saved = {name: value.clone() if isinstance(value, torch.Tensor) else value
+                          for name, value in self.graph.few_saved(step.node, MOST_VALUES).items()}
+
+    def finish(self, i: int, sent: Sequence[torch.Tensor | None], received: object) -> None:
         with undisturbed(), torch.no_grad():
             self.end_finished()
             self.running[-1].finished = True
+            try:
+                self.running[-1].sent = tuple(self.send(self.running[-1], sent))
+            except Exception:       # as in end_step
+                self.running[-1].sent = ()
+
+    def send(self, step: _Running, sent: Sequence[torch.Tensor | None]) -> Iterator[Sent | None]:
+        node = self.graph.snapshot.nodes[step.node]
+        why = [None] * len(sent) if step.received is None else reasons(node.name, step.received, step.saved, sent)
+        for edge, tensor, reason in zip(node.inputs, sent, why):
+            if edge is None or tensor is None:
+                yield None
+                continue
+            is_few = _are_few(tensor)
+            self.arrived.setdefault((edge.node, edge.output), []).append(tensor.clone() if is_few else None)
+            yield Sent(words_for(tensor) or "", reason) if is_few else None
+
+    def sum_of(self, i: int, output: int, gradient: torch.Tensor | None, words: str | None) -> str | None:
+        arrived = self.arrived.pop((i, output), [])
+        parts = [part for part in arrived if part is not None]
+        if gradient is not None and words is not None and 1 < len(parts) == len(arrived):
+            with contextlib.suppress(Exception):        # as in end_step
+                return sum_in_words(parts, gradient, words)
+        return None
 
     def end_finished(self) -> None:
         while self.running and self.running[-1].finished:
@@ -248,7 +308,7 @@ class _Watch:
         except Exception:       # backward goes on, whatever we could not read: we are in one of its hooks
             readable = False
         held = Bytes(self.held_bytes, not self.unknown)
-        self.steps.append(Step(i, step.gradients, freed, grads, held, finished, readable))
+        self.steps.append(Step(i, step.gradients, step.sums, step.sent, freed, grads, held, finished, readable))
 
     def free(self, i: int, k: int) -> None:
         self.freed.add((i, k))
@@ -280,6 +340,12 @@ class _Watch:
             before, self.grads[k] = self.grads[k], self.words_for_grad(k)
             if (before, self.grads[k]) != (None, None):     # a hook of the caller may take the gradient away
                 yield k, before, self.grads[k]
+
+
+def _are_few(tensor: torch.Tensor | None) -> TypeGuard[torch.Tensor]:
+    """Whether a gradient can be told number by number: it is of real numbers, and of few."""
+    return (tensor is not None and tensor.layout == torch.strided and not tensor.is_nested and not tensor.is_meta
+            and not tensor.is_complex() and 0 < tensor.numel() <= MOST_VALUES)
 
 
 def words_for(tensor: torch.Tensor | None) -> str | None:

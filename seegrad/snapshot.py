@@ -38,7 +38,7 @@ _Versions = tuple[int, int]                     # when saved, now
 # A state, None where no tensor was saved; versions, where known; and whether the tensor is tracked, where known.
 _Check = tuple[str | None, _Versions | None, bool | None]
 
-_RAW = "_raw_saved_"
+_RAW, _SAVED = "_raw_saved_", "_saved_"
 _ACCUMULATE, _TRANSPOSE, _WRITE_INTO_A_PART = "AccumulateGrad", "TBackward0", "CopySlices"
 _WITHOUT_ATTRIBUTES = "CppFunction"     # the Python type of nodes for which PyTorch has made none
 _OWN_RESULT: _Check = "own result", None, True  # a slot that can be read only together with all others of its node
@@ -288,6 +288,19 @@ class LiveGraph:
         return [k for k, slot in enumerate(self.snapshot.nodes[i].saved)
                 if FREED in (states.get(slot.name), states.get(slot.name.partition("[")[0]))]
 
+    def few_saved(self, i: int, most: int) -> dict[str, object]:
+        """What node `i` has saved, by name, of its plain numbers, and of its tensors with at most so many numbers."""
+        function, found = self.functions[i], dict[str, object]()
+        packed = {slot.name for slot in self.snapshot.nodes[i].saved if slot.packed}
+        for name in self._reader.saved_names(type(function)):
+            if name in packed:      # reading it would call the hook of whoever packed it
+                continue
+            with contextlib.suppress(RuntimeError):     # freed, or changed in place
+                value = getattr(function, _SAVED + name)
+                if isinstance(value, (int, float)) or isinstance(value, torch.Tensor) and value.numel() <= most:
+                    found[name] = value
+        return found
+
     def tensors_with_grad(self) -> dict[int, list[int]]:
         """For each node whose run fills a `.grad`, the indices of these drawn tensors: a leaf, or results that keep it."""
         found: dict[int, list[int]] = {}
@@ -481,7 +494,7 @@ class _Reader:
                     checks = _check_own_results(function, raw, checks)
                 slots = [self.slot(f"{name}[{i}]", item, check) for i, (item, check) in enumerate(zip(raw, checks))]
             else:
-                slots = [self.slot(name, raw, _check(raw, functools.partial(getattr, function, "_saved_" + name)))]
+                slots = [self.slot(name, raw, _check(raw, functools.partial(getattr, function, _SAVED + name)))]
             yield from filter(None, slots)      # None: the node saved no tensor there
 
     def slot(self, name: str, raw: _Raw, check: _Check) -> SavedTensor | None:
@@ -513,6 +526,10 @@ class _Reader:
             names = [name for name in dir(function_type) if name.startswith(_RAW)]
             self.attributes[function_type] = sorted(names, key=lambda name: (name != _RAW + "self", name))
         return self.attributes[function_type]
+
+    @staticmethod
+    def saved_names(function_type: type[Function]) -> list[str]:
+        return [name.removeprefix(_SAVED) for name in dir(function_type) if name.startswith(_SAVED)]
 
     def storage_of(self, tensor: torch.Tensor) -> int | None:
         storage = storage_behind(tensor)

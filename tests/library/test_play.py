@@ -775,10 +775,12 @@ def test_the_sentences_of_the_four_nodes():
     assert play.transcript.splitlines() == [
         "backward from loss: 5 steps",
         "before: 5 nodes, 1 tracked leaf, 3 saved tensors: 3 alive (40 B)",
-        "1. [5] MeanBackward0 receives 1; 40 B still saved",
-        "2. [4] MulBackward0 receives 0.25 in all of (2, 2); frees self, other; 8 B still saved",
-        "3. [3] MulBackward0 receives 0.75 in all of (2, 2); frees other; 0 B still saved",
-        "4. [2] AddBackward0 receives 4.5 in all of (2, 2); 0 B still saved",
+        "1. [5] MeanBackward0 receives 1; to [4] goes 1 / 4 = 0.25 in all of (2, 2); 40 B still saved",
+        "2. [4] MulBackward0 receives 0.25 in all of (2, 2); to [3] goes 0.25 × 3 = 0.75 in all of (2, 2); "
+        "to [2] goes 0.25 × 9 = 2.25 in all of (2, 2); frees self, other; 8 B still saved",
+        "3. [3] MulBackward0 receives 0.75 in all of (2, 2); to [2] goes 0.75 × 3 = 2.25 in all of (2, 2); frees other; "
+        "0 B still saved",
+        "4. [2] AddBackward0 receives 2.25 + 2.25 = 4.5 in all of (2, 2); to x goes 4.5 in all of (2, 2); 0 B still saved",
         "5. [1] AccumulateGrad receives 4.5 in all of (2, 2); x.grad: None → 4.5 in all of (2, 2); 0 B still saved",
         "finished: 5 nodes, 1 tracked leaf, 3 saved tensors: 3 freed"]
 
@@ -789,7 +791,8 @@ def test_the_sentences_of_a_second_backward_that_accumulates():
     play_backward(loss, retain_graph=True)
     play = play_backward(loss, retain_graph=True, gradient=torch.tensor(10.0), x=x)
     assert play.transcript.splitlines()[2:] == [
-        "1. [3] MulBackward0 receives 10; keeps what it saved; 8 B still saved",
+        "1. [3] MulBackward0 receives 10; to x goes 10 × 2 = 20; to [2] goes 10 × x = 10 × 3 = 30; keeps what it saved; "
+        "8 B still saved",
         "2. [1] AccumulateGrad receives 20; x.grad: 2 → 22; 8 B still saved",
         "3. [2] AccumulateGrad receives 30; .grad of a leaf without a name: 3 → 33; 8 B still saved",
         "finished: 3 nodes, 2 tracked leaves, 2 saved tensors: 2 alive (8 B)"]
