@@ -35,24 +35,24 @@ def arrows_come_from_the_node_made_before():
 @noticed_at("05-32")
 def clone_has_no_node():
     """The node of `clone()` is not drawn, and what came from it comes from the node before."""
-    @patch(diagram._Full, "place_results")
-    def place_results(original, level, boxes, arrows):
-        original(level, boxes, arrows)
-        clones = {box.key for box in boxes if box.title == "CloneBackward0"}
-        before = {arrow.target: arrow.source for arrow in arrows if arrow.target in clones}
-        boxes[:] = [box for box in boxes if box.key not in clones]
-        arrows[:] = [replace(arrow, source=before.get(arrow.source, arrow.source))
-                     for arrow in arrows if arrow.target not in clones]
+    @patch(diagram._Full, "make")
+    def make(original, level):
+        drawn = original(level)
+        clones = {box.key for box in drawn.boxes if box.title == "CloneBackward0"}
+        before = {arrow.target: arrow.source for arrow in drawn.arrows if arrow.target in clones}
+        arrows = [replace(arrow, source=before.get(arrow.source, arrow.source))
+                  for arrow in drawn.arrows if arrow.target not in clones]
+        return replace(drawn, boxes=tuple(box for box in drawn.boxes if box.key not in clones), arrows=tuple(arrows))
 
 
 @noticed_at("07-26")
 def shared_node_is_listed_twice():
     """A node that two others use is listed twice."""
-    @patch(diagram._Full, "place_results")
-    def place_results(original, level, boxes, arrows):
-        original(level, boxes, arrows)
-        uses = Counter(source for source, _ in {(arrow.source, arrow.target) for arrow in arrows})
-        boxes[:] = [box for box in boxes for _ in range(uses[box.key] or 1)]
+    @patch(diagram._Full, "make")
+    def make(original, level):
+        drawn = original(level)
+        uses = Counter(source for source, _ in {(arrow.source, arrow.target) for arrow in drawn.arrows})
+        return replace(drawn, boxes=tuple(box for box in drawn.boxes for _ in range(uses[box.key] or 1)))
 
 
 @noticed_at("00-06")

@@ -29,7 +29,7 @@ def differences(mutant, notebook):
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "results.json"
         environment = dict(os.environ, MUTANT=mutant, OMP_NUM_THREADS="1", JUPYTER_PATH=str(TESTS / "mutants"),
-                           PYTHONPATH=str(TESTS))
+                           PYTHONPATH=os.pathsep.join([str(TESTS), str(ROOT)]))
         run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not again", "--nbval",
                               "--nbval-kernel-name=mutant", f"--results={results}", str(notebook)],
                              cwd=ROOT, env=environment, capture_output=True, text=True)

@@ -1,10 +1,13 @@
 """The mutants and their report: a control, a sample that is run, and the report against the mutants that there are."""
 
+import os
 import re
+import subprocess
+import sys
 
 import mutants
 from mutants import run
-from project import claims, notebooks, read
+from project import ROOT, claims, notebooks, read
 
 # Loading the mutants imports what they change, and changes nothing.
 MUTANTS = mutants.load()
@@ -22,6 +25,14 @@ def test_the_report_has_a_row_for_each_mutant_and_all_are_noticed():
 def test_each_row_names_the_claim_under_which_the_cell_stands():
     heading = {cell: claim for path in notebooks() for cell, claim in claims(read(path)).items()}
     assert [cell for _, _, place, cell in ROW.findall(REPORT) if not place.endswith(f": {heading[cell]}")] == []
+
+
+def test_what_each_mutant_changes_is_there():
+    """In a process of its own, where all are applied, one after the other."""
+    code = "import mutants; print([mutant.apply() for mutant in mutants.load().values()])"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "tests", capture_output=True, text=True,
+                         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_without_a_mutant_no_cell_differs():
