@@ -22,6 +22,7 @@ class Frame:
 
     box: the key of the box that runs.
     arrows: (source, target) of the arrows along which its gradients arrive.
+    numbers: for such an arrow, the gradient that came along it, where that is few numbers; for several side by side, their sum.
     says: what happens, in a sentence.
     boxes: those that it may have changed, as they are afterwards.
     held_bytes: what the saved tensors hold afterwards.
@@ -30,6 +31,7 @@ class Frame:
 
     box: str
     arrows: tuple[tuple[str, str], ...]
+    numbers: dict[tuple[str, str], str]
     says: str
     boxes: tuple[Box, ...]
     held_bytes: Bytes
@@ -70,6 +72,7 @@ def make_play(recording: Recording, detail: Level) -> Play:
     given = {f"t{i}" for i in recording.call.losses if isinstance(i, int)}
     frames: list[Frame] = []
     ran: set[str] = set()
+    sent: dict[tuple[str, str], list[str]] = {}
     updates, short = recording.updates(), short_names(recording.before)
     for key, together in groupby(recording.steps, key=lambda step: home[step.node]):
         steps = list(together)
@@ -81,7 +84,12 @@ def make_play(recording: Recording, detail: Level) -> Play:
         arrows = tuple(_arrows(leaving, no_nodes, key, ran, given))
         says = _says(boxes[key], steps, recording.before, short, recording.call.keeps_graph)
         ran.add(key)
-        frames.append(Frame(key, arrows, says, changed, steps[-1].held_bytes, steps[-1].finished))
+        numbers = {arrow: " + ".join(sent[arrow]) for arrow in arrows if all(sent.get(arrow, [""]))}
+        for step in steps:
+            for edge, one in zip(recording.before.nodes[step.node].inputs, step.sent):
+                if edge is not None and home[edge.node] != key:
+                    sent.setdefault((home[edge.node], key), []).append(one.number if one else "")
+        frames.append(Frame(key, arrows, numbers, says, changed, steps[-1].held_bytes, steps[-1].finished))
     title = f"{title_of(recording)}: {len(frames)} step{'s' * (len(frames) != 1)}"
     left = headline(recording.after)
     afterwards = boxes | {box.key: box for frame in frames for box in frame.boxes}

@@ -68,8 +68,8 @@ upgrade("play", (figure, play) => {
     view.scrollTop += (box.top + box.bottom - frame.top - frame.bottom) / 2;
     view.scrollLeft += (box.left + box.right - frame.left - frame.right) / 2;
   };
-  // The gradient goes against the arrow: thick, with its head at the other end.
-  const markArrow = (title) => {
+  // The gradient goes against the arrow: thick, with its head at the other end, and with its numbers where they are few.
+  const markArrow = ([title, numbers]) => {
     for (const group of groups[title] ?? []) {
       const path = group.querySelector("path"), head = group.querySelector("polygon");
       if (!head) continue;
@@ -80,6 +80,8 @@ upgrade("play", (figure, play) => {
       path.setAttribute("stroke-width", 5);
       head.setAttribute("visibility", "hidden");
       group.append(svg("polygon", { points: `${at(0, 3)} ${at(2.6, 16)} ${at(-2.6, 16)}` }));
+      const half = path.getPointAtLength(path.getTotalLength() / 2);
+      if (group === groups[title].at(-1)) group.append(svg("text", { class: "number", x: half.x + 8, y: half.y + 5 }, numbers));
     }
   };
 

@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 
 import torch
 
-from .rules import MOST_VALUES, RULES, Reason, reasons, sum_in_words
+from .rules import MOST_VALUES, RULES, Reason, few, reasons, sum_in_words
 from .snapshot import FREED, Bytes, Edge, GraphSnapshot, LiveGraph, Node, Output, SavedTensor, Tensor, undisturbed, version_of
 
 Gradient = torch.Tensor | Sequence[torch.Tensor | None] | None      # what torch.autograd.backward takes
@@ -78,10 +78,12 @@ class Step:
 class Sent:
     """A gradient of few numbers that a node sent to one of its inputs.
 
-    words: the numbers.
+    number: the numbers; one where all are the same.
+    words: the numbers, and of how many one stands.
     reason: the rule that gives them, None where none is known.
     """
 
+    number: str
     words: str
     reason: Reason | None
 
@@ -272,7 +274,7 @@ class _Watch:
                 continue
             is_few = _are_few(tensor)
             self.arrived.setdefault((edge.node, edge.output), []).append(tensor.clone() if is_few else None)
-            yield Sent(words_for(tensor) or "", reason) if is_few else None
+            yield Sent(few(tensor), words_for(tensor) or "", reason) if is_few else None
 
     def sum_of(self, i: int, output: int, gradient: torch.Tensor | None, words: str | None) -> str | None:
         arrived = self.arrived.pop((i, output), [])

@@ -301,7 +301,8 @@ class BackwardPlay:
             "title": play.title, "start": play.first.headline, "bytes": play.first_bytes, "end": play.ending,
             "style": _inlined("player.css"),
             "looks": {state: svg_look(look) for state, look in {**SLOTS, "": NO_SLOT}.items()},
-            "frames": [{"box": frame.box, "arrows": [f"{source}->{target}" for source, target in frame.arrows],
+            "frames": [{"box": frame.box,
+                        "arrows": [["->".join(arrow), frame.numbers.get(arrow, "")] for arrow in frame.arrows],
                         "says": frame.says, "bytes": frame.held_bytes.known, "stops": not frame.finished,
                         "changes": changed}
                        for frame, changed in zip(play.frames, changes(play))]}

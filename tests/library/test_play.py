@@ -1004,8 +1004,15 @@ def test_what_the_player_is_told():
     assert [data["start"]] + [frame["says"] for frame in data["frames"]] + [data["end"]] == [
         line.partition(" ")[2] if k < 3 else line for k, line in enumerate(play.transcript.splitlines()[1:])]
     assert [(frame["box"], frame["arrows"], frame["bytes"], frame["stops"]) for frame in data["frames"]] == [
-        ("n4", ["n4->t0"], 16, False), ("n3", ["n3->n4"], 16, True)]
+        ("n4", [["n4->t0", ""]], 16, False), ("n3", [["n3->n4", "1"]], 16, True)]
     assert ".seegrad" in data["style"]
+
+
+def test_the_numbers_on_the_arrows_are_what_was_sent():
+    x, w = torch.tensor([1.0, 2.0], requires_grad=True), torch.ones(9, requires_grad=True)
+    play = play_backward((x * x).sum() + w.sum(), x=x, w=w)
+    assert [arrow for frame in read_page(play).data["frames"] for arrow in frame["arrows"]] == [
+        ["n6->t0", ""], ["n5->n6", "1"], ["n4->n5", ""], ["n3->n6", "1"], ["n2->n3", "1"], ["n1->n2", "[1, 2] + [1, 2]"]]
 
 
 def test_no_words_of_the_player_are_wider_than_their_room():
