@@ -5,6 +5,7 @@ from it, so they cannot disagree. Nothing here knows PyTorch, DOT or HTML.
 """
 
 import functools
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -199,15 +200,18 @@ def short_names(snapshot: GraphSnapshot) -> dict[str, str]:
     names = dict.fromkeys(name for tensor in snapshot.tensors for name in tensor.names)
     alike = Counter(map(short_name, names))
     found: dict[str, str] = {}
-    taken: Counter[str] = Counter()
+    taken: set[str] = set()
     for name in names:
         text = short_name(name)
         if alike[text] > 1:
             text = printable(name) or "?"
         if _NAME_OF_NODES.fullmatch(text):
             text = repr(text)
-        taken[text] += 1
-        found[name] = text if taken[text] == 1 else f"{text} ({taken[text]})"
+        numbers = itertools.count(2)
+        found[name] = text
+        while found[name] in taken:
+            found[name] = f"{text} ({next(numbers)})"
+        taken.add(found[name])
     return found
 
 
@@ -327,6 +331,8 @@ class _Full:
         """For each tensor outside the graph, the keys of the boxes whose nodes hold its values, and send it no gradient."""
         found: dict[int, dict[str, None]] = {}
         for i, node in enumerate(self.nodes):
+            if None not in node.inputs:     # all its inputs get a gradient: what it holds besides is a result of its own
+                continue
             for slot in node.saved:
                 k = slot.views if slot.holds is None else slot.holds
                 if k is not None and slot.tracked is False and not self.tensors[k].in_graph:
@@ -418,7 +424,10 @@ class _Full:
             tensors = self.snapshot.tensors
             view = tensors[first].base == second or tensors[second].base == first
             counter = {True: "one version counter", False: "two version counters", None: "version counters not known"}
-            yield Tie(f"t{first}", f"t{second}", f"{'a view: ' if view else ''}one storage, {counter[shared.one_counter]}")
+            words = counter[shared.one_counter]
+            if tensors[first].version is None and tensors[second].version is None:
+                words = "no versions are counted"       # of inference tensors
+            yield Tie(f"t{first}", f"t{second}", f"{'a view: ' if view else ''}one storage, {words}")
 
     def slot_ties(self) -> Iterable[Tie]:
         """Tie the slots that hold one tensor, each to the next."""

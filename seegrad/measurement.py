@@ -7,6 +7,7 @@ the nodes are counted as ``torch.autograd.graph._register_logging_hooks_on_whole
 import contextlib
 import functools
 import inspect
+import itertools
 import math
 import re
 import sys
@@ -22,9 +23,11 @@ from torch.autograd.graph import Node as Function
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, _FlopCounterMode, flop_registry, shape_wrapper
 
-from .snapshot import TooDeepError, reachable, storages_behind, undisturbed
+from .recording import is_in_another_thread
+from .snapshot import TooDeepError, reachable, size_of, storages_behind, undisturbed
 
 aten = torch.ops.aten
+MOST_LOOKED_AT = 100    # things in a list that a custom Function keeps
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ def measure(fn: Callable[[], object]) -> Measurement:
     passes that it runs are counted. Bytes are those of the tensors that ``fn`` makes PyTorch save, whole storages, each
     counted once; a leaf that is saved counts too. What ``torch.compile`` has compiled is counted as it runs, compiled.
 
+    While PyTorch is watched like this it may compute in another order: results can differ from a plain call in their last bits.
+
     Not counted: plain Python numbers (the 3 of ``x * 3``), what was saved before the call, and what ``fn`` does in other
     threads. What else is missing, as far as it can be seen, stands in ``not_counted``.
 
@@ -84,7 +89,8 @@ def measure(fn: Callable[[], object]) -> Measurement:
                                    "allow no saved-tensor hooks, and measure needs them: give it one that uses "
                                    "torch.autograd.grad.") from None
             raise
-        with contextlib.suppress(RuntimeError):     # a part of a split of what was changed does not tell its node
+        # A type may refuse to tell its node, and so does a part of a split of what was changed.
+        with contextlib.suppress(Exception), undisturbed():
             counts.look_at(t.grad_fn for t in tree_leaves(result) if isinstance(t, torch.Tensor))
     measured = Measurement(counts.node_runs, counts.flops.total(), tuple(counts.saved.history), tuple(sorted(counts.missing)))
     del result      # until here, it held its graph
@@ -107,11 +113,13 @@ def _check_function(fn: object) -> None:
 class _Counts:
     """What one call of `measure` has counted so far.
 
+    thread: that in which it counts.
     missing: what it saw and does not count, in words.
     hooked: the nodes that have a hook, by id: a backward may start another one inside, and each node is counted by one hook.
     """
 
     def __init__(self) -> None:
+        self.thread = threading.get_ident()
         self.node_runs = 0
         self.missing: set[str] = set()
         self.hooked: dict[int, Function] = {}
@@ -132,7 +140,8 @@ class _Counts:
                 del self.hooked[id(node)]
 
     def node_ran(self, gradients: tuple[torch.Tensor, ...]) -> None:
-        self.node_runs += 1
+        if not is_in_another_thread(self.thread):       # its backward goes through a node that both graphs have
+            self.node_runs += 1
 
     def look_at(self, roots: Iterable[Function | None]) -> list[Function]:
         """Return the nodes behind these. What a custom Function keeps in attributes, PyTorch does not know as saved."""
@@ -141,9 +150,18 @@ class _Counts:
         except TooDeepError:
             self.missing.add("node runs of a graph too deep to be walked")
             return []
-        if any(isinstance(kept, torch.Tensor) for node in nodes for kept in tree_leaves(getattr(node, "__dict__", None))):
+        if any(_keeps_a_tensor(value) for node in nodes for value in getattr(node, "__dict__", {}).values()):
             self.missing.add("tensors kept in a ctx")
         return nodes
+
+
+def _keeps_a_tensor(value: object, depth: int = 3) -> bool:
+    """Whether an attribute is a tensor, or a list or dict with one in it: not too far in, because it may hold itself."""
+    if isinstance(value, dict):
+        value = list(itertools.islice(value.values(), MOST_LOOKED_AT))
+    if isinstance(value, (list, tuple)) and depth:
+        return any(_keeps_a_tensor(item, depth - 1) for item in value[:MOST_LOOKED_AT])
+    return isinstance(value, torch.Tensor)
 
 
 class _Here(threading.local):
@@ -360,7 +378,7 @@ class _SavedBytes:
         """A saved tensor that lies in these comes (step 1) or goes (step -1)."""
         held = self.history[-1]
         for storage in storages:
-            holders, size = self.holders.get(storage._cdata, (0, storage.nbytes()))
+            holders, size = self.holders.get(storage._cdata, (0, size_of(storage) or 0))
             self.holders[storage._cdata] = holders + step, size
             if holders + step == 0:
                 del self.holders[storage._cdata]

@@ -6,6 +6,8 @@ its own hooks, so what it freed is read when the next node begins.
 
 import contextlib
 import functools
+import math
+import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -168,6 +170,12 @@ def _drop_frames(error: BaseException | None) -> None:
         error = error.__context__
 
 
+def is_in_another_thread(thread: int) -> bool:
+    """Whether a hook was called in another thread of Python than this one, and not in one of PyTorch's own, for a device."""
+    here = threading.get_ident()
+    return here != thread and here in (other.ident for other in threading.enumerate())
+
+
 @dataclass
 class _Running:
     """A step that is not written down yet.
@@ -193,6 +201,7 @@ class _Watch:
     """Writes the steps down while backward runs.
 
     graph: what is watched.
+    thread: that in which backward is called.
     steps: those that are written down.
     running: those that are not: several where a node runs a backward of its own.
     freed: (index of a node, index of a slot) of all slots that are freed.
@@ -209,6 +218,7 @@ class _Watch:
 
     def __init__(self, graph: LiveGraph, inputs: Sequence[Output] | None) -> None:
         self.graph = graph
+        self.thread = threading.get_ident()
         self.steps: list[Step] = []
         self.running: list[_Running] = []
         self.freed = {(i, k) for i, node in enumerate(graph.snapshot.nodes)
@@ -219,6 +229,7 @@ class _Watch:
         self.with_grad = graph.tensors_with_grad()
         # A result among the inputs gets its `.grad` where its node would run, and does not.
         results = {k for k in map(graph.place_of, inputs or ()) if isinstance(k, int) and graph.snapshot.tensors[k].producer}
+        graph.expect_grads(results)
         self.with_grad = {i: [k for k in tensors if k not in results] for i, tensors in self.with_grad.items()}
         self.arrived: dict[tuple[int, int], list[torch.Tensor | None]] = {}
         self.outside = [*graph.outside_with_grad(), *results]
@@ -240,12 +251,15 @@ class _Watch:
                 handle.remove()
 
     def begin_step(self, i: int, gradients: Sequence[torch.Tensor | None]) -> None:
-        with undisturbed(), torch.no_grad():
+        # Backward goes on, whatever we cannot read: we are in one of its hooks.
+        with contextlib.suppress(Exception), undisturbed(), torch.no_grad():
+            if is_in_another_thread(self.thread):       # its backward goes through a node that both graphs have
+                return
             self.end_finished()
             words = tuple(map(words_for, gradients))
             step = _Running(i, words, tuple(self.sum_of(i, k, gradients[k], words[k]) for k in range(len(words))))
             if self.graph.snapshot.nodes[i].name in RULES and len(gradients) == 1:
-                with contextlib.suppress(Exception):        # as in end_step
+                with contextlib.suppress(Exception):
                     self.look_before(step, gradients[0])
             self.running.append(step)
 
@@ -257,13 +271,16 @@ class _Watch:
                           for name, value in self.graph.few_saved(step.node, MOST_VALUES).items()}
 
     def finish(self, i: int, sent: Sequence[torch.Tensor | None], received: object) -> None:
-        with undisturbed(), torch.no_grad():
+        with contextlib.suppress(Exception), undisturbed(), torch.no_grad():
+            if is_in_another_thread(self.thread):
+                return
             self.end_finished()
+            if i not in [step.node for step in self.running]:
+                return
+            while self.running[-1].node != i:       # a backward inside, which failed, and whoever ran it has caught the error
+                self.end_step()
             self.running[-1].finished = True
-            try:
-                self.running[-1].sent = tuple(self.send(self.running[-1], sent))
-            except Exception:       # as in end_step
-                self.running[-1].sent = ()
+            self.running[-1].sent = tuple(self.send(self.running[-1], sent))
 
     def send(self, step: _Running, sent: Sequence[torch.Tensor | None]) -> Iterator[Sent | None]:
         node = self.graph.snapshot.nodes[step.node]
@@ -280,7 +297,7 @@ class _Watch:
         arrived = self.arrived.pop((i, output), [])
         parts = [part for part in arrived if part is not None]
         if gradient is not None and words is not None and 1 < len(parts) == len(arrived):
-            with contextlib.suppress(Exception):        # as in end_step
+            with contextlib.suppress(Exception):
                 return sum_in_words(parts, gradient, words)
         return None
 
@@ -307,7 +324,7 @@ class _Watch:
             for k in freed:
                 self.free(i, k)
             grads = tuple((k, was, now) for k, was, now in self.filled_grads(i) if finished or was != now)
-        except Exception:       # backward goes on, whatever we could not read: we are in one of its hooks
+        except Exception:
             readable = False
         held = Bytes(self.held_bytes, not self.unknown)
         self.steps.append(Step(i, step.gradients, step.sums, step.sent, freed, grads, held, finished, readable))
@@ -324,7 +341,7 @@ class _Watch:
     def words_for_grad(self, k: int) -> str | None:
         try:
             return words_for(self.graph.grad(k))
-        except Exception:       # as in end_step
+        except Exception:
             return "a .grad that cannot be read"
 
     def mark(self, k: int) -> tuple[int, int | None] | None:
@@ -378,16 +395,21 @@ def _words(tensor: torch.Tensor) -> str:
 
 
 def _numbers(tensor: torch.Tensor, shape: str) -> str:
-    first = tensor.flatten()[0]
-    if tensor.numel() == 1:
+    if 1 < tensor.numel() <= MOST_VALUES and len(set(tensor.flatten().tolist())) > 1:
+        return f"[{', '.join(f'{value:.4g}' for value in tensor.flatten().tolist())}]"
+    whole = tensor.numel()
+    for dim, stride in enumerate(tensor.stride()):      # what is expanded is not in memory, and shall not come there
+        if stride == 0:
+            tensor = tensor.narrow(dim, 0, 1)
+    times = whole // tensor.numel()
+    first = tensor[(0,) * tensor.dim()]
+    if whole == 1:
         return f"{first.item():.4g}"
     if bool((tensor == first).all()):
         return f"{first.item():.4g} in all of {shape}"
-    if tensor.numel() <= MOST_VALUES:
-        return f"[{', '.join(f'{value:.4g}' for value in tensor.flatten().tolist())}]"
     wide = tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)      # 16 bits overflow in a sum of squares
-    nan, infinite = int(wide.isnan().sum()), int(wide.isinf().sum())
+    nan, infinite = times * int(wide.isnan().sum()), times * int(wide.isinf().sum())
     if nan or infinite:
         counts = [f"{count} {name}" for count, name in ((infinite, "inf"), (nan, "nan")) if count]
         return f"{shape} with {' and '.join(counts)}"
-    return f"{shape} of norm {torch.linalg.vector_norm(wide).item():.3g}"
+    return f"{shape} of norm {math.sqrt(times) * torch.linalg.vector_norm(wide).item():.3g}"

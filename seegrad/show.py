@@ -69,13 +69,14 @@ def play_backward(*losses: Output | Names, retain_graph: bool | None = None, cre
     """
     roots, names = _check_graph_arguments("play_backward", losses, named, detail, max_boxes)
     _check_flags(retain_graph=retain_graph, create_graph=create_graph, raises=raises)
+    _check_gradient(gradient)
     play = _play(roots, names, Backward(roots, gradient, retain_graph, create_graph, _check_inputs(inputs)), detail, max_boxes)
     if play.error is not None and raises:
         _display(play)
         try:
             raise play.error
         finally:
-            del play, losses, roots, named, names, inputs       # the traceback of the error holds this frame
+            del play, losses, roots, named, names, inputs, gradient     # the traceback of the error holds this frame
     return play
 
 
@@ -99,11 +100,6 @@ def _play(roots: list[Output], names: Mapping[str, torch.Tensor], backward: Back
     if boxes > max_boxes:
         raise ValueError("play_backward did not run backward, and the graph is as it was. "
                          + too_many_boxes(graph.snapshot, boxes, detail, max_boxes))
-    results = [end for end in inputs if isinstance(end, torch.Tensor) and end.requires_grad and not is_leaf(end)]
-    if results:
-        for result in results:
-            result.retain_grad()        # as backward will do, and it is to be seen before
-        graph = LiveGraph(outputs, names)
     return BackwardPlay(record(graph, backward), detail, max_boxes)
 
 
@@ -259,7 +255,19 @@ def _check_inputs(inputs: object) -> list[Output] | None:
 
 
 def _output(value: object, what: str) -> Output:
-    return value if isinstance(value, GradientEdge) else _tensor(value, what)
+    if not isinstance(value, GradientEdge):
+        return _tensor(value, what)
+    if not isinstance(value.node, torch.autograd.graph.Node) or value.output_nr not in range(len(value.node._input_metadata)):
+        raise ValueError(f"{what} is a GradientEdge to an output that no node has: give what get_gradient_edge(tensor) returns.")
+    return value
+
+
+def _check_gradient(gradient: object) -> None:
+    several = gradient if isinstance(gradient, (list, tuple)) else [gradient]
+    for one in several:
+        if one is not None and not isinstance(one, torch.Tensor):
+            raise TypeError(f"gradient= has {_short(one)} in it, not a tensor: give a tensor of the loss's own shape, and with "
+                            "several losses a list of these.")
 
 
 def _tensor(value: object, what: str) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Read a live autograd graph into plain frozen data. The only module that knows PyTorch's nodes by their names.
+"""Read a live autograd graph into plain frozen data. With `rules`, the only module that knows PyTorch's nodes by their names.
 
 The modules that run a backward pass and watch it, `recording` and `measurement`, ask PyTorch too; those that draw and
 tell ask only this data.
@@ -15,9 +15,10 @@ import ctypes
 import functools
 import heapq
 import re
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from typing import Any
 
@@ -319,7 +320,15 @@ class LiveGraph:
 
     def grad(self, k: int) -> torch.Tensor | None:
         """The `.grad` of drawn tensor `k` now, or None."""
-        return self._reader.tensors[k].grad
+        tensor = self._reader.tensors[k]
+        return tensor.grad if is_leaf(tensor) or tensor.retains_grad else None      # of other results, to read it warns
+
+    def expect_grads(self, results: Iterable[int]) -> None:
+        """Show these results as ones that keep a `.grad`: backward is about to be told so."""
+        tensors = list(self.snapshot.tensors)
+        for k in results:
+            tensors[k] = replace(tensors[k], keeps_grad=True)
+        self.snapshot = replace(self.snapshot, tensors=tuple(tensors))
 
 
 @contextlib.contextmanager
@@ -339,11 +348,12 @@ def reachable(functions: Iterable[Function | None]) -> list[Function]:
     Raises TooDeepError before it has walked so deep that the graph could not be freed later: a node that was seen from Python
     is freed inside the freeing of the node before it, and thousands of these inside each other crash the process.
     """
-    pending = [function for function in reversed(list(functions)) if function is not None]
+    roots = [function for function in functions if function is not None]
+    pending = roots[::-1]
     # By their ids: while they are held here, PyTorch makes no new Python objects for them.
     found: dict[int, Function] = {}
     seen = {id(function): function for function in pending}     # those that wait too: they have Python objects
-    deepest = _deepest_walk()
+    deepest = _deepest_walk() >> sum(mark not in map(_mark_of, roots) for mark in _deep_walks)
     next_look = deepest
     while pending:
         function = pending.pop()
@@ -355,15 +365,40 @@ def reachable(functions: Iterable[Function | None]) -> list[Function]:
             if len(seen) >= next_look:
                 depth = _depth(seen)
                 if depth >= deepest:
+                    _mark(roots)
                     raise TooDeepError(f"This graph is at least {deepest:,} operations deep, and to walk it would crash Python "
                                        "when the graph is freed: look at a shorter one, as of fewer steps of a loop.")
-                next_look += deepest - depth        # it is no deeper before that
+                next_look = len(seen) + max(deepest - depth, deepest // 4)
+    if len(seen) > deepest // 2:
+        _mark(roots)
     return list(found.values())
+
+
+class _Mark:
+    """It lies in a node, and is gone when the node is."""
+
+
+# For each graph that is alive and was walked deep: another walk, further up in it, may go less deep. So all together stay below
+# what crashes.
+_deep_walks: "weakref.WeakSet[_Mark]" = weakref.WeakSet()
+
+
+def _mark_of(root: Function) -> object:
+    metadata: Any = root.metadata       # a dict: PyTorch's hints say that it is a method
+    return metadata.get(__name__)
+
+
+def _mark(roots: Iterable[Function]) -> None:
+    mark = _Mark()
+    for root in roots:
+        metadata: Any = root.metadata
+        if metadata.setdefault(__name__, mark) is mark:
+            _deep_walks.add(mark)
 
 
 @functools.cache
 def _deepest_walk() -> int:
-    """How many nodes may be freed inside each other: half of what was measured, for the stack that this process has."""
+    """How deep the first walk may go: a third of the depth at which freeing was measured to crash on the stack that there is."""
     largest = 8 * 2**20
     try:
         import resource
@@ -372,7 +407,7 @@ def _deepest_walk() -> int:
     else:
         limit, _ = resource.getrlimit(resource.RLIMIT_STACK)
         stack = min(limit, largest) if limit != resource.RLIM_INFINITY else largest
-    return stack // 400
+    return stack // 600
 
 
 def _depth(nodes: dict[int, Function]) -> int:
@@ -395,8 +430,9 @@ class _Reader:
     functions: the nodes, in order.
     storages: for the address of each storage, its number in this snapshot.
     storage_bytes: for the number of each storage that an alive slot holds, its size in bytes, None where it is not known.
-    holding: for each storage, for each (storage, layout), and for each of these and whether it is tracked, the index of the
-        first drawn tensor there.
+    holding: for each (storage, layout), and for each of these and whether it is tracked, the index of the first drawn tensor
+        there.
+    extents: for each storage, the indices of the drawn tensors there, and which bytes each has.
     counters: for each storage, the addresses of its version counters.
     attributes: for each type of a node, the names of its slots.
     """
@@ -410,6 +446,7 @@ class _Reader:
         self.storages: dict[int, int] = {}
         self.storage_bytes: dict[int, int | None] = {}
         self.holding: dict[tuple[object, ...], int] = {}
+        self.extents: dict[int, list[tuple[int, range | None]]] = {}
         self.counters: dict[int, list[int]] = {}
         self.attributes: dict[type[Function], list[str]] = {}
         for output in outputs:
@@ -442,8 +479,9 @@ class _Reader:
             storage = self.storage_of(tensor)
             if storage is not None:
                 layout = _layout(tensor)
-                for place in ((storage,), (storage, layout), (storage, layout, tensor.requires_grad)):
+                for place in ((storage, layout), (storage, layout, tensor.requires_grad)):
                     self.holding[place] = i
+                self.extents.setdefault(storage, []).insert(0, (i, _extent(tensor)))
         nodes = tuple(
             Node(_name(function), edges[i], tuple(self.slots(function)),
                  len(function._input_metadata),     # what comes in backward is what went out forward
@@ -509,17 +547,26 @@ class _Reader:
         storage, layout = self.storage_of(data), _layout(data)
         storages = storages_behind(data)
         numbers = tuple(map(self.number_of, storages))
-        self.storage_bytes.update(zip(numbers, map(_size, storages)))
-        is_part = numbers == (storage,) and _is_part(data, self.storage_bytes[numbers[0]])
+        self.storage_bytes.update(zip(numbers, map(size_of, storages)))
+        extent = _extent(data)
+        size = self.storage_bytes[numbers[0]] if numbers == (storage,) else None
+        is_part = size is not None and extent is not None and len(extent) < size
         itself = self.tensor_index.get(id(data))
         if itself is not None or data.requires_grad:
             tracked = data.requires_grad        # PyTorch has saved the very tensor
         holds = itself
         for place in ((storage, layout, tracked), (storage, layout)):
             holds = self.holding.get(place) if holds is None else holds
-        views = self.holding.get((storage,)) if holds is None else None
+        views = self.view_of(storage, extent) if holds is None else None
         return SavedTensor(name, state, _shape(data), _dtype(data), numbers, is_part,
                            storage, layout, tracked, holds, views, versions, packed, checked)
+
+    def view_of(self, storage: int | None, extent: range | None) -> int | None:
+        """The first drawn tensor that has all of these bytes of a storage, or else some of them: other parts do not matter."""
+        others = [(i, other) for i, other in self.extents.get(storage, ()) if other] if storage is not None and extent else []
+        containing = [i for i, other in others if extent and extent.start in other and extent[-1] in other]
+        sharing = [i for i, other in others if extent and max(extent.start, other.start) < min(extent.stop, other.stop)]
+        return next(iter(containing + sharing), None)
 
     def slot_attributes(self, function_type: type[Function]) -> list[str]:
         if function_type not in self.attributes:
@@ -704,7 +751,7 @@ def _sizes(sizes: Iterable[int | torch.SymInt]) -> Size:
     return tuple(str(n) if isinstance(n, torch.SymInt) else n for n in sizes)
 
 
-def _size(storage: torch.UntypedStorage) -> int | None:
+def size_of(storage: torch.UntypedStorage) -> int | None:
     """The bytes of a storage. None where they are a symbol; a meta tensor has a size, and no memory."""
     size = storage.nbytes()
     if not isinstance(size, int):
@@ -712,8 +759,14 @@ def _size(storage: torch.UntypedStorage) -> int | None:
     return 0 if storage.device.type == "meta" else size
 
 
-def _is_part(tensor: torch.Tensor, size: int | None) -> bool:
-    return size is not None and tensor.numel() * tensor.element_size() < size
+def _extent(tensor: torch.Tensor) -> range | None:
+    """The bytes of its storage from its first element to its last; None where that cannot be seen."""
+    layout = _layout(tensor)
+    if layout is None or layout[1] is None or not all(isinstance(n, int) for n in (layout[0], *layout[1], *layout[2])):
+        return None
+    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride()))
+    start, size = tensor.storage_offset(), tensor.element_size()
+    return range(start * size, (start + last + 1) * size) if tensor.numel() else range(0)
 
 
 def _layout(tensor: torch.Tensor) -> Layout | None:

@@ -252,7 +252,7 @@ def test_the_full_picture_has_every_node_edge_and_slot_of_the_snapshot(seed, ste
     results = [tensor for tensor in snapshot.tensors if tensor.producer]
     accumulators = [node for node in snapshot.nodes if node.leaf is not None]
     cut = {(i, slot.views if slot.holds is None else slot.holds) for i, node in enumerate(snapshot.nodes)
-           for slot in node.saved if slot.tracked is False}
+           for slot in node.saved if slot.tracked is False and None in node.inputs}
     cut = {(f"t{k}", f"n{i + 1}", "no gradient") for i, k in cut if k is not None and not snapshot.tensors[k].in_graph}
     assert {arrow for arrow in picture.arrows if arrow[2] == "no gradient"} == cut
     others = len(results) + len(accumulators) + len(cut)
@@ -314,6 +314,7 @@ class Keeps(torch.autograd.Function):
 KINDS_OF_MEMORY = {
     "whole": (lambda: torch.ones(10), "40 B"),
     "part": (lambda: torch.ones(10)[2:4], "part of 40 B"),
+    "part of what is expanded": (lambda: torch.ones(100)[:1].expand(100), "part of 400 B"),
     "expanded": (lambda: torch.ones(1).expand(1000, 1000), "4 B"),
     "coo": (lambda: torch.eye(4).to_sparse(), "80 B"),              # 2 x 4 indices of 8 bytes, 4 numbers
     "csr": (lambda: torch.sparse_csr_tensor(torch.arange(5), torch.arange(4), torch.ones(4)), "88 B"),
@@ -394,6 +395,35 @@ def test_a_tensor_that_only_shares_the_memory_of_a_result_is_not_joined_to_its_n
     d.add_(1)
     view = show_graph(h.sum(), d=d)
     assert "changed in place" in repr(view) and not arrows_without_gradient(view)
+
+
+@pytest.mark.parametrize("operation", [lambda x: x.max(0), lambda x: x.sort(0), lambda x: torch.native_dropout(x, 0.5, True)],
+                         ids=["max", "sort", "dropout"])
+def test_an_untracked_result_is_not_joined_to_its_node(operation):
+    result, other = operation(torch.ones(3, requires_grad=True))
+    view = show_graph(result, other=other)
+    assert " = other (" in repr(view) and not arrows_without_gradient(view)
+
+
+def test_another_part_of_one_storage_is_not_held():
+    data, w = torch.randn(10, 3), torch.ones(3, requires_grad=True)
+    train, test = data[:5], data[5:]
+    view = show_graph(w * train, test=test)
+    assert "views test" not in repr(view)
+    assert arrows_without_gradient(view) == {("tensor 1", "[2] MulBackward0")}      # the base of both, which is drawn too
+    view = show_graph(w * train[1:], test=test, train=train)
+    assert "other views train (4, 3) part of 120 B" in repr(view)
+    assert arrows_without_gradient(view) == {("train", "[2] MulBackward0")}
+    view = show_graph(w * data[3:7], test=test, train=train)        # a piece of both
+    assert arrows_without_gradient(view) == {("tensor 1", "[2] MulBackward0")}
+
+
+def test_a_tensor_that_was_detached_in_place_is_no_input_of_its_own():
+    w = torch.ones(3, requires_grad=True)
+    h = w * 2
+    z = h * w
+    h.detach_()
+    assert not arrows_without_gradient(show_graph(z, h=h))
 
 
 def test_data_and_its_views_are_joined_to_the_nodes_that_hold_them():

@@ -13,7 +13,7 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.autograd.graph import get_gradient_edge
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from seegrad import play_backward, show_graph, show_picture, side_by_side
@@ -498,3 +498,37 @@ def test_an_option_that_is_neither_true_nor_false(flag):
     with pytest.raises(TypeError) as error:
         play_backward(torch.ones(2, requires_grad=True).sum(), **{flag: 1})
     assert_one_sentence(error, f"{flag}=1", "True", "False")
+
+
+@pytest.mark.parametrize("edge", [GradientEdge("a", 0), GradientEdge(None, 0), "too far"], ids=str)
+def test_an_edge_that_leads_nowhere(edge):
+    loss = torch.ones(2, requires_grad=True).sum()
+    if edge == "too far":
+        edge = GradientEdge(loss.grad_fn, 7)
+    for call in (show_graph, play_backward):
+        with pytest.raises(ValueError) as error:
+            call(edge)
+        assert_one_sentence(error, "argument 1", "GradientEdge", "get_gradient_edge(tensor)")
+
+
+@pytest.mark.parametrize("gradient", [3.0, "x", [torch.ones(()), 3]], ids=str)
+def test_a_gradient_that_is_no_tensor(gradient):
+    x = torch.ones(2, requires_grad=True)
+    with pytest.raises(TypeError) as error:
+        play_backward(x.sum(), gradient=gradient)
+    assert_one_sentence(error, "gradient=", "not a tensor", "a list of these")
+    assert x.grad is None
+
+
+def test_three_names_of_which_two_look_alike_and_one_is_numbered():
+    a, b, c = (torch.ones(1, requires_grad=True) for _ in range(3))
+    names = [box.name for box in show_graph(a * b * c, {"a\n": a, "a": b, "a (2)": c}).diagram.boxes if box.kind == "leaf"]
+    assert sorted(names) == ["a", "a (2)", "a (2) (2)"]
+
+
+def test_tensors_of_which_no_versions_are_counted():
+    with torch.inference_mode():
+        a = torch.ones(2)
+        b = a.view(2)
+    tie, = show_graph(a=a, b=b).diagram.ties
+    assert tie.text == "one storage, no versions are counted"

@@ -31,6 +31,7 @@ from random_graphs import (
 from seegrad import measure, show_graph
 from seegrad.measurement import Measurement
 from test_input import assert_one_sentence
+from test_play import backward_in_another_thread
 from test_snapshot import memory, reachable_nodes, read_slots
 
 
@@ -720,6 +721,43 @@ def test_what_a_measurement_says():
     assert repr(Measurement(1000, 2000, (0, 4000, 3000))) == (
         "1,000 node runs, 2,000 FLOPs, 4,000 bytes saved at the peak, 3,000 at the end")
     assert repr(Measurement(1, 2, (0, 3), ("FLOPs of mv", "x"))).endswith("3 at the end; not counted: FLOPs of mv, x")
+
+
+class KeepsACycle(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.kept = [1]
+        ctx.kept.append(ctx.kept)
+        return x * 1
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient
+
+
+class RefusesEverything(torch.Tensor):
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        raise ValueError("no")
+
+
+def test_what_a_function_keeps_or_returns_does_not_disturb():
+    x = leaf()
+    measured = measure(lambda: KeepsACycle.apply(x).sum().backward())
+    assert (measured.node_runs, measured.not_counted) == (3, ())
+    assert measure(lambda: torch.Tensor._make_subclass(RefusesEverything, torch.ones(2))).node_runs == 0
+
+
+def test_meta_tensors_hold_no_memory():
+    x = torch.ones(10, device="meta", requires_grad=True)
+    assert measure(lambda: x.exp()).saved_bytes == (0,)
+
+
+def test_node_runs_of_another_thread_through_a_shared_leaf_are_not_counted():
+    w = torch.ones(50, requires_grad=True)
+    with backward_in_another_thread(lambda: (w * 2).sin().sum().backward()) as errors:
+        assert {measure(lambda: (w * 3).cos().sum().backward()).node_runs for _ in range(100)} == {4}
+    assert errors == []
 
 
 # Bad input

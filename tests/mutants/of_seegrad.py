@@ -76,7 +76,7 @@ def versions_of_a_changed_tensor_are_swapped():
 @noticed_at("09-71")
 def bytes_of_a_saved_tensor_are_its_elements():
     """The bytes of a saved tensor are the number of its elements."""
-    patch(snapshot, "_size")(lambda size, storage: size(storage) // torch.float32.itemsize)
+    patch(snapshot, "size_of")(lambda size, storage: size(storage) // torch.float32.itemsize)
 
 
 @noticed_at("01-34")
