@@ -72,7 +72,7 @@ def make_play(recording: Recording, detail: Level) -> Play:
     given = {f"t{i}" for i in recording.call.losses if isinstance(i, int)}
     frames: list[Frame] = []
     ran: set[str] = set()
-    sent: dict[tuple[str, str], list[str]] = {}
+    sent: dict[tuple[str, str], dict[int, list[str]]] = {}      # along each arrow, by each node, when it ran last
     updates, short = recording.updates(), short_names(recording.before)
     for key, together in groupby(recording.steps, key=lambda step: home[step.node]):
         steps = list(together)
@@ -84,11 +84,10 @@ def make_play(recording: Recording, detail: Level) -> Play:
         arrows = tuple(_arrows(leaving, no_nodes, key, ran, given))
         says = _says(boxes[key], steps, recording.before, short, recording.call.keeps_graph)
         ran.add(key)
-        numbers = {arrow: " + ".join(sent[arrow]) for arrow in arrows if all(sent.get(arrow, [""]))}
+        numbers = dict(_numbers(arrows, sent))
         for step in steps:
-            for edge, one in zip(recording.before.nodes[step.node].inputs, step.sent):
-                if edge is not None and home[edge.node] != key:
-                    sent.setdefault((home[edge.node], key), []).append(one.number if one else "")
+            for way, words in _sent_along(step, recording.before, home).items():
+                sent.setdefault(way, {})[step.node] = words
         frames.append(Frame(key, arrows, numbers, says, changed, steps[-1].held_bytes, steps[-1].finished))
     title = f"{title_of(recording)}: {len(frames)} step{'s' * (len(frames) != 1)}"
     left = headline(recording.after)
@@ -111,6 +110,23 @@ def _arrows(leaving: dict[str, list[Arrow]], no_nodes: Set[str], key: str, ran: 
             found[arrow.source, arrow.target] = None
         found.update(dict.fromkeys(onward))
     return found
+
+
+def _sent_along(step: Step, snapshot: GraphSnapshot, home: Sequence[str]) -> dict[tuple[str, str], list[str]]:
+    """What a node sent along each arrow that leads to its box, "" where it is not few numbers."""
+    along: dict[tuple[str, str], list[str]] = {}
+    for edge, sent in zip(snapshot.nodes[step.node].inputs, step.sent):
+        if edge is not None:
+            along.setdefault((home[edge.node], home[step.node]), []).append(sent.number if sent else "")
+    return along
+
+
+def _numbers(arrows: Iterable[tuple[str, str]],
+             sent: dict[tuple[str, str], dict[int, list[str]]]) -> Iterator[tuple[tuple[str, str], str]]:
+    for arrow in arrows:
+        words = list(itertools.chain.from_iterable(sent.get(arrow, {}).values()))
+        if words and all(words):
+            yield arrow, " + ".join(words)
 
 
 def title_of(recording: Recording) -> str:

@@ -1109,6 +1109,16 @@ def test_the_numbers_on_the_arrows_are_what_was_sent():
         ["n6->t0", ""], ["n5->n6", "1"], ["n4->n5", ""], ["n3->n6", "1"], ["n2->n3", "1"], ["n1->n2", "[1, 2] + [1, 2]"]]
 
 
+def test_what_a_backward_inside_sent_is_not_on_the_arrows_of_this_one():
+    x = torch.tensor(2.0, requires_grad=True)
+    y = x * 3
+    loss = y * y
+    loss.register_hook(lambda gradient: torch.autograd.grad(y, x, torch.tensor(100.0), retain_graph=True) and None)
+    play = play_backward(loss, x=x)
+    *_, last = read_page(play).data["frames"]
+    assert last["arrows"] == [["n1->n2", "36"]] and "receives 36; x.grad: None → 36; " in last["says"]
+
+
 def test_no_words_of_the_player_are_wider_than_their_room():
     x = leaf()
     page = read_page(play_backward((x.exp() * x).sum(), x=x))
