@@ -72,7 +72,8 @@ def test_the_buttons_step_and_every_step_is_said_and_marked(page):
     play.get_by_role("button", name="Step").click()
     says(play, "1 of 5: [5] MeanBackward0 receives 1")
     play.get_by_role("button", name="Step").click()
-    says(play, "2 of 5: [4] MulBackward0 receives 0.25 in all of (2, 2); frees other; 16 B still saved")
+    says(play, "2 of 5: [4] MulBackward0 receives 0.25 in all of (2, 2); to [3] goes 0.25 × 3 = 0.75 in all of (2, 2); "
+               "frees other; 16 B still saved")
     expect(box(play, "MulBackward0")).to_contain_text("○ other freed")
     expect(box(play, "PowBackward0")).to_contain_text("● self (2, 2) 16 B alive")
     expect(play.locator("g.node [stroke-dasharray='5,2']")).to_have_count(1)
@@ -80,6 +81,7 @@ def test_the_buttons_step_and_every_step_is_said_and_marked(page):
     expect(box(play, "MulBackward0").locator(f":scope > {THICK}")).to_have_count(1)
     expect(play.locator(f"g.edge {THICK}")).to_have_count(1)
     expect(play.locator("g.edge [visibility=hidden]")).to_have_count(1)
+    expect(play.locator("g.edge .number")).to_have_text("0.25")
     assert sorted(badges(play)) == ["1", "2"]
 
     for _ in range(3):
@@ -299,5 +301,5 @@ def test_without_scripts_the_stills_and_the_steps_as_text_remain(open_page, expo
         expect(still).to_have_attribute("alt", re.compile(alt))
     expect(page.get_by_role("button")).to_have_count(0)
     play.locator("summary").click()
-    expect(play.locator("pre")).to_contain_text("2. [4] MulBackward0 receives 0.25 in all of (2, 2); frees other")
+    expect(play.locator("pre")).to_contain_text("2. [4] MulBackward0 receives 0.25 in all of (2, 2); to [3] goes 0.25 × 3 = ")
     expect(page.locator("figure.seegrad").nth(WHAT_IF).locator("img")).to_have_count(4)
