@@ -168,7 +168,8 @@ def show_picture(source: "Figure | graphviz.Graph | graphviz.Digraph", alt: str)
 
     source: a ``matplotlib.figure.Figure`` or a ``graphviz.Digraph``. alt: what the picture shows, in words, with the
     numbers that matter; it is required. Returns a :class:`seegrad.view.Picture`.
-    Raises TypeError for another source and ValueError for an empty alt text.
+    Raises TypeError for another source, ValueError for an empty alt text, and LayoutError for a graph that is too much for
+    Graphviz.
     """
     if not isinstance(alt, str) or not alt.strip():
         raise ValueError("show_picture was given no alt text: say in words what the picture shows.")

@@ -27,6 +27,8 @@ from torch.autograd.graph import GradientEdge
 from torch.autograd.graph import Node as Function
 from torch.utils._python_dispatch import _disable_current_modes, is_traceable_wrapper_subclass
 
+LEAST_WALK = 1000       # operations that a graph may be deep, whatever else was walked
+
 STATES = ALIVE, FREED, CHANGED = "alive", "freed", "changed in place"
 
 Size = tuple[int | str, ...]                    # of a tensor; a symbolic size is a string
@@ -353,7 +355,8 @@ def reachable(functions: Iterable[Function | None]) -> list[Function]:
     # By their ids: while they are held here, PyTorch makes no new Python objects for them.
     found: dict[int, Function] = {}
     seen = {id(function): function for function in pending}     # those that wait too: they have Python objects
-    deepest = _deepest_walk() >> sum(mark not in map(_mark_of, roots) for mark in _deep_walks)
+    others = sum(mark not in map(_mark_of, roots) for mark in _deep_walks)
+    deepest = max(_deepest_walk() >> others, LEAST_WALK)
     next_look = deepest
     while pending:
         function = pending.pop()
@@ -369,7 +372,7 @@ def reachable(functions: Iterable[Function | None]) -> list[Function]:
                     raise TooDeepError(f"This graph is at least {deepest:,} operations deep, and to walk it would crash Python "
                                        "when the graph is freed: look at a shorter one, as of fewer steps of a loop.")
                 next_look = len(seen) + max(deepest - depth, deepest // 4)
-    if len(seen) > deepest // 2:
+    if len(seen) > deepest // 2 and _depth(seen) > deepest // 2:
         _mark(roots)
     return list(found.values())
 

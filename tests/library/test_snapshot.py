@@ -756,6 +756,16 @@ def test_a_graph_that_is_looked_at_while_it_grows_deep_does_not_crash():
     assert "shown 20000" not in shown and "shown 6000" in shown and shown.count("shown 5000") == 3
 
 
+def test_large_graphs_that_are_not_deep_do_not_count_as_deep_ones():
+    x = torch.ones(1, requires_grad=True)
+    alive = [torch.stack([x + 1 for _ in range(8_000)]) for _ in range(5)]
+    assert all(len(take_snapshot([result], {}).nodes) == 8_002 for result in alive)
+    y = x
+    for _ in range(4_000):
+        y = y + 1
+    assert len(take_snapshot([y], {}).nodes) == 4_001
+
+
 def test_a_large_graph_that_is_not_deep_is_read():
     x = torch.ones(1, requires_grad=True)
     assert len(take_snapshot([torch.stack([x + 1 for _ in range(30_000)])], {}).nodes) == 30_002
