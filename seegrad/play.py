@@ -4,8 +4,8 @@ Plain data, made from a recording and drawn at one level of detail. Nothing here
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from .diagram import GROUP, Arrow, Box, ChangingDiagram, Diagram, Level, bytes_in_words, headline, printable, short_names
@@ -17,16 +17,53 @@ FIGURE_SPACE = "\u2007"         # as wide as a digit; a no-break space has only 
 
 
 @dataclass(frozen=True)
+class Source:
+    """Code that ran.
+
+    title: whose it is, as in "this cell" or "step()".
+    first: the number of its first line.
+    lines: its lines.
+    """
+
+    title: str
+    first: int
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a name of the code stands for.
+
+    box: the key of the box of its tensor, "" where it has none.
+    value: its numbers where they are few, else its shape and norm.
+    requires_grad: as PyTorch tells it.
+    grad: its `.grad` in words.
+    version: None where no version is counted.
+    """
+
+    box: str
+    value: str
+    requires_grad: bool
+    grad: str
+    version: int | None
+
+
+@dataclass(frozen=True)
 class Frame:
     """One step of a play. In the coarser levels, the nodes of one box that run one after the other are one step.
 
-    box: the key of the box that runs.
+    box: the key of the box that runs; "" where a line of code ran.
     arrows: (source, target) of the arrows along which its gradients arrive.
     numbers: for such an arrow, the gradient that came along it, where that is few numbers; for several side by side, their sum.
     says: what happens, in a sentence.
     boxes: those that it may have changed, as they are afterwards.
     held_bytes: what the saved tensors hold afterwards.
-    finished: False where backward stopped with an error.
+    finished: False where backward stopped with an error, or the code did.
+    run: the number of the backward pass that it belongs to.
+    line: where the code is: the index of a source, and a number of a line in it; None where no code is shown.
+    lit: the keys of the boxes that a line of code made or changed.
+    comes, goes: the keys of the boxes that are there from now on, and of those that are gone from now on.
+    names: for each name of the code that has changed, what it stands for now; None where it is gone.
     """
 
     box: str
@@ -36,18 +73,26 @@ class Frame:
     boxes: tuple[Box, ...]
     held_bytes: Bytes
     finished: bool
+    run: int = 0
+    line: tuple[int, int] | None = None
+    lit: tuple[str, ...] = ()
+    comes: tuple[str, ...] = ()
+    goes: tuple[str, ...] = ()
+    names: Mapping[str, Row | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Play:
     """A recording as a reader sees it.
 
-    title: which backward this was.
-    first: the graph before it.
+    title: which backward this was, or which code.
+    first: the graph before it. Of code, all boxes that there will be.
     first_bytes: what the saved tensors held before it, as far as it is known.
     frames: its steps.
     last: the graph as it left it.
     ending: the last sentence.
+    sources: the code that ran.
+    absent: the keys of the boxes that are not there before it.
     """
 
     title: str
@@ -56,6 +101,8 @@ class Play:
     frames: tuple[Frame, ...]
     last: Diagram
     ending: str
+    sources: tuple[Source, ...] = ()
+    absent: frozenset[str] = frozenset()
 
 
 def make_play(recording: Recording, detail: Level) -> Play:
