@@ -123,13 +123,17 @@ def make_diagram(snapshot: GraphSnapshot, detail: Level) -> Diagram:
 class ChangingDiagram:
     """The diagram of a graph that changes, as in a backward pass: only the boxes that change are made again.
 
+    versioned: the tensors whose version will change.
     first: the :class:`Diagram` of the snapshot.
+    home: for the index of each tensor that is drawn, the key of its box.
     """
 
-    def __init__(self, snapshot: GraphSnapshot, detail: Level) -> None:
+    def __init__(self, snapshot: GraphSnapshot, detail: Level, versioned: Iterable[int] = ()) -> None:
         levels: dict[Level, type[_Full]] = {"full": _Full, "compact": _Compact, "folded": _Folded}
         self._level = levels[detail](snapshot)
+        self._level.versioned |= set(versioned)
         self.first = self._level.make()
+        self.home = self._level.places
 
     def update(self, nodes: Mapping[int, Node], tensors: Mapping[int, Tensor]) -> tuple[Box, ...]:
         """The boxes of these nodes and tensors, by their indices in the snapshot, as they are from now on."""
@@ -140,7 +144,7 @@ def headline(snapshot: GraphSnapshot) -> str:
     """The counts in one line."""
     if not snapshot.nodes:
         return "no graph: no tensor here was computed from a tracked tensor"
-    parts = [_count(len(snapshot.nodes), "node"), _count(len(snapshot.leaves), "tracked leaf", "tracked leaves")]
+    parts = [count_in_words(len(snapshot.nodes), "node"), count_in_words(len(snapshot.leaves), "tracked leaf", "tracked leaves")]
     saved, hidden = len(snapshot.saved), sum(node.hides_saved for node in snapshot.nodes)
     more = f"; {_hidden(hidden)}" if hidden else ""
     if not saved:
@@ -148,11 +152,11 @@ def headline(snapshot: GraphSnapshot) -> str:
     states = ", ".join(f"{snapshot.states[state]} {state}" for state in STATES if snapshot.states[state])
     held = snapshot.bytes_of(snapshot.saved)
     size = f" ({bytes_in_words(held)})" if held != Bytes(0) else ""
-    return f"{', '.join(parts)}, {_count(saved, 'saved tensor')}: {states}{size}{more}"
+    return f"{', '.join(parts)}, {count_in_words(saved, 'saved tensor')}: {states}{size}{more}"
 
 
 def _hidden(count: int) -> str:
-    return f"PyTorch does not show what {_count(count, 'node')} {'saves' if count == 1 else 'save'}"
+    return f"PyTorch does not show what {count_in_words(count, 'node')} {'saves' if count == 1 else 'save'}"
 
 
 def node_counts(snapshot: GraphSnapshot) -> list[tuple[str, int]]:
@@ -160,7 +164,7 @@ def node_counts(snapshot: GraphSnapshot) -> list[tuple[str, int]]:
     return sorted(Counter(short_name(node.name) for node in snapshot.nodes).items(), key=lambda item: (-item[1], item[0]))
 
 
-def _count(number: int, singular: str, plural: str | None = None) -> str:
+def count_in_words(number: int, singular: str, plural: str | None = None) -> str:
     return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
 
@@ -376,6 +380,8 @@ class _Full:
             words.append("= " + self.names[slot.holds])
         elif slot.views is not None:
             words.append("views " + self.names[slot.views])
+        if slot.value:
+            words.append("= " + slot.value)
         if slot.shape is not None:
             words.append(_shape(slot.shape) + _kind_of_data(slot))
         if slot.packed:
@@ -410,7 +416,7 @@ class _Full:
                    dashed=not tensor.in_graph)
 
     def crowd_box(self, key: str, kind: str, members: list[int]) -> Box:
-        title = _count(len(members), kind, "leaves" if kind == LEAF else f"tensors, {kind}")
+        title = count_in_words(len(members), kind, "leaves" if kind == LEAF else f"tensors, {kind}")
         lines = [*(self.names[i] for i in members[:2]), f"and {len(members) - 2} more"]
         with_grad = sum(self.tensors[i].grad_shape is not None for i in members)
         if kind == LEAF or with_grad:
@@ -528,10 +534,10 @@ class _Folded(_Compact):
             return Box(f"g{number}", GROUP, f"[{members[0] + 1}]", short_name(nodes[0].name), _node_lines(nodes[0]), slots)
         lines = []
         if leaves:
-            lines.append(_count(leaves, "leaf", "leaves"))
+            lines.append(count_in_words(leaves, "leaf", "leaves"))
         if hidden:
             lines.append(_hidden(hidden))
-        return Box(f"g{number}", GROUP, f"({number})", _count(len(nodes), "node"), tuple(lines), slots)
+        return Box(f"g{number}", GROUP, f"({number})", count_in_words(len(nodes), "node"), tuple(lines), slots)
 
 
 def _node_lines(node: Node) -> tuple[str, ...]:

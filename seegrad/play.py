@@ -109,15 +109,27 @@ def make_play(recording: Recording, detail: Level) -> Play:
     """Return the :class:`Play` of a recording."""
     changing = ChangingDiagram(recording.before, detail)
     first = changing.first
-    home = first.home
+    frames = tuple(frames_of(recording, changing))
+    left = headline(recording.after)
     boxes = {box.key: box for box in first.boxes}
+    ending = _ending(recording, left, boxes, first.home)
+    afterwards = boxes | {box.key: box for frame in frames for box in frame.boxes}
+    last = replace(first, headline=left, boxes=tuple(afterwards.values()))
+    title = f"{title_of(recording)}: {len(frames)} step{'s' * (len(frames) != 1)}"
+    return Play(title, first, recording.before.saved_bytes, frames, last, ending)
+
+
+def frames_of(recording: Recording, changing: ChangingDiagram) -> Iterator[Frame]:
+    """The steps of a backward pass in a diagram, which is changed by them."""
+    diagram = changing.first
+    home = diagram.home
+    boxes = {box.key: box for box in diagram.boxes}
     leaving: dict[str, list[Arrow]] = {}
-    for arrow in first.arrows:
+    for arrow in diagram.arrows:
         if not arrow.cut:
             leaving.setdefault(arrow.source, []).append(arrow)
     no_nodes = boxes.keys() - set(home)
     given = {f"t{i}" for i in recording.call.losses if isinstance(i, int)}
-    frames: list[Frame] = []
     ran: set[str] = set()
     sent: dict[tuple[str, str], dict[int, list[str]]] = {}      # along each arrow, by each node, when it ran last
     updates, short = recording.updates(), short_names(recording.before)
@@ -135,12 +147,7 @@ def make_play(recording: Recording, detail: Level) -> Play:
         for step in steps:
             for way, words in _sent_along(step, recording.before, home).items():
                 sent.setdefault(way, {})[step.node] = words
-        frames.append(Frame(key, arrows, numbers, says, changed, steps[-1].held_bytes, steps[-1].finished))
-    title = f"{title_of(recording)}: {len(frames)} step{'s' * (len(frames) != 1)}"
-    left = headline(recording.after)
-    afterwards = boxes | {box.key: box for frame in frames for box in frame.boxes}
-    last = replace(first, headline=left, boxes=tuple(afterwards.values()))
-    return Play(title, first, recording.before.saved_bytes, tuple(frames), last, _ending(recording, left, boxes, home))
+        yield Frame(key, arrows, numbers, says, changed, steps[-1].held_bytes, steps[-1].finished)
 
 
 def _arrows(leaving: dict[str, list[Arrow]], no_nodes: Set[str], key: str, ran: set[str],
@@ -275,17 +282,32 @@ def slot_rows(box: Box, count: int) -> list[tuple[str, str]]:
     return rows + [("", "")] * (count - len(rows))
 
 
+def line_rows(box: Box, count: int) -> list[str]:
+    """The lines of a box as `count` rows; missing ones are a space, because Graphviz leaves out what is empty."""
+    return [*box.lines, *[FIGURE_SPACE] * (count - len(box.lines))]
+
+
 def with_room(play: Play) -> Diagram:
-    """The first diagram, each slot padded with spaces to the longest words that it shows during the play."""
+    """The first diagram, with room for all that its boxes show during the play: as many lines, and slots as wide."""
+    lines = _most_lines(play)
     longest: dict[str, list[int]] = {}
     slots = {box.key: len(box.slots) for box in play.first.boxes}
     for box in itertools.chain(play.first.boxes, *(frame.boxes for frame in play.frames)):
         widths = [len(words) - len("● ") for _, words in slot_rows(box, slots[box.key])]
         longest[box.key] = list(map(max, longest.get(box.key, widths), widths))
     return replace(play.first, boxes=tuple(
-        replace(box, slots=tuple(replace(slot, text=slot.text.ljust(width, FIGURE_SPACE))
-                                 for slot, width in zip(box.slots, longest[box.key])))
-        if box.slots else box for box in play.first.boxes))
+        replace(box, lines=tuple(line_rows(box, lines[box.key])),
+                slots=tuple(replace(slot, text=slot.text.ljust(width, FIGURE_SPACE))
+                            for slot, width in zip(box.slots, longest[box.key])))
+        for box in play.first.boxes))
+
+
+def _most_lines(play: Play) -> dict[str, int]:
+    """For the key of each box, how many lines it has at most during the play."""
+    most: dict[str, int] = {}
+    for box in itertools.chain(play.first.boxes, *(frame.boxes for frame in play.frames)):
+        most[box.key] = max(most.get(box.key, 0), len(box.lines))
+    return most
 
 
 def changes(play: Play) -> Iterator[list[tuple[str, int, str, str]]]:
@@ -293,16 +315,18 @@ def changes(play: Play) -> Iterator[list[tuple[str, int, str, str]]]:
 
     The texts of a box count from 0, its name. The state is "" where the text is no slot, and where a slot is gone.
     """
-    first = {box.key: box for box in play.first.boxes}
-    now = dict(first)
+    lines = _most_lines(play)
+    slots = {box.key: len(box.slots) for box in play.first.boxes}
+    now = {box.key: box for box in play.first.boxes}
+
+    def texts(box: Box) -> list[tuple[str, str]]:
+        rows = [(line, "") for line in line_rows(box, lines[box.key])]
+        return rows + [(words, state) for state, words in slot_rows(box, slots[box.key])]
+
     for frame in play.frames:
         changed = []
         for box in frame.boxes:
             before, now[box.key] = now[box.key], box
-            rows = zip(_texts(before, first[box.key]), _texts(box, first[box.key]))
+            rows = zip(texts(before), texts(box))
             changed += [(box.key, number, *row) for number, (was, row) in enumerate(rows, 1) if row != was]
         yield changed
-
-
-def _texts(box: Box, first: Box) -> list[tuple[str, str]]:
-    return [(line, "") for line in box.lines] + [(words, state) for state, words in slot_rows(box, len(first.slots))]

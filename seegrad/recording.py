@@ -11,11 +11,11 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 
-from .rules import MOST_VALUES, RULES, Reason, few, reasons, sum_in_words
+from .rules import MOST_VALUES, RULES, Reason, are_few, few, reasons, sum_in_words
 from .snapshot import FREED, Bytes, Edge, GraphSnapshot, LiveGraph, Node, Output, SavedTensor, Tensor, undisturbed, version_of
 
 Gradient = torch.Tensor | Sequence[torch.Tensor | None] | None      # what torch.autograd.backward takes
@@ -149,17 +149,15 @@ def record(graph: LiveGraph, backward: Backward) -> Recording:
 
     An error of backward is part of the recording; a KeyboardInterrupt passes through. No hook stays behind.
     """
-    watch = _Watch(graph, backward.inputs)
+    recorder = BackwardRecorder(graph, backward)
     error = None
-    with watch.hooks():
+    with recorder.hooks():
         try:
             backward.run()
         except Exception as raised:
             error = raised
             _drop_frames(error)
-        with undisturbed(), torch.no_grad():
-            watch.end()
-    return Recording(backward.described(graph), graph.snapshot, tuple(watch.steps), error)
+        return recorder.end(error)
 
 
 def _drop_frames(error: BaseException | None) -> None:
@@ -197,10 +195,11 @@ class _Running:
     finished: bool = False
 
 
-class _Watch:
+class BackwardRecorder:
     """Writes the steps down while backward runs.
 
     graph: what is watched.
+    backward: how it is called.
     thread: that in which backward is called.
     steps: those that are written down.
     running: those that are not: several where a node runs a backward of its own.
@@ -216,8 +215,8 @@ class _Watch:
     marks: for each tensor outside, what tells whether its `.grad` is still the same.
     """
 
-    def __init__(self, graph: LiveGraph, inputs: Sequence[Output] | None) -> None:
-        self.graph = graph
+    def __init__(self, graph: LiveGraph, backward: Backward) -> None:
+        self.graph, self.backward = graph, backward
         self.thread = threading.get_ident()
         self.steps: list[Step] = []
         self.running: list[_Running] = []
@@ -228,7 +227,8 @@ class _Watch:
         self.holders = Counter(storage for slot in graph.snapshot.saved for storage in slot.storages)
         self.with_grad = graph.tensors_with_grad()
         # A result among the inputs gets its `.grad` where its node would run, and does not.
-        results = {k for k in map(graph.place_of, inputs or ()) if isinstance(k, int) and graph.snapshot.tensors[k].producer}
+        places = [place for place in map(graph.place_of, backward.inputs or ()) if isinstance(place, int)]
+        results = {k for k in places if graph.snapshot.tensors[k].producer}
         graph.expect_grads(results)
         self.with_grad = {i: [k for k in tensors if k not in results] for i, tensors in self.with_grad.items()}
         self.arrived: dict[tuple[int, int], list[torch.Tensor | None]] = {}
@@ -265,7 +265,7 @@ class _Watch:
 
     def look_before(self, step: _Running, gradient: torch.Tensor | None) -> None:
         """Keep copies of the few numbers that a rule needs: PyTorch does otherwise with a gradient that somebody else holds."""
-        if _are_few(gradient):
+        if are_few(gradient):
             step.received = gradient.clone()
             step.saved = {name: value.clone() if isinstance(value, torch.Tensor) else value
                           for name, value in self.graph.few_saved(step.node, MOST_VALUES).items()}
@@ -289,7 +289,7 @@ class _Watch:
             if edge is None or tensor is None:
                 yield None
                 continue
-            is_few = _are_few(tensor)
+            is_few = are_few(tensor)
             self.arrived.setdefault((edge.node, edge.output), []).append(tensor.clone() if is_few else None)
             yield Sent(few(tensor), words_for(tensor) or "", reason) if is_few else None
 
@@ -305,13 +305,16 @@ class _Watch:
         while self.running and self.running[-1].finished:
             self.end_step()
 
-    def end(self) -> None:
-        while self.running:
-            self.end_step()
-        # A hook of the caller may have stopped backward between a `.grad` and the node.
-        left = [(k, was, now) for k, was in self.grads.items() if (now := self.words_for_grad(k)) != was]
+    def end(self, error: Exception | None = None) -> Recording:
+        """Write down what ran last. error: what ended backward."""
+        with undisturbed(), torch.no_grad():
+            while self.running:
+                self.end_step()
+            # A hook of the caller may have stopped backward between a `.grad` and the node.
+            left = [(k, was, now) for k, was in self.grads.items() if (now := self.words_for_grad(k)) != was]
         if left and self.steps:
             self.steps[-1] = replace(self.steps[-1], grads=(*self.steps[-1].grads, *left))
+        return Recording(self.backward.described(self.graph), self.graph.snapshot, tuple(self.steps), error)
 
     def end_step(self) -> None:
         """Write down the step that ran last: what it freed can be seen only now."""
@@ -359,12 +362,6 @@ class _Watch:
             before, self.grads[k] = self.grads[k], self.words_for_grad(k)
             if (before, self.grads[k]) != (None, None):     # a hook of the caller may take the gradient away
                 yield k, before, self.grads[k]
-
-
-def _are_few(tensor: torch.Tensor | None) -> TypeGuard[torch.Tensor]:
-    """Whether a gradient can be told number by number: it is of real numbers, and of few."""
-    return (tensor is not None and tensor.layout == torch.strided and not tensor.is_nested and not tensor.is_meta
-            and not tensor.is_complex() and 0 < tensor.numel() <= MOST_VALUES)
 
 
 def words_for(tensor: torch.Tensor | None) -> str | None:

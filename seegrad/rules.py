@@ -7,6 +7,7 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import torch
 
@@ -112,6 +113,12 @@ def agree(first: torch.Tensor, second: torch.Tensor) -> bool:
     if first.dtype != second.dtype or first.numel() != 1 and first.shape != second.shape:
         return False
     return torch.allclose(first.expand_as(second), second, rtol=1e-6, atol=0)
+
+
+def are_few(tensor: torch.Tensor | None) -> TypeGuard[torch.Tensor]:
+    """Whether a tensor can be told number by number: it is of real numbers, and of few."""
+    return (tensor is not None and tensor.layout == torch.strided and not tensor.is_nested and not tensor.is_meta
+            and not tensor.is_complex() and 0 < tensor.numel() <= MOST_VALUES)
 
 
 def few(value: object) -> str:

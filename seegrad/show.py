@@ -3,6 +3,7 @@
 import io
 import itertools
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from types import FunctionType
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,9 +11,12 @@ from torch.autograd.graph import GradientEdge
 
 from .diagram import LEVELS, Level, make_diagram, printable, short_name
 from .drawing import draw_dot
+from .history import make_history
 from .recording import Backward, Gradient, record
 from .snapshot import LiveGraph, Output, is_leaf, take_snapshot
-from .view import BackwardPlay, GraphView, Picture, SideBySide, WhatIf, too_many_boxes
+from .tracing import Trace, Tracer
+from .view import BackwardPlay, GraphView, Picture, SideBySide, Watch, WhatIf, too_many_boxes
+from .watching import make_watch
 
 if TYPE_CHECKING:
     import graphviz
@@ -103,7 +107,38 @@ def _play(roots: list[Output], names: Mapping[str, torch.Tensor], backward: Back
     return BackwardPlay(record(graph, backward), detail, max_boxes)
 
 
-def _display(play: BackwardPlay) -> None:
+def watch(function: Callable[..., object], *args: object, **kwargs: object) -> Watch:
+    """Call a function, once and really, and return what each of its lines did to the graph, to step through.
+
+    function: one that is written in Python; other functions beside it are followed too, library code is not. args, kwargs: what
+    it is called with. In a notebook, ``%%watch`` as the first line of a cell does the same for the cell.
+
+    Returns a :class:`seegrad.view.Watch`: its ``.result`` is what the function returned, its ``.history`` holds the facts. All
+    that the function does is done as without a watch; no hook, trace or metadata of ours stays behind.
+
+    What the function raises is raised, after the play has been shown. Raises TypeError for what is no function, or is not
+    written in Python.
+    """
+    code = getattr(function, "__func__", function)
+    if not isinstance(code, FunctionType):
+        raise TypeError(f"watch was given {_short(function)}, not a function that is written in Python: give one, as in "
+                        "watch(step, x), or put %%watch above a cell.")
+    tracer = Tracer(code.__globals__)
+    tracer.start()
+    try:
+        result = function(*args, **kwargs)
+    except BaseException as error:
+        _display(_watched(tracer.stop(error), None))
+        raise
+    return _watched(tracer.stop(result=result), result)
+
+
+def _watched(trace: Trace, result: object) -> Watch:
+    history = make_history(trace)
+    return Watch(make_watch(history), history, result)
+
+
+def _display(play: BackwardPlay | Watch) -> None:
     """Show a play now, and not as the last line of a cell. Without IPython there is no cell: its text is printed."""
     try:
         from IPython.display import display

@@ -13,11 +13,13 @@ Sources: ``torch/csrc/autograd/saved_variable.cpp`` (what a saved tensor is and 
 import contextlib
 import ctypes
 import functools
+import gc
 import heapq
+import itertools
 import re
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from typing import Any
@@ -27,6 +29,9 @@ from torch.autograd.graph import GradientEdge
 from torch.autograd.graph import Node as Function
 from torch.utils._python_dispatch import _disable_current_modes, is_traceable_wrapper_subclass
 
+from .rules import are_few, few
+
+LARGEST_CONTENT = 65_536        # bytes of a memory of which every change is seen
 LEAST_WALK = 1000       # operations that a graph may be deep, whatever else was walked
 
 STATES = ALIVE, FREED, CHANGED = "alive", "freed", "changed in place"
@@ -70,6 +75,8 @@ class SavedTensor:
     versions: (when saved, now) of a tensor changed in place, where known.
     packed: whether a saved-tensor hook holds it.
     checked: False where PyTorch does not tell whether it was changed in place: it is then called ALIVE.
+    value: its numbers in words, where they are few and were asked for.
+    content: tells whether its memory still holds the same bytes, where that was asked for, and is small and seen.
     """
 
     name: str
@@ -86,6 +93,8 @@ class SavedTensor:
     versions: tuple[int, int] | None = None
     packed: bool = False
     checked: bool = True
+    value: str = ""
+    content: int | None = None
 
 
 @dataclass(frozen=True)
@@ -266,15 +275,19 @@ class LiveGraph:
 
     Its methods are called in `undisturbed`.
 
+    with_contents: whether the snapshot tells the numbers in the slots, where they are few, and what tells their memory apart.
     snapshot: the graph as it was at first.
     functions: its nodes, in the same order.
+    tensors: its drawn tensors, in the same order.
+    made: for each node, a number that grows as nodes are made in one thread.
     """
 
-    def __init__(self, outputs: Iterable[Output], names: Mapping[str, torch.Tensor]) -> None:
+    def __init__(self, outputs: Iterable[Output], names: Mapping[str, torch.Tensor], with_contents: bool = False) -> None:
         with undisturbed():
-            self._reader = _Reader(outputs, names)
+            self._reader = _Reader(outputs, names, with_contents)
             self.snapshot = self._reader.read()
-        self.functions = self._reader.functions
+        self.functions, self.tensors = self._reader.functions, self._reader.tensors
+        self.made = [self._reader.made[id(function)] for function in self.functions]
 
     def place_of(self, output: Output) -> int | Edge | None:
         """The index of a drawn tensor, or the edge into a node; None where neither is here."""
@@ -331,6 +344,56 @@ class LiveGraph:
         for k in results:
             tensors[k] = replace(tensors[k], keeps_grad=True)
         self.snapshot = replace(self.snapshot, tensors=tuple(tensors))
+
+
+class _Number:
+    """The number of a node. It lies in the node's `metadata`, and is gone when the node is freed."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class Register:
+    """Gives each node and each tensor that it is shown a number that stays theirs. It keeps none of them alive.
+
+    freed: the numbers of the nodes that PyTorch has freed.
+    """
+
+    def __init__(self) -> None:
+        self.freed: set[int] = set()
+        self._next = itertools.count()
+        self._key = object()        # in the metadata of nodes: another register has numbers of its own
+        self._types: set[type] = set()
+        self._nodes: dict[int, weakref.ref[_Number]] = {}
+        self._tensors: dict[int, tuple[weakref.ref[torch.Tensor], int]] = {}
+
+    def number_of_node(self, function: Function) -> int:
+        metadata: Any = function.metadata       # a dict: PyTorch's hints say that it is a method
+        found = metadata.get(self._key)
+        if found is None:
+            found = metadata[self._key] = _Number(next(self._next))
+            self._types.add(type(function))
+            self._nodes[found.number] = weakref.ref(found, functools.partial(self._free, found.number))
+        return int(found.number)
+
+    def _free(self, number: int, _: object) -> None:
+        self.freed.add(number)
+        del self._nodes[number]
+
+    def number_of_tensor(self, tensor: torch.Tensor) -> int:
+        reference, number = self._tensors.get(id(tensor), (None, 0))
+        if reference is None or reference() is not tensor:
+            number = next(self._next)
+            self._tensors[id(tensor)] = weakref.ref(tensor), number
+        return number
+
+    def close(self) -> None:
+        """Take the numbers out of all nodes that are alive."""
+        if self._nodes:
+            for function in gc.get_objects():       # a node that Python has seen is one; nothing else leads to all of them
+                if type(function) in self._types:
+                    function.metadata.pop(self._key, None)
+        self._nodes.clear()
 
 
 @contextlib.contextmanager
@@ -422,6 +485,30 @@ def _depth(nodes: dict[int, Function]) -> int:
     return max(depth.values())
 
 
+def in_forward_order(inputs: Mapping[int, Sequence[int]], made: Mapping[int, float]) -> list[int]:
+    """Put nodes, given by any keys, in order: inputs before consumers, otherwise as they were made.
+
+    inputs: for each node, its inputs, each as often as it is one. made: a number for each node, which grows as nodes are made.
+    """
+    consumers: dict[int, list[int]] = {}
+    for key, sources in inputs.items():
+        for source in sources:
+            consumers.setdefault(source, []).append(key)
+    waiting = {key: len(sources) for key, sources in inputs.items()}
+    position = {key: i for i, key in enumerate(inputs)}         # settles ties between threads
+    ready = [(made[key], position[key], key) for key, count in waiting.items() if not count]
+    heapq.heapify(ready)
+    ordered = []
+    while ready:
+        _, _, key = heapq.heappop(ready)
+        ordered.append(key)
+        for consumer in consumers.get(key, ()):
+            waiting[consumer] -= 1
+            if not waiting[consumer]:
+                heapq.heappush(ready, (made[consumer], position[consumer], consumer))
+    return ordered
+
+
 class _Reader:
     """One walk. It holds tensors and nodes while it runs, because their identities are compared by `id`.
 
@@ -438,9 +525,12 @@ class _Reader:
     extents: for each storage, the indices of the drawn tensors there, and which bytes each has.
     counters: for each storage, the addresses of its version counters.
     attributes: for each type of a node, the names of its slots.
+    made: for the id of each node, a number that grows as nodes are made in one thread.
     """
 
-    def __init__(self, outputs: Iterable[Output], names: Mapping[str, torch.Tensor]) -> None:
+    def __init__(self, outputs: Iterable[Output], names: Mapping[str, torch.Tensor], with_contents: bool) -> None:
+        self.with_contents = with_contents
+        self.made: dict[int, float] = {}
         self.edges: list[GradientEdge] = []
         self.tensors: list[torch.Tensor] = []
         self.tensor_index: dict[int, int] = {}
@@ -504,22 +594,11 @@ class _Reader:
                 if other is not None:
                     consumers.setdefault(id(other), []).append(function)
         # An AccumulateGrad has no creation number of its own: it stands just before the first node that needs it.
-        made: dict[int, float] = {key: f._sequence_nr() for key, f in found.items() if not _is_accumulate(f)}
-        for key in found.keys() - made.keys():
-            made[key] = min((made[id(c)] for c in consumers.get(key, ())), default=0) - 0.5
-        waiting = {key: sum(f is not None for f, _ in function.next_functions) for key, function in found.items()}
-        position = {key: i for i, key in enumerate(found)}      # settles ties between threads
-        ready = [(made[key], position[key], key) for key, count in waiting.items() if not count]
-        heapq.heapify(ready)
-        ordered = []
-        while ready:
-            _, _, key = heapq.heappop(ready)
-            ordered.append(found[key])
-            for consumer in consumers.get(key, ()):
-                waiting[id(consumer)] -= 1
-                if not waiting[id(consumer)]:
-                    heapq.heappush(ready, (made[id(consumer)], position[id(consumer)], id(consumer)))
-        return ordered
+        self.made = {key: f._sequence_nr() for key, f in found.items() if not _is_accumulate(f)}
+        for key in found.keys() - self.made.keys():
+            self.made[key] = min((self.made[id(c)] for c in consumers.get(key, ())), default=0) - 0.5
+        inputs = {key: [id(f) for f, _ in function.next_functions if f is not None] for key, function in found.items()}
+        return [found[key] for key in in_forward_order(inputs, self.made)]
 
     def slots(self, function: Function) -> Iterator[SavedTensor]:
         for attribute in self.slot_attributes(type(function)):
@@ -561,8 +640,9 @@ class _Reader:
         for place in ((storage, layout, tracked), (storage, layout)):
             holds = self.holding.get(place) if holds is None else holds
         views = self.view_of(storage, extent) if holds is None else None
+        value, content = (few_in_words(data), content_of(data)) if self.with_contents else ("", None)
         return SavedTensor(name, state, _shape(data), _dtype(data), numbers, is_part,
-                           storage, layout, tracked, holds, views, versions, packed, checked)
+                           storage, layout, tracked, holds, views, versions, packed, checked, value, content)
 
     def view_of(self, storage: int | None, extent: range | None) -> int | None:
         """The first drawn tensor that has all of these bytes of a storage, or else some of them: other parts do not matter."""
@@ -760,6 +840,29 @@ def size_of(storage: torch.UntypedStorage) -> int | None:
     if not isinstance(size, int):
         return None
     return 0 if storage.device.type == "meta" else size
+
+
+def few_in_words(tensor: torch.Tensor) -> str:
+    """The numbers of a tensor, or an empty string where they are not few and plain."""
+    try:
+        with torch.no_grad():
+            return few(tensor.detach()) if are_few(tensor) else ""
+    except Exception:       # a type that refuses, by code of its own
+        return ""
+
+
+def content_of(tensor: torch.Tensor) -> int | None:
+    """A number that tells whether its memory still holds the same bytes; None where that is not small, or cannot be seen."""
+    storage, extent = storage_behind(tensor), _extent(tensor)
+    if storage is None or storage.device.type != "cpu" or type(tensor).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
+        return None
+    try:
+        address = storage.data_ptr()
+    except RuntimeError:        # there are no numbers behind it
+        return None
+    if extent is None or len(extent) > LARGEST_CONTENT or not address:
+        return None
+    return hash(ctypes.string_at(address + extent.start, len(extent)))
 
 
 def _extent(tensor: torch.Tensor) -> range | None:

@@ -1,0 +1,347 @@
+"""The frames of a watch: code that ran line by line, as a reader sees it and is told of it.
+
+Plain data, made from a history and drawn at one level of detail. Nothing here knows PyTorch, DOT or HTML.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from .causes import cause_of, line_in_words
+from .diagram import LEVELS, ChangingDiagram, Level, bytes_in_words, count_in_words, headline, printable, short_name, short_names
+from .history import Event, History
+from .play import Frame, Play, Row, Source, frames_of, title_of
+from .snapshot import CHANGED, FREED, Bytes, GraphSnapshot, Node, SavedTensor, Tensor
+from .tracing import Place, Value
+
+MOST_BOXES = 60     # of the finest level that is drawn
+MOST_TOLD = 3       # nodes, names or slots that a sentence tells one by one
+NOTHING = "changes nothing in a graph"
+
+
+def make_watch(history: History, detail: Level | None = None) -> Play:
+    """Return the :class:`seegrad.play.Play` of code that was watched. detail: None for the finest that is not too large."""
+    return _Watching(history, detail or _finest(history.union)).play()
+
+
+def _finest(snapshot: GraphSnapshot) -> Level:
+    fitting = (level for level in LEVELS if len(ChangingDiagram(snapshot, level).first.boxes) <= MOST_BOXES)
+    return next(fitting, LEVELS[-1])
+
+
+class _Watching:
+    """Tells a history, event by event.
+
+    changing: the diagram of all that there ever was.
+    words: the words for each tensor that has a name.
+    nodes, tensors: all that was seen so far, as it is now.
+    alive: the nodes that are there now.
+    present: the tensors that are there now.
+    there: the keys of the boxes that the last frame left there.
+    values: what each name stands for now.
+    rows: the same in words, as the last frame left it.
+    new: the nodes and the tensors that have changed since the last frame.
+    runs: how many backward passes there were.
+    filled: the tensors whose `.grad` the last step of a backward pass has told.
+    """
+
+    def __init__(self, history: History, detail: Level) -> None:
+        self.history, self.union = history, history.union
+        self.changing = ChangingDiagram(self.union, detail, self.versioned())
+        short = short_names(self.union)
+        self.words = {k: " = ".join(short[name] for name in tensor.names)
+                      for k, tensor in enumerate(self.union.tensors) if tensor.names}
+        self.nodes: dict[int, Node] = {}
+        self.tensors: dict[int, Tensor] = {}
+        self.alive: set[int] = set()
+        self.present: set[int] = set()
+        self.there: set[str] = set()
+        self.values: dict[str, Value] = {}
+        self.rows: dict[str, Row] = {}
+        self.new: tuple[dict[int, Node], dict[int, Tensor]] = {}, {}
+        self.runs = 0
+        self.filled: set[int] = set()
+
+    def versioned(self) -> Iterator[int]:
+        """The tensors that are changed in place."""
+        for event in self.history.events:
+            for k, tensor in event.tensors.items():
+                if tensor.version != self.union.tensors[k].version:
+                    yield k
+
+    def play(self) -> Play:
+        before = self.history.before
+        self.take(before)
+        start = self.frame(before, "")
+        first, held = replace(self.changing.first, headline=self.headline()), self.held()
+        there = frozenset(self.there)
+        frames: list[Frame] = []
+        for event in self.history.events:
+            parts = list(self.parts(event))
+            self.take(event)
+            frame = self.frame(event, "; ".join(parts) or NOTHING)
+            if parts or event.moment.begins or not frames:
+                frames.append(frame)
+            else:       # a line goes on after a call, and does nothing that can be told
+                frames[-1] = _and_then(frames[-1], frame)
+            frames += self.steps(event)
+        if frames:      # the first frame brings in the names that stood for something before it
+            frames[0] = replace(frames[0], names={**start.names, **frames[0].names})
+        sources = tuple(Source(code.title, code.first, code.lines) for code in self.history.sources)
+        boxes = {box.key: box for box in first.boxes} | {box.key: box for frame in frames for box in frame.boxes}
+        last = replace(first, headline=self.headline(), boxes=tuple(boxes.values()))
+        title = f"{sources[0].title if sources else 'code'}: {len(frames)} step{'s' * (len(frames) != 1)}"
+        return Play(title, first, held.known, tuple(frames), last, self.ending(), sources,
+                    frozenset(box.key for box in first.boxes) - there)
+
+    def steps(self, event: Event) -> Iterator[Frame]:
+        """The frames of the backward pass that a line runs."""
+        self.filled.clear()
+        if event.backward is None:
+            return
+        self.runs += 1
+        for frame in frames_of(event.backward, self.changing):
+            yield replace(frame, run=self.runs, line=_line(event.moment.place))
+        for nodes, tensors in event.backward.updates():
+            self.nodes.update(nodes)
+            self.tensors.update(tensors)
+            self.filled |= set(tensors)
+
+    def take(self, event: Event) -> None:
+        """Let an event have happened."""
+        self.nodes.update(event.nodes)
+        self.tensors.update(event.tensors)
+        self.new[0].update(event.nodes)
+        self.new[1].update(event.tensors)
+        self.alive |= set(event.new_nodes)
+        self.alive -= set(event.freed)
+        self.present |= set(event.new_tensors)
+        self.present -= set(event.lost)
+        self.values = dict(event.moment.names)
+
+    def frame(self, event: Event, says: str) -> Frame:
+        rows = self.rows_of(event)
+        changed = self.changing.update(*self.new)
+        for new in self.new:
+            new.clear()
+        there = {self.changing.first.home[i] for i in self.alive}
+        there |= {self.changing.home[k] for k in self.present if k in self.changing.home}
+        comes, goes = there - self.there, self.there - there
+        lit = comes | {box.key for box in changed} & there
+        names: dict[str, Row | None] = {name: row for name, row in rows.items() if self.rows.get(name) != row}
+        names |= dict.fromkeys(self.rows.keys() - rows.keys())
+        self.there, self.rows = there, rows
+        in_order = [box.key for box in self.changing.first.boxes]
+        ordered = [tuple(key for key in in_order if key in keys) for keys in (lit, comes, goes)]
+        return Frame("", (), {}, says, changed, self.held(), True, self.runs, _line(event.moment.place), ordered[0], ordered[1],
+                     ordered[2], names)
+
+    def rows_of(self, event: Event) -> dict[str, Row]:
+        return {name: Row(self.changing.home.get(event.names.get(name, -1), ""), value.words, value.requires_grad,
+                          value.grad or "None", value.version) for name, value in event.moment.names.items()}
+
+    def now(self) -> GraphSnapshot:
+        """The nodes that are there."""
+        tensors = tuple(self.tensors.get(k, tensor) for k, tensor in enumerate(self.union.tensors))
+        return replace(self.union, nodes=tuple(self.nodes[i] for i in sorted(self.alive)), tensors=tensors)
+
+    def headline(self) -> str:
+        return headline(self.now())
+
+    def held(self) -> Bytes:
+        return self.union.bytes_of(slot for i in self.alive for slot in self.nodes[i].saved)
+
+    def ending(self) -> str:
+        failure, more = self.history.failure, self.history.more
+        left = f"; {more} more lines ran, which are not shown" if more else ""
+        left += "; what came then could not be read" * (not self.history.whole)
+        if failure is None:
+            return f"finished: {self.headline()}{left}"
+        message = printable(failure.message.partition(". ")[0].partition("\n")[0])
+        where = f"stopped at {line_in_words(failure.place, self.history)}" if failure.place else "stopped"
+        article = "an" if failure.kind[0] in "AEIOU" else "a"
+        cause = cause_of(failure, self.history)
+        return f"{where} by {article} {failure.kind}{': ' * bool(message)}{message}{left}." + f" Why: {cause}." * bool(cause)
+
+    # What a line did, part by part.
+
+    def parts(self, event: Event) -> Iterator[str]:
+        moment = event.moment
+        if moment.fold is not None:
+            fold = moment.fold
+            like = f"as {fold.first - 1}" if fold.alike else "not all alike"
+            passes = count_in_words(fold.passes, "backward pass", "backward passes")
+            yield f"iterations {fold.first}–{fold.last}, {like}: {count_in_words(fold.nodes, 'node')} made, {passes}"
+        yield from self.made(event)
+        yield from self.bound(event)
+        yield from self.changed(event)
+        yield from self.graded(event)
+        yield from self.let_go(event)
+        if event.backward is not None:
+            yield f"runs {title_of(event.backward)}" if moment.fills else f"asks for gradients: {title_of(event.backward)}"
+        if moment.calls:
+            yield f"calls {moment.calls}()"
+
+    def made(self, event: Event) -> Iterator[str]:
+        place = event.moment.place
+        nodes = [i for i in event.new_nodes if event.nodes[i].leaf is None and self.history.nodes[i].made == place]
+        if 0 < len(nodes) <= MOST_TOLD:
+            yield f"makes {_listed([self.node(i, event.nodes[i]) for i in nodes])}"
+            for i in nodes:
+                slots = [slot for slot in event.nodes[i].saved if slot.state != FREED]
+                if slots:
+                    which = "it" if len(nodes) == 1 else f"[{i + 1}]"
+                    words = dict.fromkeys(self.slot(i, slot) for slot in slots)
+                    yield f"{which} saves {_listed(list(words))} ({bytes_in_words(self.union.bytes_of(slots))})"
+        elif nodes:
+            slots = [slot for i in nodes for slot in event.nodes[i].saved]
+            size = f"{count_in_words(len(slots), 'tensor')} ({bytes_in_words(self.union.bytes_of(slots))})"
+            saves = f", which save {size}" if slots else ""
+            yield f"makes {len(nodes)} nodes, [{nodes[0] + 1}] to [{nodes[-1] + 1}]{saves}"
+        if event.passing:
+            yield f"makes {count_in_words(event.passing, 'node')}{' more' * bool(nodes)} that no name leads to"
+
+    def node(self, i: int, node: Node) -> str:
+        return f"[{i + 1}] {short_name(node.name)}"
+
+    def slot(self, i: int, slot: SavedTensor) -> str:
+        if slot.holds is None:
+            return slot.name
+        producer, words = self.union.tensors[slot.holds].producer, self.words.get(slot.holds, slot.name)
+        return f"its result {words}" if producer is not None and producer.node == i else words
+
+    def bound(self, event: Event) -> Iterator[str]:
+        """The names that stand for another tensor now."""
+        known = {value.tensor for value in self.values.values()}
+        new = []
+        gone = [name for name, value in self.values.items()
+                if name not in event.moment.names and value.function == event.moment.place.function]
+        for name, value in event.moment.names.items():
+            if name not in self.values or self.values[name].tensor != value.tensor:
+                again = value.tensor in known
+                if not (again and event.moment.place.function):       # what a function calls its arguments
+                    new.append(f"{name} is {self.what(event, name, value, again)}")
+        if len(new) <= MOST_TOLD:
+            yield from new
+        else:
+            yield f"{len(new)} names stand for new tensors"
+        if 0 < len(gone) <= MOST_TOLD:
+            yield f"{_listed(gone)} {'is' if len(gone) == 1 else 'are'} gone"
+        elif gone:
+            yield f"{len(gone)} names are gone"
+
+    def what(self, event: Event, name: str, value: Value, again: bool) -> str:
+        """What a name stands for now."""
+        if again:
+            other = next(other for other, old in self.values.items() if old.tensor == value.tensor)
+            return f"the tensor that {other} was" if other not in event.moment.names or other == name else f"{other} itself"
+        k = event.names.get(name)
+        tensor = None if k is None else event.tensors.get(k) or self.tensors.get(k)
+        if tensor is None:
+            return "a new tensor"
+        if tensor.producer is not None:
+            i = tensor.producer.node
+            made = [j for j in event.new_nodes if event.nodes[j].leaf is None]
+            return "its result" if made == [i] else f"the result of [{i + 1}]"
+        words = "a leaf" if tensor.requires_grad else "outside the graph"
+        others = [other for j, other in self.tensors.items() if j in self.present and j != k and j in self.words
+                  and tensor.storage is not None and other.storage == tensor.storage]
+        if others:
+            first = others[0]
+            counter = ("" if None in (tensor.counter, first.counter)
+                       else " and version counter" if first.counter == tensor.counter else ", not the version counter,")
+            words += f", and shares memory{counter} with {first.names[0]}"
+        return words
+
+    def changed(self, event: Event) -> Iterator[str]:
+        """What was changed in place, and who had saved it."""
+        told: list[str] = []
+        groups: set[object] = set()
+        for name, value in event.moment.names.items():
+            old = self.values.get(name)
+            if old is None or old.tensor != value.tensor:
+                continue
+            tensor = self.tensors.get(event.names.get(name, -1)) or event.tensors.get(event.names.get(name, -1))
+            counted = old.version != value.version
+            if not counted and old.content == value.content:
+                continue
+            group = (tensor.storage, tensor.counter, counted) if tensor and tensor.storage is not None else name
+            if group not in groups:
+                groups.add(group)
+                told.append(f"changes {name} in place: version {old.version} → {value.version}" if counted else
+                            f"changes the numbers of {name} and not its version")
+        others = [k for k, tensor in event.tensors.items() if k in self.tensors and k not in event.names.values()
+                  and tensor.version != self.tensors[k].version and tensor.counter not in
+                  {self.tensors[j].counter for j in event.names.values() if j in self.tensors}]
+        told += [f"changes {self.words[k]} in place: version {self.tensors[k].version} → {event.tensors[k].version}"
+                 for k in others if k in self.words]
+        if len(told) <= MOST_TOLD:
+            yield from told
+        else:
+            yield f"changes {len(told)} tensors in place"
+        for i, k, unnoticed in self.newly_changed(event):
+            made = self.history.nodes[i].made
+            who = f"▲ [{i + 1}]" + (f" of {line_in_words(made, self.history, event.moment.place)}" if made else "")
+            versions = event.nodes[i].saved[k].versions
+            yield (f"{who} has saved it, and PyTorch does not notice" if unnoticed
+                   else f"{who} has saved version {versions[0]}" if versions else f"{who} has saved it")
+
+    def newly_changed(self, event: Event) -> list[tuple[int, int, bool]]:
+        """The slots that this event changed: (index of a node, index of a slot, whether PyTorch does not notice)."""
+        found = []
+        for i, node in event.nodes.items():
+            old = self.nodes.get(i)
+            for k, slot in enumerate(node.saved):
+                origin = self.history.slots.get((i, k))
+                was = old.saved[k] if old is not None and k < len(old.saved) else None
+                if origin is None or origin.changed != event.moment.place or was is None:
+                    continue
+                if slot.state == CHANGED != was.state:
+                    found.append((i, k, False))
+                elif origin.unnoticed and slot.content != was.content:
+                    found.append((i, k, True))
+        return found[:MOST_TOLD]
+
+    def graded(self, event: Event) -> Iterator[str]:
+        """What became of the flags and the gradients of tensors, other than by a backward pass."""
+        told = []
+        for name, value in event.moment.names.items():
+            old = self.values.get(name)
+            if old is None or old.tensor != value.tensor:
+                continue
+            if old.requires_grad != value.requires_grad:
+                told.append(f"{name} is {'tracked from now on' if value.requires_grad else 'no longer tracked'}")
+            if old.grad != value.grad and event.names.get(name) not in self.filled:
+                told.append(f"{name}.grad: {old.grad} → {value.grad}")
+        if len(told) <= MOST_TOLD:
+            yield from told
+        else:
+            yield f"changes the gradients of {len(told)} tensors"
+
+    def let_go(self, event: Event) -> Iterator[str]:
+        nodes = [i for i in event.freed if event.nodes.get(i, self.nodes.get(i, _NO_NODE)).leaf is None]
+        if not nodes:
+            return
+        before = self.held().known
+        after = self.union.bytes_of(slot for i in self.alive - set(event.freed) for slot in self.nodes[i].saved).known
+        which = (_listed([f"[{i + 1}]" for i in nodes]) if len(nodes) <= MOST_TOLD
+                 else f"{len(nodes)} nodes, [{min(nodes) + 1}] to [{max(nodes) + 1}]")
+        yield f"lets go of {which}" + (f": {before - after:,} B are free" if before > after else "")
+
+
+def _and_then(frame: Frame, more: Frame) -> Frame:
+    """A frame that has done what another one has done too."""
+    boxes = {box.key: box for box in (*frame.boxes, *more.boxes)}
+    return replace(frame, boxes=tuple(boxes.values()), held_bytes=more.held_bytes, comes=frame.comes + more.comes,
+                   goes=frame.goes + more.goes, names={**frame.names, **more.names})
+
+
+def _line(place: Place) -> tuple[int, int]:
+    return place.source, place.line
+
+
+def _listed(words: Sequence[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+_NO_NODE = Node("", (), (), 1)
