@@ -4,21 +4,27 @@ import html
 import re
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence, Set
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 from .diagram import GROUP, NODE, Arrow, Box, Diagram, Slot, printable
 from .layout import FONT, lay_out, lay_out_apart
-from .looks import FILLS, SLOTS, SlotLook
+from .looks import FILLS, NO_SLOT, SLOTS, SlotLook
+from .union import rows
 
 if TYPE_CHECKING:
     from graphviz import Digraph
 
 FALLBACK_FONTS = "Verdana, sans-serif"      # about as wide as ours, for readers who do not have it
+FONT_SIZE = "15.00"
 LONGEST = 1500                              # levels that the lines of a picture cross; beyond it the layout may take long
 LONGEST_DOT = 10_000                        # characters of a DOT source of others; beyond it the layout may take long
 
+_SVG = "{http://www.w3.org/2000/svg}"
+ElementTree.register_namespace("", _SVG.strip("{}"))
 _TIE = {"style": "dotted", "dir": "none", "constraint": "false", "penwidth": "2"}
 
 
@@ -40,8 +46,104 @@ def draw_dot(dot: str, label: str) -> str:
 
 def _finish(svg: str, label: str) -> str:
     svg = re.sub(r"<!--.*?-->\n?", "", svg[svg.index("<svg"):], flags=re.DOTALL)
-    svg = svg.replace(f'font-family="{FONT}"', f'font-family="{FONT}, {FALLBACK_FONTS}"')
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(printable(label))}" ', 1)
+    svg = re.sub(r'<g id="[^"]*" ', "<g ", svg)
+    svg = re.sub(r'(?<= d="M)([^"C]+)C([^"]+)', _with_straight_lines, svg)
+    if "xlink:href" not in svg:
+        svg = svg.replace(' xmlns:xlink="http://www.w3.org/1999/xlink"', "", 1)
+    shared: dict[str, str] = {}     # what all texts have in common stands once
+    for name, value, instead in (("xml:space", "preserve", ""), ("font-family", FONT, f"{FONT}, {FALLBACK_FONTS}"),
+                                 ("font-size", FONT_SIZE, "")):
+        if f' {name}="{value}"' in svg:
+            svg = svg.replace(f' {name}="{value}"', "")
+            shared[name] = instead or value
+    attributes = {"role": "img", "aria-label": html.escape(printable(label)), **shared}
+    return svg.replace("<svg", "<svg" + "".join(f' {name}="{value}"' for name, value in attributes.items()), 1)
+
+
+def _with_straight_lines(found: re.Match[str]) -> str:
+    """A path of Graphviz in fewer characters: it writes the straight sides of a rounded box as curves."""
+    path, at = found[1], found[1]
+    points = found[2].split(" ")
+    for first, second, end in zip(points[::3], points[1::3], points[2::3]):
+        path += f"L{end}" if (first, second) == (at, end) else f"C{first} {second} {end}"
+        at = end
+    return path
+
+
+def still(svg: str, room: Diagram, moment: Diagram, gone: Set[str], lit: Iterable[str]) -> str:
+    """The SVG of a diagram at one moment: without the boxes that are not there, and with the words as they are then.
+
+    svg: the diagram `room`, drawn. moment: what is there of it. gone: the keys of boxes that are faded. lit: of those that have
+    a thick border. It is written in few characters: a page has many, they are looked at only, and no script changes them.
+    """
+    root = ElementTree.fromstring(svg)
+    del root.attrib["aria-label"], root.attrib["role"]      # it is told beside the picture
+    drawn, = root.findall(_SVG + "g")
+    drawn.attrib = {"transform": drawn.attrib["transform"].replace("scale(1 1) rotate(0) ", ""), "stroke": "black"}
+    drawn.remove(drawn[0])      # the white behind all: its page has it
+    boxes, first = {box.key: box for box in moment.boxes}, {box.key: box for box in room.boxes}
+    for group in drawn.findall(_SVG + "g"):
+        title = group.findtext(_SVG + "title", "")
+        ends = {end.partition(":")[0] for end in title.split("->")}
+        if not ends <= boxes.keys():
+            drawn.remove(group)
+            continue
+        group.remove(group[0])
+        if title in boxes:
+            _tell(group, rows(boxes[title], first[title]), 1 + len(first[title].lines))
+            if title in lit:
+                group[0].set("stroke-width", "4")
+        group.attrib = {"opacity": "0.4", "text-decoration": "line-through"} if ends & gone else {}
+        _shrink(group)
+    ElementTree.SubElement(root, "style").text = "text{stroke:none}path,polyline{fill:none}"
+    for element in root.iter():
+        element.tail = None
+        if element.tag in (_SVG + "svg", _SVG + "g"):
+            element.text = None
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _tell(group: Element, told: Sequence[tuple[str, str]], lines: int) -> None:
+    """Write the words of a box into its drawing, as the player does. lines: how many of them are no slots."""
+    xs, _ = _places(group[0])
+    shapes = list(group)
+    for number, (text, (words, state)) in enumerate(zip(group.findall(_SVG + "text"), told)):
+        if number >= lines:
+            at = shapes.index(text)
+            for shape, look in zip(shapes[at - 2: at], svg_look(SLOTS.get(state, NO_SLOT))):
+                shape.attrib.update({name: str(value) for name, value in look.items()})
+        elif words != text.text:
+            text.attrib.update({"text-anchor": "middle", "x": str((min(xs) + max(xs)) / 2)})
+        text.text = words
+
+
+def _places(shape: Element) -> tuple[list[float], list[float]]:
+    """The x and the y of the points of a polygon or a path."""
+    numbers = [float(number) for number in re.findall(r"-?[\d.]+", shape.get("points") or shape.get("d") or "")]
+    return numbers[::2], numbers[1::2]
+
+
+def _shrink(group: Element) -> None:
+    """Write a box or a line in few characters: boxes as rectangles, numbers rounded, and not what is usual."""
+    for shape, border in zip(list(group), list(group)[1:]):
+        if shape.get("stroke") == "none" and border.get("points") == shape.get("points"):       # the two shapes of a slot
+            border.set("fill", shape.attrib["fill"])
+            group.remove(shape)
+    for shape in group:
+        xs, ys = _places(shape)
+        if "L" in shape.get("d", "") or len(set(xs)) == len(set(ys)) == 2:
+            left, top, right, bottom = map(round, (min(xs), min(ys), max(xs), max(ys)))
+            place = {"x": left, "y": top, "width": right - left, "height": bottom - top}
+            if shape.tag == _SVG + "path":
+                place["rx"] = round(max(xs) - xs[0])        # it starts where its upper right corner does
+            shape.tag = _SVG + "rect"
+            shape.attrib = {name: value for name, value in shape.attrib.items() if name not in ("d", "points")}
+            shape.attrib |= {name: str(value) for name, value in place.items() if value}
+        usual = {"stroke": "black", "text-anchor": "start", "stroke-width": "1", "stroke-dasharray": "none"}
+        if shape.tag != _SVG + "rect":
+            usual["fill"] = "black" if shape.tag == _SVG + "polygon" else "none"
+        shape.attrib = {name: re.sub(r"-?\d+\.\d+", lambda number: f"{float(number[0]):.0f}", value)
+                        for name, value in shape.attrib.items() if usual.get(name) != value}
 
 
 def _total_length(diagram: Diagram) -> int:
@@ -68,7 +170,7 @@ def _to_dot(diagram: Diagram) -> str:
     graph.graph_attr.clear()
     graph.graph_attr.update(ranksep="0.35", nodesep="0.3")
     graph.node_attr.clear()
-    graph.node_attr.update(shape="box", style="filled", fontname=FONT, fontsize="15", margin="0.12,0.06", height="0.3")
+    graph.node_attr.update(shape="box", style="filled", fontname=FONT, fontsize=FONT_SIZE, margin="0.12,0.06", height="0.3")
     graph.edge_attr.update(fontname=FONT, fontsize="13")
     for island, neighbour in _islands_with_a_tie(diagram).items():
         with graph.subgraph() as level:
@@ -125,7 +227,7 @@ def _row(slot: Slot, look: SlotLook) -> str:
             f'BGCOLOR="{look.fill}" COLOR="{look.border}"{style}>{look.mark} {_text(slot.text)}</TD></TR>')
 
 
-def svg_look(look: SlotLook) -> tuple[dict[str, str], dict[str, str | int]]:
+def svg_look(look: SlotLook) -> tuple[dict[str, str | int], dict[str, str | int]]:
     """The attributes that Graphviz gives to the two shapes of a slot in its SVG: what is behind its words, its border."""
     dashes = "5,2" if look.dashed else "none"
     return {"fill": look.fill}, {"stroke": look.border, "stroke-width": look.width, "stroke-dasharray": dashes}

@@ -1,76 +1,25 @@
 // Turns the stills of a play into a player. Inlined behind them, so that it works without network and without a kernel.
 // It touches nothing outside its <figure>. Without scripts, the stills and the steps as text remain.
 upgrade("play", (figure, play) => {
-  const stills = figure.querySelector(".stills"), still = stills.querySelector("img");
-  const bytes = Uint8Array.from(atob(still.src.split(",")[1]), (c) => c.charCodeAt(0));
-  const first = new DOMParser().parseFromString(new TextDecoder().decode(bytes), "image/svg+xml").documentElement;
-  const last = play.frames.length;
+  const stills = figure.querySelector(".stills");
+  const frames = play.frames.map((frame) => ({ lit: [], comes: [], goes: [], names: {}, ...frame })), last = frames.length;
   let now = 0, timer = null;
 
-  const set = (element, attributes) => {
-    for (const key in attributes) element.setAttribute(key, attributes[key]);
-  };
-  const svg = (name, attributes, text = "") => {
-    const element = document.createElementNS("http://www.w3.org/2000/svg", name);
-    set(element, attributes);
-    element.textContent = text;
-    return element;
-  };
+  // The picture of a backward is its first still; that of code has room for all boxes that there will be.
+  const decode = (image) =>
+    new TextDecoder().decode(Uint8Array.from(atob(image.src.split(",")[1]), (c) => c.charCodeAt(0)));
+  const picture = play.picture && showPicture(play.picture.svg ?? decode(stills.querySelector("img")), play.picture);
 
-  // The groups of the picture by the key that Graphviz wrote into their titles. Titles and ids go: several players on a
-  // page would share them, and a title shows as a tooltip.
-  const groups = {};
-  let picture = null;
-  const redraw = () => {
-    picture = document.importNode(first, true);
-    picture.setAttribute("aria-hidden", "true");
-    picture.style.cssText = `${still.style.cssText}; overflow: visible`;      // as wide as the still
-    for (const key in groups) delete groups[key];
-    for (const group of picture.querySelectorAll("g")) {
-      group.removeAttribute("id");
-      const title = group.querySelector(":scope > title");
-      if (title) (groups[title.textContent] ??= []).push(group), title.remove();
-    }
-    view.replaceChildren(picture);
-  };
-  const middle = (group) => {
-    const xs = group.querySelector("polygon,path").getAttribute(group.querySelector("polygon,path").tagName === "path" ? "d" : "points")
-      .match(/-?[\d.]+,/g).map(parseFloat);
-    return (Math.min(...xs) + Math.max(...xs)) / 2;
-  };
-  const change = ([key, row, words, state]) => {
-    const text = groups[key][0].querySelectorAll("text")[row];
-    text.textContent = words;
-    const border = text.previousElementSibling;
-    if (border.tagName === "polygon") {      // a slot: only slots have a border of their own
-      const [inside, around] = play.looks[state];
-      set(border.previousElementSibling, inside);
-      set(border, around);
-    } else {
-      text.setAttribute("text-anchor", "middle");
-      text.setAttribute("x", middle(groups[key][0]));
-    }
-  };
   const markVisited = (key, words, stops) => {
-    const group = groups[key][0], box = group.querySelector("polygon,path").getBBox();
+    const group = picture.groups[key][0], box = picture.outline(key).getBBox();
     const x = box.x + box.width - 26 * group.querySelectorAll("circle").length;      // a box can run more than once
     group.append(svg("circle", { class: stops ? "badge stops" : "badge", cx: x, cy: box.y, r: 12 }),
       svg("text", { x, y: box.y + 5.5, "text-anchor": "middle" }, words));
   };
-  const markCurrent = (key) => {
-    const outline = groups[key][0].querySelector("polygon,path");
-    outline.setAttribute("stroke-width", 5);
-    outline.classList.add("now");
-  };
-  // A tall picture scrolls inside its frame; the page stays where it is.
-  const bringIntoView = (key) => {
-    const box = groups[key][0].getBoundingClientRect(), frame = view.getBoundingClientRect();
-    view.scrollTop += (box.top + box.bottom - frame.top - frame.bottom) / 2;
-    view.scrollLeft += (box.left + box.right - frame.left - frame.right) / 2;
-  };
+  const markCurrent = (key) => set(picture.outline(key), { "stroke-width": 5 }).classList.add("now");
   // The gradient goes against the arrow: thick, with its head at the other end, and with its numbers where they are few.
   const markArrow = ([title, numbers]) => {
-    for (const group of groups[title] ?? []) {
+    for (const group of picture.groups[title] ?? []) {
       const path = group.querySelector("path"), head = group.querySelector("polygon");
       if (!head) continue;
       path.setAttribute("d", `${path.getAttribute("d")}L${head.getAttribute("points").split(" ")[1]}`);      // to the other box
@@ -81,23 +30,81 @@ upgrade("play", (figure, play) => {
       head.setAttribute("visibility", "hidden");
       group.append(svg("polygon", { points: `${at(0, 3)} ${at(2.6, 16)} ${at(-2.6, 16)}` }));
       const half = path.getPointAtLength(path.getTotalLength() / 2);
-      if (group === groups[title].at(-1)) group.append(svg("text", { class: "number", x: half.x + 8, y: half.y + 5 }, numbers));
+      if (group === picture.groups[title].at(-1))
+        group.append(svg("text", { class: "number", x: half.x + 8, y: half.y + 5 }, numbers));
     }
+  };
+  // The graph as the steps so far left it. The numbers of its nodes are those of the backward that runs.
+  const draw = (seen, frame) => {
+    const states = {};
+    let number = 0;
+    for (const key of play.absent) states[key] = "absent";
+    picture.redraw();
+    for (const { changes, comes, goes, box, run, stops } of seen) {
+      changes.forEach(picture.change);
+      for (const key of comes) delete states[key];
+      for (const key of goes) states[key] = "gone";
+      if (box && frame.box && run === frame.run) markVisited(box, stops ? "✗" : ++number, stops);
+    }
+    picture.mark(states);
+    if (!frame) return;
+    frame.arrows.forEach(markArrow);
+    const current = [...new Set([frame.box, ...frame.lit])].filter(Boolean);
+    current.forEach(markCurrent);
+    if (current.length) picture.bringIntoView(current[0]);
+  };
+
+  // The code, with a mark at the line that ran. A click on a line goes to the next step on it.
+  const lines = {};
+  const show = ({ title, first, lines: texts }, source) => make("div", {}, make("div", { className: "source", textContent: title }),
+    ...texts.map((text, i) => {
+      const at = `${source},${first + i}`, steps = frames.flatMap(({ line }, step) => (`${line}` === at ? [step + 1] : []));
+      const onclick = () => {
+        if (!steps.length || !getSelection().isCollapsed) return;      // its text was selected
+        pause();
+        go(steps.find((step) => step > now) ?? steps[0]);
+      };
+      const line = set(make("div", { className: steps.length ? "line runs" : "line", textContent: text || "\n", onclick }),
+        { "data-number": first + i });
+      return lines[at] = line;
+    }));
+  const code = play.sources.length && set(make("pre", { className: "code", tabIndex: 0 }, ...play.sources.map(show)),
+    { role: "group", "aria-label": "The code" });
+  const markLine = (frame) => {
+    for (const at in lines) lines[at].classList.remove("lit");
+    const line = lines[frame?.line];
+    if (!line) return code.scrollTop = 0;
+    line.classList.add("lit");
+    const top = line.getBoundingClientRect().top - code.getBoundingClientRect().top, room = code.clientHeight - line.offsetHeight;
+    if (top < 0 || top > room) code.scrollTop += top - room / 2;
+  };
+  // What the names of the code stand for. What this step changed is marked.
+  const names = set(make("div", { className: "names", tabIndex: 0 }), { role: "group", "aria-label": "The names" });
+  const cells = ([value, tracked, grad, version]) => [value, tracked ? "True" : "False", grad, version ?? "–"].map(String);
+  const tell = (seen) => {
+    const rows = new Map();
+    let was = new Map();
+    seen.forEach((frame, i) => {
+      if (i === seen.length - 1) was = new Map(rows);
+      for (const [name, row] of Object.entries(frame.names)) row ? rows.set(name, row) : rows.delete(name);
+    });
+    names.hidden = !rows.size;
+    names.replaceChildren(make("table", {},
+      make("thead", {}, make("tr", {}, ...["name", "value", "requires_grad", ".grad", "version"].map((words) =>
+        set(make("th", { textContent: words }), { scope: "col" })))),
+      make("tbody", {}, ...[...rows].map(([name, row]) => {
+        const before = was.has(name) ? cells(was.get(name)) : [], changed = cells(row).map((words, i) => words !== before[i]);
+        return make("tr", { className: changed.includes(true) ? "changed" : "" },
+          set(make("th", { textContent: name }), { scope: "row" }),
+          ...cells(row).map((words, i) => make("td", { className: changed[i] ? "changed" : "", textContent: words })));
+      }))));
   };
 
   const go = (step) => {
     now = Math.max(0, Math.min(last, step));
-    redraw();
-    play.frames.slice(0, now).forEach((frame, i) => {
-      frame.changes.forEach(change);
-      markVisited(frame.box, frame.stops ? "✗" : i + 1, frame.stops);
-    });
-    const frame = play.frames[now - 1];
-    if (frame) {
-      frame.arrows.forEach(markArrow);
-      markCurrent(frame.box);
-      bringIntoView(frame.box);
-    }
+    const seen = frames.slice(0, now), frame = seen.at(-1);
+    if (picture) draw(seen, frame);
+    if (code) markLine(frame), tell(seen);
     says.replaceChildren(make("div", { textContent: `${now} of ${last}: ${frame ? frame.says : play.start}` }));
     if (now === last) says.append(make("div", { textContent: play.end }));
     slider.value = now;
@@ -121,33 +128,27 @@ upgrade("play", (figure, play) => {
     timer = setInterval(() => (figure.isConnected ? go(now + 1) : pause()), 1500);
   };
 
-  const button = (words, action) => make("button", { type: "button", textContent: words, onclick: action });
   const back = button("◀ Back", () => (pause(), go(now - 1)));
   const start = button("▶ Play", toggle);
   const next = button("Step ▶", () => (pause(), go(now + 1)));
-  const slider = make("input", { type: "range", min: 0, max: last, value: 0, oninput: () => (pause(), go(+slider.value)) });
-  slider.setAttribute("aria-label", "Step");
-  const bar = make("meter", { min: 0, max: Math.max(1, play.bytes) });
-  bar.setAttribute("aria-hidden", "true");
-  const says = make("div", { className: "says" });
-  says.setAttribute("aria-live", "polite");
-  const view = make("div", { className: "view", tabIndex: 0 });      // a large graph scrolls, by the keyboard too
-  view.setAttribute("role", "group");
-  view.setAttribute("aria-label", "The graph");
-  const hint = make("div", { textContent: "↔ The graph is larger than its frame: scroll it." });
-  new ResizeObserver(() => { hint.hidden = view.scrollWidth <= view.clientWidth && view.scrollHeight <= view.clientHeight; })
-    .observe(view);
-  const player = make("div", { className: "player", tabIndex: 0 },
-    make("strong", { textContent: play.title }),
-    make("div", { className: "buttons" }, back, start, next, slider, make("span", {}, "saved ", bar)), says, view, hint);
-  player.setAttribute("role", "group");
-  player.setAttribute("aria-label", `${play.title}. Arrow keys step, space plays and pauses.`);
+  const slider = set(make("input", { type: "range", min: 0, max: last, value: 0, oninput: () => (pause(), go(+slider.value)) }),
+    { "aria-label": "Step" });
+  const bar = set(make("meter", { min: 0, max: Math.max(1, play.bytes, ...frames.map(({ bytes }) => bytes)) }),
+    { "aria-hidden": "true" });
+  const says = set(make("div", { className: "says" }), { "aria-live": "polite" });
+  const player = set(make("div", { className: code ? "player code-and-graph" : "player", tabIndex: 0 },
+    make("div", { className: "side" }, make("strong", { textContent: play.title }),
+      make("div", { className: "buttons" }, back, start, next, slider, make("span", {}, "saved ", bar)),
+      ...(code ? [code, says, names] : [says])),
+    ...(picture ? [picture.stage] : [])),
+    { role: "group", "aria-label": `${play.title}. Arrow keys step, space plays and pauses.` });
   listen(player, (event) => {
     const action = {
       ArrowRight: () => (pause(), go(now + 1)), ArrowLeft: () => (pause(), go(now - 1)),
       Home: () => (pause(), go(0)), End: () => (pause(), go(last)), " ": toggle,
     }[event.key];
-    if (!action || event.key === " " && event.target.tagName === "BUTTON") return false;      // it presses the button
+    if (!action) return picture?.take(event);
+    if (event.key === " " && event.target.tagName === "BUTTON") return false;      // it presses the button
     action();
     return true;
   });

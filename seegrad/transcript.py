@@ -1,9 +1,9 @@
 """A diagram as text: what a reader who sees no picture gets, and what the regression run compares."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from .diagram import Diagram
-from .play import Play
+from .play import Frame, Play, Source
 
 MOST_BOXES_IN_ALT = 12
 
@@ -24,6 +24,36 @@ def make_play_transcript(play: Play) -> str:
     """The title, the graph before backward, a line for each step, and how it ended."""
     steps = [f"{number}. {frame.says}" for number, frame in enumerate(play.frames, 1)]
     return "\n".join([play.title, f"before: {play.first.headline}", *steps, play.ending])
+
+
+def make_watch_transcript(play: Play) -> str:
+    """The title, the graph before the code ran, a line for each step, and how it ended.
+
+    The nodes that a backward runs stand indented under the line of code that called it.
+    """
+    steps: list[str] = []
+    number, last = 0, None
+    for frame in play.frames:
+        if not frame.box:
+            steps.append(sentence(frame, play.sources))
+        else:
+            if last is None or last.line != frame.line:
+                steps.append(f"{line_in_words(frame, play.sources)}:")
+            number = number + 1 if last and last.box and last.run == frame.run else 1
+            steps.append(f"    {number}. {frame.says}")
+        last = frame
+    return "\n".join([play.title, f"before: {play.first.headline}", *steps, play.ending])
+
+
+def sentence(frame: Frame, sources: Sequence[Source]) -> str:
+    """What a step says, after the line of code that ran."""
+    return frame.says if frame.box or frame.line is None else f"{line_in_words(frame, sources)}: {frame.says}"
+
+
+def line_in_words(frame: Frame, sources: Sequence[Source]) -> str:
+    """Where a step is in the code."""
+    source, number = frame.line or (0, 0)
+    return f"line {number}{f' of {sources[source].title}' * (len(sources) > 1)}"
 
 
 def _box_lines(diagram: Diagram) -> Iterator[str]:

@@ -6,6 +6,7 @@ notebook that has not been run or trusted on this machine.
 """
 
 import base64
+import dataclasses
 import functools
 import html
 import itertools
@@ -13,23 +14,26 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from .diagram import LEVELS, Diagram, Level, make_diagram, node_counts, printable
-from .drawing import draw, svg_look
+from .drawing import draw, still, svg_look
 from .layout import TOO_MUCH, LayoutError
 from .looks import NO_SLOT, SLOTS
-from .play import Play, changes, make_play, title_of, with_room
+from .play import Frame, Play, changes, make_play, title_of, with_room
 from .recording import Recording
 from .snapshot import GraphSnapshot
-from .transcript import make_alt, make_play_transcript, make_transcript
+from .transcript import line_in_words, make_alt, make_play_transcript, make_transcript, make_watch_transcript, sentence
+from .union import without
 
 LEAST_BOXES = 4     # a coarser picture of fewer says nothing
 PIXELS = 4 / 3      # in a point
 SCALE = 0.7         # of a picture on the screen: the words in the boxes are about as large then as those around the picture
 LEAST_TEXT = 12     # pixels
 PADDING = 8         # pixels, around a picture
+MOST_OF_STILLS = 20_000     # characters, for the pictures of a watch where no scripts run
 
 
 class Picture:
@@ -89,14 +93,15 @@ class Picture:
 
 def _figure(svg: str, alt: str, caption: str, more: str = "") -> str:
     """A picture on a panel of its own, which is as wide as there is room, and scrolls where that is too little."""
-    data = base64.b64encode(svg.encode()).decode()
-    width, least = _widths(svg)
     caption = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-    return ('<figure style="margin: 0.5em 0">'
-            f'<div class="picture" style="overflow-x: auto; padding: {PADDING}px; background: white; border-radius: 6px">'
+    return f'<figure style="margin: 0.5em 0">{_panel(svg, alt, *_widths(svg))}{caption}{more}</figure>'
+
+
+def _panel(svg: str, alt: str, width: int, least: int) -> str:
+    data = base64.b64encode(svg.encode()).decode()
+    return (f'<div class="picture" style="overflow-x: auto; padding: {PADDING}px; background: white; border-radius: 6px">'
             f'<img alt="{html.escape(alt)}" src="data:image/svg+xml;base64,{data}" '
-            f'style="display: block; width: {width}px; max-width: 100%; min-width: {least}px; --least: {least}px"></div>'
-            f"{caption}{more}</figure>")
+            f'style="display: block; width: {width}px; max-width: 100%; min-width: {least}px; --least: {least}px"></div>')
 
 
 def _widths(svg: str) -> tuple[int, int]:
@@ -297,16 +302,108 @@ class BackwardPlay:
             return _as_text(self.transcript, TOO_MUCH)
         stills = _row([(first, pictures[0], _figure(pictures[0], first_alt, play.first.headline)),
                        (end, pictures[1], _figure(pictures[1], last_alt, play.ending))], "stills")
-        data = {
-            "title": play.title, "start": play.first.headline, "bytes": play.first_bytes, "end": play.ending,
-            "style": _inlined("player.css"),
-            "looks": {state: svg_look(look) for state, look in {**SLOTS, "": NO_SLOT}.items()},
-            "frames": [{"box": frame.box,
-                        "arrows": [["->".join(arrow), frame.numbers.get(arrow, "")] for arrow in frame.arrows],
-                        "says": frame.says, "bytes": frame.held_bytes.known, "stops": not frame.finished,
-                        "changes": changed}
-                       for frame, changed in zip(play.frames, changes(play))]}
-        return _interactive("play", stills, _details("The steps as text", self.transcript), data, "player.js")
+        return _player(play, pictures[0], stills, self.transcript)
+
+
+class Watch:
+    """Code that ran, to be stepped through line by line.
+
+    play: what happened, a :class:`seegrad.play.Play` with code.
+    transcript: the steps as text.
+    """
+
+    def __init__(self, play: Play) -> None:
+        self.play = play
+
+    @functools.cached_property
+    def transcript(self) -> str:
+        return make_watch_transcript(self.play)
+
+    def __repr__(self) -> str:
+        return self.transcript
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        return {"text/plain": self.transcript, "text/html": self._player()}
+
+    def _player(self) -> str:
+        """The lines that ran, and a picture after each that changed the graph; where scripts run, a player in their place."""
+        play = self.play
+        svg = _drawn(with_room(play), f"All boxes of {play.title}") if play.first.boxes else ""
+        stills = _steps_as_stills(play, svg)
+        why = f"<p>{TOO_MUCH}, so there is no picture.</p>" if play.first.boxes and not svg else ""
+        return _player(play, svg, f'<div class="stills">{stills}</div>{why}', self.transcript)
+
+
+def _player(play: Play, svg: str, stills: str, transcript: str) -> str:
+    """The HTML of a play. svg: its picture, empty where there is none. stills: what is shown where no scripts run."""
+    frames = []
+    for frame, changed in zip(play.frames, changes(play)):
+        shown = {"box": frame.box, "arrows": [["->".join(arrow), frame.numbers.get(arrow, "")] for arrow in frame.arrows],
+                 "says": sentence(frame, play.sources), "bytes": frame.held_bytes.known, "stops": not frame.finished,
+                 "changes": changed, "run": frame.run}
+        of_code = {"line": frame.line, "lit": frame.lit, "comes": frame.comes, "goes": frame.goes, "names": {
+            name: row and [row.value, row.requires_grad, row.grad, row.version] for name, row in frame.names.items()}}
+        frames.append(shown | {key: value for key, value in of_code.items() if value})
+    data = {
+        "title": play.title, "start": play.first.headline, "bytes": play.first_bytes, "end": play.ending,
+        "style": _inlined("player.css"), "absent": sorted(play.absent),
+        "sources": [dataclasses.asdict(source) for source in play.sources],
+        "picture": _picture(svg) | ({"svg": svg} if play.sources else {}) if svg else None,     # of a backward: its first still
+        "frames": frames}
+    return _interactive("play", stills, _details("The steps as text", transcript), data, "player.js")
+
+
+def _picture(svg: str) -> dict[str, object]:
+    """What a script needs to change a picture."""
+    width, least = _widths(svg)
+    return {"width": width, "least": least,
+            "looks": {state: svg_look(look) for state, look in {**SLOTS, "": NO_SLOT}.items()}}
+
+
+def _steps_as_stills(play: Play, svg: str) -> str:
+    """The lines of code as they ran, and what is said of each; the graph after those that changed it, folded.
+
+    svg: the picture of all boxes, empty where there is none.
+    """
+    parts, folds = [f"<p><strong>{html.escape(play.title)}</strong></p><p>before: {html.escape(play.first.headline)}</p>"], {}
+    room, changed = with_room(play), False
+    for frame, then, (moment, gone) in zip(play.frames, (*play.frames[1:], None), _moments(play)):
+        words = html.escape(sentence(frame, play.sources))
+        code = "" if frame.box else f"<pre>{html.escape(_code(frame, play))}</pre>"
+        parts.append(f'{code}<p style="margin-left: {2 * bool(frame.box)}em">{words}</p>')
+        changed |= bool(frame.boxes or frame.comes or frame.goes)
+        if svg and changed and not (frame.box and then and then.box and then.run == frame.run):     # one for all its nodes
+            changed = False
+            title = f"the graph after {'this backward' if frame.box else line_in_words(frame, play.sources)}"
+            panel = _panel(still(svg, room, moment, gone, frame.lit), make_alt(replace(moment, headline=title)), *_widths(svg))
+            folds[len(parts) - 1] = f"<details><summary>{title[0].upper()}{title[1:]}</summary>{panel}</details>"
+    kept = list(folds)
+    while sum(len(folds[place]) for place in kept) > MOST_OF_STILLS and len(kept) > 1:
+        kept = kept[::-2][::-1]     # the last stays
+    for place in kept:
+        parts[place] += folds[place]
+    if len(kept) < len(folds):
+        parts.append("<p>Some lines have no picture here, so that the notebook stays small. Run the cell to see them all.</p>")
+    return "".join([*parts, f"<p>{html.escape(play.ending)}</p>"])
+
+
+def _code(frame: Frame, play: Play) -> str:
+    """The line of code that ran."""
+    if frame.line is None:
+        return ""
+    source, number = play.sources[frame.line[0]], frame.line[1]
+    return source.lines[number - source.first]
+
+
+def _moments(play: Play) -> Iterator[tuple[Diagram, frozenset[str]]]:
+    """After each frame, what is there of the picture of all boxes, and the keys of those of it that are gone."""
+    now = {box.key: box for box in play.first.boxes}
+    absent, gone = set(play.absent), set[str]()
+    for frame in play.frames:
+        now.update((box.key, box) for box in frame.boxes)
+        absent -= {*frame.comes}
+        gone = gone - {*frame.comes} | {*frame.goes}
+        yield without(replace(play.first, boxes=tuple(now.values())), absent), frozenset(gone)
 
 
 def _words(value: object) -> str:

@@ -53,10 +53,10 @@ def test_the_look_of_a_freed_slot_is_changed_in_one_place(monkeypatch):
     assert (inside["fill"], border["stroke"], border["stroke-width"]) == ("#123456", "#654321", "3")
     assert "stroke-dasharray" not in border
 
-    assert page.data["looks"].pop(FREED) == [{"fill": "#123456"},
+    assert page.data["picture"]["looks"].pop(FREED) == [{"fill": "#123456"},
                                              {"stroke": "#654321", "stroke-width": 3, "stroke-dasharray": "none"}]
-    del data_before["looks"][FREED]
-    assert page.data["looks"] == data_before["looks"]
+    del data_before["picture"]["looks"][FREED]
+    assert page.data["picture"]["looks"] == data_before["picture"]["looks"]
     changes = [change for frame in page.data["frames"] for change in frame["changes"] if change[3] == FREED]
     assert changes and all(words.startswith("! ") for _, _, words, _ in changes)
 
@@ -72,7 +72,7 @@ def in_all_states():
 
 
 def test_the_player_draws_a_slot_as_graphviz_does():
-    of_the_player = played().data["looks"]
+    of_the_player = played().data["picture"]["looks"]
     assert set(of_the_player) == {*STATES, ""}      # "": a slot that is gone
     rows = slot_rows(read_svg(in_all_states().svg))
     for state, mark in {ALIVE: "●", FREED: "○", CHANGED: "▲"}.items():
