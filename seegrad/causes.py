@@ -27,7 +27,7 @@ def line_in_words(place: Place, history: History, here: Place | None = None) -> 
     code = history.sources[place.source]
     own = here is not None and here.source == place.source or here is None and place.source == 0
     line = f"the loop at line {place.line}" if place.is_loop else f"line {place.line}"
-    return line if own or code.title == "this cell" else f"{line} of {code.title}()"
+    return line if own or code.title == "this cell" else f"{line} of {code.title}"
 
 
 class _Scene:
@@ -215,6 +215,7 @@ def _wrong_result(scene: _Scene) -> str:
 
 
 _CAUSES: tuple[tuple[str, Callable[[_Scene], str]], ...] = (
+    (r"is a view and (is being|its base or another view of its base has been) modified in-?place", _view_in_place),
     (r"modified (by an )?in-?place", _changed_in_place),
     (r"backward through the graph a second time", _freed),
     (r"does not require grad and does not have a grad_fn", _no_graph),
@@ -224,6 +225,5 @@ _CAUSES: tuple[tuple[str, Callable[[_Scene], str]], ...] = (
     (r"can't optimize a non-leaf|only change requires_grad flags of leaf|support the deepcopy protocol", _no_leaf),
     (r"NoneType", _no_grad_yet),
     (r"Can't call numpy\(\) on Tensor that requires grad", _numpy),
-    (r"is a view and (is being|its base or another view of its base has been) modified in-?place", _view_in_place),
     (r"returned (an incorrect number of gradients|an invalid gradient|nan values)", _wrong_result),
 )

@@ -57,11 +57,13 @@ class Watcher:
         self._tracer.start()
 
     def end(self, result: Any) -> None:
-        """IPython calls it after it has run a cell."""
+        """IPython calls it after it has run a cell: also after a cell that another magic runs inside this one."""
+        if _FIRST_LINE.match(result.info.raw_cell) is None:
+            return
         if self._says:
             print(self._says)
             self._says = ""
-        self._show(result.error_in_exec)
+        self._show(result.error_in_exec or result.error_before_exec)
 
     def _fail(self, shell: Any, kind: type[BaseException], error: BaseException, traceback: TracebackType,
               tb_offset: int | None = None) -> None:
@@ -77,7 +79,7 @@ class Watcher:
         history = make_history(tracer.stop(error))
         if history.union.tensors:
             display(Watch(make_watch(history, self._detail), history))
-        else:
+        elif error is None:
             print("%%watch saw no tensor in this cell.")
 
 

@@ -123,7 +123,7 @@ def watch(function: Callable[..., object], *args: object, **kwargs: object) -> W
     if not isinstance(code, FunctionType):
         raise TypeError(f"watch was given {_short(function)}, not a function that is written in Python: give one, as in "
                         "watch(step, x), or put %%watch above a cell.")
-    tracer = Tracer(code.__globals__)
+    tracer = Tracer(code.__globals__, function=code.__code__)
     tracer.start()
     try:
         result = function(*args, **kwargs)

@@ -64,7 +64,7 @@ class Place:
 class Code:
     """A source of the watched code.
 
-    title: whose it is: "this cell", or the name of a function.
+    title: whose it is: "this cell", or the name of a function, as in "step()".
     first: the number of its first line.
     lines: its lines.
     """
@@ -232,11 +232,12 @@ class Tracer:
     uses: those names of the namespace that the cell reads before it gives them a value. Those that a function reads are found
         when it is called.
     makes: those to which the cell gives a value first: what they stand for before that is of no interest.
+    function: a function that is watched even if it is one that would belong to the line around it.
     """
 
     def __init__(self, namespace: dict[str, Any], cell: tuple[str, ...] | None = None, uses: Iterable[str] = (),
-                 makes: Iterable[str] = ()) -> None:
-        self._namespace, self._cell, self._cell_file = namespace, cell, ""
+                 makes: Iterable[str] = (), function: CodeType | None = None) -> None:
+        self._namespace, self._cell, self._cell_file, self._function = namespace, cell, "", function
         self._names = dict.fromkeys((*uses, *makes))
         self._old = {name: id(namespace[name]) for name in makes if name in namespace and name not in uses}
         self._sources: list[Code] = [] if cell is None else [Code("this cell", 1, cell)]
@@ -330,6 +331,8 @@ class Tracer:
         if code.co_name == _MODULE:
             self._cell_file = self._cell_file or code.co_filename
             return self._cell is not None and code.co_filename == self._cell_file
+        if code is self._function:
+            return True
         return bool(code.co_flags & inspect.CO_OPTIMIZED) and code.co_name not in _NO_FUNCTIONS     # and no body of a class
 
     def _source(self, code: CodeType) -> int:
@@ -339,7 +342,7 @@ class Tracer:
         if code not in self._source_of:
             lines = inspect.getblock(linecache.getlines(code.co_filename)[code.co_firstlineno - 1:])
             self._source_of[code] = len(self._sources)
-            self._sources.append(Code(_function_of(code), code.co_firstlineno, tuple(line.rstrip("\n") for line in lines)))
+            self._sources.append(Code(f"{_function_of(code)}()", code.co_firstlineno, tuple(line.rstrip("\n") for line in lines)))
         return self._source_of[code]
 
     def _place_of(self, error: BaseException) -> Place | None:
@@ -378,8 +381,9 @@ class Tracer:
         return len(self._moments) < MOST_MOMENTS
 
     def _fold(self, most: int) -> None:
-        """Fold the middle of long loops where there are more steps than that."""
-        if sum(1 + len(moment.backward.steps if moment.backward else ()) for moment in self._moments) > most:
+        """Fold the middle of long loops where there are more steps than that, or some are folded."""
+        steps = sum(1 + len(moment.backward.steps if moment.backward else ()) for moment in self._moments)
+        if steps > most or any(moment.fold for moment in self._moments):
             self._moments = fold_loops(self._moments, self._sources)
 
     def _look(self, place: Place, begins: bool, calls: str, outputs: Iterable[Output] = ()) -> tuple[Moment, LiveGraph | None]:
@@ -406,7 +410,7 @@ class Tracer:
         drawn: dict[str, torch.Tensor] = {}
         told: dict[str, tuple[torch.Tensor, str]] = {}
         if self._result is not None:
-            scopes.append(("", {"result": self._result}))
+            scopes.append(("", {"what it returns": self._result}))
         for function, variables in scopes:
             known = set(map(id, drawn.values()))
             for variable, value in list(variables.items()):

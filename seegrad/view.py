@@ -20,6 +20,7 @@ from pathlib import Path
 
 from .diagram import LEVELS, Diagram, Level, make_diagram, node_counts, printable
 from .drawing import draw, still, svg_look
+from .history import History
 from .layout import TOO_MUCH, LayoutError
 from .looks import NO_SLOT, SLOTS
 from .play import Frame, Play, changes, make_play, title_of, with_room
@@ -306,14 +307,16 @@ class BackwardPlay:
 
 
 class Watch:
-    """Code that ran, to be stepped through line by line.
+    """Code that ran, to be stepped through line by line. Made by :func:`seegrad.watch` and by ``%%watch``.
 
     play: what happened, a :class:`seegrad.play.Play` with code.
+    history: the facts, which line did what, a :class:`seegrad.history.History`; None where the play was not made from one.
+    result: what a function returned.
     transcript: the steps as text.
     """
 
-    def __init__(self, play: Play) -> None:
-        self.play = play
+    def __init__(self, play: Play, history: History | None = None, result: object = None) -> None:
+        self.play, self.history, self.result = play, history, result
 
     @functools.cached_property
     def transcript(self) -> str:

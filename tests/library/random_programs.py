@@ -62,15 +62,14 @@ class Program:
         self.lines = ["%%watch", *HELPER]
         self.nodes: list[Made] = []
         self.names: dict[str, Value] = {}
-        self.frees: set[Made] = set()
         for name in "pq":
             self.statement(f"{name} = torch.tensor([0.5, 0.25, 0.75], requires_grad=True)")
             self.names[name] = Value(Memory(), True)
         self.statement("r = torch.tensor([0.25, 0.5, 1.0])")
         self.names["r"] = Value(Memory())
         while len(self.lines) < START + 3 + statements:
-            self.random.choice([self.unary, self.unary, self.product, self.product, self.sum, self.change, self.change_data, self.detach,
-                                self.alias, self.delete, self.call, self.loop, self.backward])()
+            self.random.choice([self.unary, self.unary, self.product, self.product, self.sum, self.change, self.change_data,
+                                self.detach, self.alias, self.delete, self.call, self.loop, self.backward])()
         self.source = "\n".join(self.lines)
 
     def statement(self, text: str) -> None:
@@ -186,7 +185,8 @@ class Program:
         """v * 0.5, which saves the number as a tensor that nobody else has."""
         result = Value(Memory())
         if value.tracked:
-            result.tracked, result.node = True, Made("MulBackward0", 3, [value.node] if value.node else [], [Saved(Memory(), None, 0)])
+            inputs = [value.node] if value.node else []
+            result.tracked, result.node = True, Made("MulBackward0", 3, inputs, [Saved(Memory(), None, 0)])
             self.nodes.append(result.node)
         return result
 
