@@ -1,0 +1,87 @@
+"""What a notebook promises under **Change this:** is what one sees: each change is run, after the cells before it.
+
+The shell runs in this process, so that nine notebooks take seconds. Whether the notebooks as they are run in a kernel is
+nbval's part.
+"""
+
+import contextlib
+
+import matplotlib
+import pytest
+import torch
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from traitlets.config import Config
+
+from project import COURSE, notebooks, read
+from regression import in_words
+from rules import changed
+
+BAR = "[====="      # of progress, in a stored output: such a cell trains for seconds, and no change needs it
+
+# By the code cell that is changed: what then stands in its output, in this order. It is what the notebook says in words.
+SEEN = {
+    "01-06": ["plain; leaf (3,); .grad None; not in this graph"],
+    "01-12": ["<AddBackward0", "leaf 1; leaf (3,)", "[2] AddBackward0 from [1]"],
+    "01-18": ["AccumulateGrad from w", "self = w () 4 B alive; other = x () 4 B alive",
+              "x: not tracked, w: tracked, b: tracked", "MulBackward0 from [1], x (no gradient); other = x () 4 B alive"],
+    "01-34": ["no graph", "w; leaf (3,); .grad (3,)"],
+}
+
+
+@contextlib.contextmanager
+def shell():
+    """A shell of IPython in the folder of the notebooks. It leaves nothing behind."""
+    config = Config()
+    config.HistoryManager.enabled = False       # a file in the home folder
+    dtype = torch.get_default_dtype()
+    with contextlib.chdir(COURSE), matplotlib.rc_context():
+        try:
+            yield InteractiveShell.instance(config=config)
+        finally:
+            InteractiveShell.clear_instance()
+            torch.set_default_dtype(dtype)
+
+
+def run(ip, source):
+    """Run a cell. Return its error, or None, and what it shows, as text."""
+    with capture_output() as captured:
+        error = ip.run_cell(source).error_in_exec
+    shown = [output.data.get("text/plain", "") for output in captured.outputs]
+    return error, "\n".join([captured.stdout, *shown, f"{type(error).__name__}: {error}" if error else ""])
+
+
+def missing(parts, text):
+    """The first of these parts that does not stand in the text behind the ones before it, or None."""
+    for part in parts:
+        _, found, text = text.partition(part)
+        if not found:
+            return part
+    return None
+
+
+@pytest.mark.filterwarnings("ignore")       # as in a kernel: a warning is no error
+@pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
+def test_a_change_shows_what_the_notebook_says(path):
+    """And it may stay: nobody runs the old cell again, and the cells after it show what they store."""
+    notebook = read(path)
+    changes = {asks.id: (cell, source) for asks, cell, source in changed(notebook)}
+    last = max((place for place, cell in enumerate(notebook.cells) if cell.id in changes), default=0)
+    wrong = []
+    with shell() as ip:
+        for cell in notebook.cells[:last + 1]:
+            if cell.id in changes:
+                of, source = changes[cell.id]
+                _, new = run(ip, source)
+                wrong += [(cell.id, "does not show", part) for part in [missing(SEEN[of.id], new)] if part]
+                wrong += [(cell.id, "shows nothing new")] * (missing(SEEN[of.id], in_words(of.outputs) + "\n") is None)
+            elif cell.cell_type == "code" and BAR not in str(cell.outputs):
+                error, shown = run(ip, cell.source)
+                if not isinstance(error, NameError):        # it needs a cell that trains
+                    wrong += [(cell.id, "differs", line) for line in in_words(cell.outputs).splitlines() if line not in shown]
+    assert wrong == []
+
+
+def test_each_promise_is_tried_and_each_trial_promised():
+    asked = [cell.id for path in notebooks() for _, cell, _ in changed(read(path))]
+    assert sorted(asked) == sorted(SEEN)
