@@ -47,6 +47,12 @@ SEEN = {
     "05-16": ["RuntimeError: one of the variables", "is at version 1; expected version 0"],
     "05-48": ["trunk.grad: tensor([2., 2.])", "[3] CloneBackward0 from [2]", "MulBackward0 from head2, [3]"],
     "05-53": ["[3] CloneBackward0 from [2]", "SubBackward0 from [5], [3]", "target from [3]; result (2,)"],
+    "06-15": ["(2) 16 nodes from (1)", "(3) 16 nodes from (1)", "car_loss from (3); result () float64\n"],
+    "06-27": ["(1) 13 nodes; 6 leaves; 9 saved freed", "(2) 16 nodes from features; 6 leaves; 10 saved 103,488 B alive",
+              "(3) 16 nodes from features; 6 leaves; 10 saved freed"],
+    "06-34a": ["frees 10 saved tensors", "frees 9 saved tensors", "10 alive, 19 freed (103,488 B)"],
+    "06-40": ["(2) 16 nodes from j", "(3) 16 nodes from features"],
+    "06-53": ["CloneBackward0 from features", "nodes from cut;", "cut from [14]; result"],
 }
 
 
