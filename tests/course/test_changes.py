@@ -58,6 +58,14 @@ SEEN = {
     "07-26": ["(1) 2 nodes from picture", "(2) 5 nodes from (1)", "(3) 2 nodes from (1)"],
     "07-30": ["ReluBackward0 receives", "frees result", "picture receives", "(16,640 B)"],
     "07-50a": ["calls: 1  x.grad: None", "1 saved tensor: 1 alive"],
+    "08-25": ["result = b (3,) 12 B changed in place"],
+    "08-36": ["w: tensor([0.5000, 0.4000])", "1 alive, 1 freed"],
+    "08-45": ["w.grad: tensor([-0.1291, -0.1873])", "TanhBackward0"],
+    "08-53": ["w.grad: tensor(2.)"],
+    "08-95": ["MulBackward0 from [2], [3]", "features from [2]; result (2,)"],
+    "08-108": ["[3. 6.]", "detached; not tracked (2,)\n"],
+    "08-116": ["RuntimeError: Inference tensors cannot be saved"],
+    "08-122": ["z.grad: tensor([   nan, 0.2500])", "SqrtBackward0 from [1]", "safe from [2]"],
 }
 
 
