@@ -66,6 +66,11 @@ SEEN = {
     "08-108": ["[3. 6.]", "detached; not tracked (2,)\n"],
     "08-116": ["RuntimeError: Inference tensors cannot be saved"],
     "08-122": ["z.grad: tensor([   nan, 0.2500])", "SqrtBackward0 from [1]", "safe from [2]"],
+    "09-07": ["PowBackward0 from [1]; self = x (3,) float64 24 B alive"],
+    "09-15": ["leaf.grad: tensor([ 24.,  96., 216.])", "[4] CubeByAttributeBackward from [3]\n"],
+    "09-32": ["1 saved tensor: 1 alive", "dy; not tracked"],
+    "09-48": ["slope; not tracked", "penalty; not tracked"],
+    "09-91": ["alive (16,000 B)", "float64 packed by a hook 8,000 B alive"],
 }
 
 
