@@ -41,6 +41,9 @@ GOALS = re.compile(r"^\*\*After this notebook you can\*\*\n\n((?:- .+\n)+)", re.
 OPTION = re.compile(r"^- ([A-D])\. ", re.MULTILINE)
 ANSWER = re.compile(r"<details><summary>([A-D])</summary>\n\n(.*?)\n\n</details>", re.DOTALL)
 SOLUTION = re.compile(r"<details><summary>A solution</summary>\s*```python\n(.*?)```\s*</details>", re.DOTALL)
+# A change that a reader tries: the old code, the new one, and what one then sees.
+CHANGE = re.compile(r"\*\*Change this:\*\* `([^`]+)` → `([^`]+)`, and run the cell again\.\n\n"
+                    r"<details><summary>What you then see</summary>\n\n(.+?)\n\n</details>", re.DOTALL)
 CHECK = re.compile(r'^check\("(\d\d\.\d)", (\w+)\)$', re.MULTILINE)
 
 
@@ -269,6 +272,22 @@ def exercises(document):
 
 
 @rule
+def changes(document):
+    """A **Change this:** names code that stands once in the code cell above it, and folds what one then sees. It is on no
+    slide."""
+    for cell, above in _with_code_above(document.cells):
+        if "**Change this:**" not in cell.source:
+            continue
+        change = CHANGE.fullmatch(cell.source)
+        if kind(cell) != "skip":
+            yield cell, "asks for a change on a slide: it is for readers, so its slide type is skip"
+        if not change:
+            yield cell, "has a change to try in another form than **Change this:** `old` → `new`, and run the cell again."
+        elif not above or above.source.count(change[1]) != 1:
+            yield cell, f"changes {change[1]!r}, which does not stand once in the code cell above it"
+
+
+@rule
 def links(document):
     """Links lead to files that are there."""
     for cell in document.prose:
@@ -404,3 +423,21 @@ def _words(output):
     data = output.get("data", {})
     return [output.get("text", ""), *output.get("traceback", []), *map(str, data.values()),
             *pictures(data.get("text/html", ""))]
+
+
+def changed(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, NotebookNode, str]]:
+    """For each change that a notebook asks its readers to try: the cell that asks, the code cell, and its changed source."""
+    for cell, above in _with_code_above(notebook.cells):
+        change = CHANGE.fullmatch(cell.source)
+        if change and above:
+            yield cell, above, above.source.replace(change[1], change[2])
+
+
+def _with_code_above(cells):
+    """Each text with the code cell above it, or None."""
+    above = None
+    for cell in cells:
+        if cell.cell_type == "code":
+            above = cell
+        else:
+            yield cell, above
