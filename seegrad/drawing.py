@@ -275,23 +275,28 @@ def _draw_with_torchviz(diagram: Diagram) -> tuple["Digraph", dict[str, str]]:
     """
     has_arrow_out = {arrow.source for arrow in diagram.arrows}
     stand_ins = {box.key: _Function() if box.key in has_arrow_out else _Tensor() for box in diagram.boxes}
+    keys = {str(id(stand_in)): key for key, stand_in in stand_ins.items()}
+    outputs = [s for s in stand_ins.values() if isinstance(s, _Tensor)]
     for arrow in diagram.arrows:
         source, target = stand_ins[arrow.source], stand_ins[arrow.target]
-        if isinstance(target, _Tensor):
-            target.grad_fn = source
-        else:
+        if isinstance(target, _Function):
             target.next_functions.append((source, 0))
-    outputs = tuple(s for s in stand_ins.values() if isinstance(s, _Tensor))
+            continue
+        if target.grad_fn is not None:      # one of several that compute it, each at its time: for torchviz, a tensor of its own
+            target = _Tensor()
+            keys[str(id(target))] = arrow.target
+            outputs.append(target)
+        target.grad_fn = source
     limit = sys.getrecursionlimit()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")         # torchviz imports distutils
         from torchviz import make_dot
         try:
             sys.setrecursionlimit(limit + 4 * len(stand_ins))       # torchviz walks the graph by recursion
-            graph = make_dot(outputs)
+            graph = make_dot(tuple(outputs))
         finally:
             sys.setrecursionlimit(limit)
-    return graph, {str(id(stand_in)): key for key, stand_in in stand_ins.items()}
+    return graph, keys
 
 
 def _islands_with_a_tie(diagram: Diagram) -> dict[str, str]:

@@ -27,7 +27,7 @@ from .play import Frame, Play, changes, make_play, title_of, with_room
 from .recording import Recording
 from .snapshot import GraphSnapshot
 from .transcript import line_in_words, make_alt, make_play_transcript, make_transcript, make_watch_transcript, sentence
-from .union import without
+from .union import missing, rows, unite, without
 
 LEAST_BOXES = 4     # a coarser picture of fewer says nothing
 PIXELS = 4 / 3      # in a point
@@ -435,9 +435,30 @@ class WhatIf:
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         stills = _row(((title, picture.svg, picture._figure()) for title, picture in zip(self.titles, self.pictures)), "stills")
-        choices = [[printable(name), list(map(_words, values))] for name, values in self.choices.items()]
-        data = {"style": _inlined("player.css"), "choices": choices}
+        data = {"style": _inlined("player.css"), "titles": self.titles, **self._united(),
+                "choices": [[printable(name), list(map(_words, values))] for name, values in self.choices.items()]}
         return {"text/plain": repr(self), "text/html": _interactive("what-if", stills, "", data, "what_if.js")}
+
+    def _united(self) -> dict[str, object]:
+        """The graphs as one picture in which their boxes keep their places, and for each graph how it differs from that.
+
+        Nothing where not all pictures are graphs, or where that picture would be too large.
+        """
+        graphs = [picture for picture in self.pictures if isinstance(picture, GraphView) and picture.svg]
+        if len(graphs) < len(self.pictures):
+            return {}
+        union, diagrams = unite([graph.diagram for graph in graphs])
+        svg = _drawn(union, "All graphs") if len(union.boxes) <= max(graph.max_boxes for graph in graphs) else ""
+        if not svg:
+            return {}
+        room = {box.key: box for box in union.boxes}
+        shown = []
+        for one in diagrams:
+            changed = [(box.key, number, *row) for box in one.boxes
+                       for number, (row, usual) in enumerate(zip(rows(box, room[box.key]), rows(room[box.key], room[box.key])))
+                       if row != usual]
+            shown.append({"says": one.headline, "absent": list(missing(union, one)), "changes": changed})
+        return {"picture": _picture(svg) | {"svg": svg}, "shown": shown}
 
 
 def _interactive(kind: str, stills: str, more: str, data: Mapping[str, object], script: str) -> str:
