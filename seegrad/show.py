@@ -99,7 +99,7 @@ def _play(roots: list[Output], names: Mapping[str, torch.Tensor], backward: Back
     inputs = backward.inputs or ()
     drawn = set(map(id, names.values()))
     outputs = [output for output in (*roots, *inputs) if id(output) not in drawn]
-    graph = LiveGraph(outputs, names)
+    graph = LiveGraph(outputs, names, with_contents=True)
     boxes = len(make_diagram(graph.snapshot, detail).boxes)
     if boxes > max_boxes:
         raise ValueError("play_backward did not run backward, and the graph is as it was. "

@@ -102,8 +102,14 @@ def test_a_play_leaves_behind_what_a_plain_backward_leaves(seed, steps):
     assert one.left_behind() == twin.left_behind()
 
 
+def without_contents(snapshot):
+    """A snapshot of a play as one that does not ask what the memory holds."""
+    return replace(snapshot, nodes=tuple(replace(node, saved=tuple(replace(slot, value="", content=None) for slot in node.saved))
+                                         for node in snapshot.nodes))
+
+
 def facts(snapshot):
-    """A snapshot without the numbers of its storages, and without the slots of which a fresh one cannot know.
+    """A snapshot without the numbers of its storages, what its memory holds, and the slots of which a fresh one cannot know.
 
     PyTorch does not tell how many tensors were in a freed list, nor whether a custom Function saved any at all.
     """
@@ -115,7 +121,7 @@ def facts(snapshot):
     def of_slot(slot):
         if slot.state == FREED:
             return slot.name.partition("[")[0], FREED
-        return replace(slot, storage=number(slot.storage), storages=tuple(map(number, slot.storages)))
+        return replace(slot, storage=number(slot.storage), storages=tuple(map(number, slot.storages)), value="", content=None)
 
     tensors = [replace(tensor, storage=number(tensor.storage)) for tensor in snapshot.tensors]
     slots = [set(map(of_slot, node.saved)) - {("tensors", FREED)} for node in snapshot.nodes]
@@ -145,7 +151,7 @@ def test_the_last_derived_snapshot_is_what_a_fresh_one_finds(seed, steps):
     before = one.snapshot()
     last = one.play().recording.after
     assert facts(last) == facts(one.snapshot())
-    assert played(seed, steps).recording.before == before
+    assert without_contents(played(seed, steps).recording.before) == before
 
 
 @dataclass
