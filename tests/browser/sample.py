@@ -1,7 +1,10 @@
-"""The notebook that the tests open: a play, one that fails, two folded ones with two branches, and a what_if."""
+"""The notebook that the tests open: a play, one that fails, two folded ones with two branches, a what_if of graphs and one of
+plots, and two watches."""
 
 import nbformat
 from nbclient import NotebookClient
+
+from project import ROOT
 
 TITLE = "# A notebook for the tests"
 CODE = [
@@ -24,8 +27,18 @@ CODE = [
     "    a, b = torch.ones(2, requires_grad=x), torch.ones(2, requires_grad=w)\n"
     "    return show_graph((a * b).sum(), x=a, w=b)\n"
     "what_if(build, x=[True, False], w=[True, False])",
+
+    "from matplotlib.figure import Figure\n"
+    "from seegrad import show_picture\n"
+    "def plot(high):\n"
+    "    return show_picture(Figure(figsize=(4, 4 if high else 2)), alt='an empty plot')\n"
+    "what_if(plot, high=[False, True])",
+
+    f"import sys\nsys.path.append({str(ROOT / 'tests/library')!r})\nimport watched\nwatched.five_lines()",
+
+    "watched.with_backward()",
 ]
-PLAY, FAILING, BRANCHES, TWICE, WHAT_IF = range(5)     # the places of the figures
+PLAY, FAILING, BRANCHES, TWICE, WHAT_IF, PLOTS, WATCH, BACKWARD_IN_CODE = FIGURES = range(8)       # the places of the figures
 
 
 def write_sample(folder):

@@ -6,7 +6,7 @@ import shutil
 import nbformat
 import pytest
 from conftest import SCREENSHOTS
-from sample import CODE, PLAY, WHAT_IF
+from sample import CODE, FIGURES, PLAY, WHAT_IF
 from test_pages import SMALL_TEXT
 from test_player import at, figure, press
 
@@ -33,7 +33,7 @@ def run_all(page):
 def test_before_a_run_there_are_stills_and_after_it_players(open_page, lab):
     page = open_page(f"{lab}/lab/tree/sample.ipynb?reset")
     figures = page.locator("figure.seegrad")
-    expect(figures).to_have_count(5)
+    expect(figures).to_have_count(len(FIGURES))
     expect(page.locator("figure.seegrad .player")).to_have_count(0)
     for still in figures.first.locator("img").all():
         expect(still).to_be_visible()
@@ -42,7 +42,7 @@ def test_before_a_run_there_are_stills_and_after_it_players(open_page, lab):
         assert still.evaluate("image => getComputedStyle(image).minWidth") in still.get_attribute("style")
         assert still.locator("..").evaluate(PANEL) == ["auto", "rgb(255, 255, 255)", "6px"]
     run_all(page)
-    expect(page.locator("figure.seegrad .player")).to_have_count(5)
+    expect(page.locator("figure.seegrad .player")).to_have_count(len(FIGURES))
     figure(page, PLAY).locator(".player").focus()
     press(page, "ArrowRight")
     at(figure(page, PLAY), 1)
@@ -65,13 +65,13 @@ def test_jupyterlab_keeps_its_hands_off_the_keys_pressed_in_a_player(open_page, 
 def test_a_player_gives_back_the_focus_runs_its_cell_and_lets_a_notebook_be_saved(open_page, lab, notebooks):
     shutil.copy(notebooks / "sample.ipynb", notebooks / "keys.ipynb")
     page = open_page(f"{lab}/lab/tree/keys.ipynb?reset")
-    expect(page.locator("figure.seegrad")).to_have_count(5)
+    expect(page.locator("figure.seegrad")).to_have_count(len(FIGURES))
     run_all(page)
-    expect(page.locator("figure.seegrad .player")).to_have_count(5)
+    expect(page.locator("figure.seegrad .player")).to_have_count(len(FIGURES))
     cells = page.locator(".jp-Notebook .jp-Cell")
     play, choices = figure(page, PLAY), figure(page, WHAT_IF)
     for inside, place in ((play.locator(".player"), 2), (play.get_by_role("slider"), 2), (play.locator(".view"), 2),
-                          (choices.get_by_role("radio").first, len(CODE))):
+                          (choices.get_by_role("radio").first, 6)):
         inside.focus()
         press(page, "Escape")
         expect(cells.nth(place)).to_be_focused()

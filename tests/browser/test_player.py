@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from sample import BRANCHES, FAILING, PLAY, TWICE, WHAT_IF
+from sample import BACKWARD_IN_CODE, BRANCHES, FAILING, FIGURES, PLAY, PLOTS, TWICE, WATCH, WHAT_IF
 
 from project import read
 
@@ -218,23 +218,188 @@ def test_words_and_badges_stay_in_their_boxes_even_where_one_runs_twice(page):
     assert sorted(badges(box(twice, "(3) "))) == ["1", "3"]
 
 
-def test_what_if_shows_one_picture_for_each_choice(page):
+PLACES = """figure => [...figure.querySelectorAll("g.node:not(.absent)")].map((node) => {
+    const { x, y, width, height } = node.firstElementChild.getBBox();
+    return `${node.querySelector("text").textContent.replace(/^\\[.*\\] /, "")} at ${[x, y, width, height]}`;
+})"""
+
+
+def test_the_switches_show_the_graph_of_each_choice_and_its_boxes_keep_their_places(page):
     choices = figure(page, WHAT_IF)
-    pictures = choices.locator(".stills > div")
-    expect(pictures).to_have_count(4)
+    expect(choices.locator("svg")).to_have_count(1)
 
-    def shown(title):
-        expect(pictures.filter(visible=True).locator("strong")).to_have_text([title])
+    def shown(title, there, outlines):
         expect(choices.locator("[aria-live]")).to_have_text(re.compile(f"^{title}: "))
+        expect(choices.locator("g.node:not(.absent) text:first-of-type")).to_have_text(there)
+        expect(choices.locator("g.node.absent")).to_have_count(outlines)
+        for words in choices.locator("g.absent text").all():
+            expect(words).to_be_hidden()
 
-    shown("x: True, w: True")
+    shown("x: True, w: True", ["[3] MulBackward0", "[4] SumBackward0", "result 1", "[1] AccumulateGrad", "x",
+                               "[2] AccumulateGrad", "w"], 3)
+    before, height = choices.evaluate(PLACES), choices.bounding_box()["height"]
     choices.get_by_role("group", name="w").get_by_label("False").check()
-    shown("x: True, w: False")
+    shown("x: True, w: False", ["[2] MulBackward0", "[3] SumBackward0", "result 1", "[1] AccumulateGrad", "x", "w"], 4)
+    expect(box(choices, "MulBackward0")).to_contain_text("● other = w (2,) 8 B alive")
+    after = choices.evaluate(PLACES)
+    assert {place for place in after if not place.startswith("w ")} < {*before} and len(after) == 6
+    assert choices.bounding_box()["height"] == height
     choices.get_by_role("group", name="x").get_by_role("radio").first.focus()
     press(page, "ArrowDown")
-    shown("x: False, w: False")
+    expect(choices.locator("g.node:not(.absent)")).to_have_count(3)     # two tensors, and what was computed from them
     press(page, "Tab ArrowUp")
-    shown("x: False, w: True")
+    expect(choices.locator("[aria-live]")).to_have_text(re.compile("^x: False, w: True: "))
+
+
+def test_pictures_that_are_no_graphs_take_turns_at_one_height(page):
+    plots = figure(page, PLOTS)
+    expect(plots.locator("img").filter(visible=True)).to_have_count(1)
+    first, height = plots.locator("img").filter(visible=True).bounding_box(), plots.bounding_box()["height"]
+    plots.get_by_label("True").check()
+    expect(plots.locator("[aria-live]")).to_have_text("high: True")
+    expect(plots.locator("img").filter(visible=True)).to_have_count(1)
+    assert plots.locator("img").filter(visible=True).bounding_box()["height"] > first["height"] + 50
+    assert plots.bounding_box()["height"] == height
+
+
+# Code, line by line
+
+def lit(figure):
+    return figure.locator(".line.lit")
+
+
+def names_of(figure):
+    """The table of names: for each row whether it is marked, and its words."""
+    return figure.locator(".names tbody tr").evaluate_all(
+        "rows => rows.map((row) => [row.matches('.changed'), ...[...row.cells].map((cell) => cell.textContent)])")
+
+
+MARK = "line => getComputedStyle(line, '::before').content"
+
+
+def test_a_watch_marks_the_line_that_ran_and_what_it_made(page):
+    watch = figure(page, WATCH)
+    says(watch, "0 of 5: no graph")
+    assert lit(watch).count() == 0
+    watch.locator(".player").focus()
+    press(page, "ArrowRight ArrowRight")
+    says(watch, "2 of 5: line 2: [2] MulBackward0 and y are made")
+    expect(lit(watch)).to_have_text(["y = w * x"])
+    assert "▶" in lit(watch).evaluate(MARK) and "▶" not in watch.locator(".line").first.evaluate(MARK)
+    expect(watch.locator("g.node:has(> .now) text:first-of-type")).to_have_text(["[1] AccumulateGrad", "[2] MulBackward0", "y"])
+    expect(watch.locator("g.node.absent")).to_have_count(2)
+    expect(watch.locator("g.edge.absent")).to_have_count(2)
+    assert badges(watch) == []
+    assert watch.locator(".code").inner_text().count("s.detach().add_(1)") == 1
+    press(page, "ArrowRight ArrowRight")
+    expect(box(watch, "SigmoidBackward0")).to_contain_text("▲ result = s (2,) 8 B changed in place")
+    expect(watch.locator(".absent")).to_have_count(0)
+
+
+def test_what_is_absent_has_no_words_and_what_is_gone_is_struck_through(page):
+    watch = figure(page, WATCH)
+    for words in watch.locator("g.absent text").all():
+        expect(words).to_be_hidden()
+    assert watch.locator("g.node.absent").count() == 5
+    watch.locator(".player").focus()
+    press(page, "End")
+    gone = watch.locator("g.node.gone")
+    expect(gone).to_have_count(1)
+    expect(gone).to_contain_text("not tracked (2,)")
+    assert "line-through" in gone.locator("text").first.evaluate("text => getComputedStyle(text).textDecoration")
+    expect(watch.locator("g.edge.gone")).to_have_count(1)
+    press(page, "ArrowLeft")
+    expect(watch.locator(".gone")).to_have_count(0)
+
+
+def test_the_table_tells_what_the_names_stand_for_and_marks_what_changed(page):
+    watch = figure(page, WATCH)
+    expect(watch.locator(".names")).to_be_hidden()
+    watch.get_by_role("slider").fill("3")
+    rows = [["x", "[1, 2]", "False", "None", "0"], ["w", "[0.5, 0.25]", "True", "None", "0"],
+            ["y", "[0.5, 0.5]", "True", "None", "0"]]
+    assert names_of(watch) == [[False, *row] for row in rows] + [[True, "s", "[0.6225, 0.6225]", "True", "None", "0"]]
+    press(page, "ArrowRight")
+    assert names_of(watch)[-1] == [True, "s", "[1.622, 1.622]", "True", "None", "1"]
+    expect(watch.locator("td.changed")).to_have_text(["[1.622, 1.622]", "1"])
+    assert watch.locator("tr.changed th").evaluate("cell => getComputedStyle(cell, '::before').visibility") == "visible"
+    press(page, "ArrowRight")
+    assert [row[:2] for row in names_of(watch)] == [[False, "w"], [False, "y"], [False, "s"]]
+
+
+def test_a_click_on_a_line_goes_to_the_next_step_on_it(page):
+    watch = figure(page, BACKWARD_IN_CODE)
+    line = watch.locator(".line").filter(has_text="loss.backward()")
+    for step in (2, 3, 4, 5, 2):
+        line.click()
+        at(watch, step)
+        expect(lit(watch)).to_have_text(["loss.backward()"])
+    watch.get_by_role("slider").fill("0")
+    watch.locator(".line").first.evaluate("line => getSelection().selectAllChildren(line)")
+    watch.locator(".line").first.dispatch_event("click")       # at the end of a selection
+    at(watch, 0)
+    figure(page, WATCH).locator(".line:not(.runs)").first.dispatch_event("click")
+    at(figure(page, WATCH), 0)
+
+
+def test_the_nodes_of_a_backward_in_code_are_numbered_while_it_runs(page):
+    watch = figure(page, BACKWARD_IN_CODE)
+    watch.locator(".player").focus()
+    for step, numbers in enumerate([[], [], ["1"], ["1", "2"], ["1", "2", "3"], []], 1):
+        press(page, "ArrowRight")
+        at(watch, step)
+        assert sorted(badges(watch)) == numbers
+    expect(watch.locator("g.node.gone")).to_have_count(4)
+
+
+WIDTH = "svg => parseFloat(getComputedStyle(svg).width)"
+
+
+def test_the_picture_zooms_by_keys_buttons_and_the_wheel_and_its_frame_stays(page):
+    for place in (PLAY, WATCH, WHAT_IF):
+        shown = figure(page, place)
+        picture, view = shown.locator("svg"), shown.locator(".view")
+        width, frame = picture.evaluate(WIDTH), view.bounding_box()
+        view.focus()
+        press(page, "+")
+        assert picture.evaluate(WIDTH) == pytest.approx(1.25 * width, rel=0.01)
+        shown.get_by_role("button", name="Zoom in").click()
+        assert picture.evaluate(WIDTH) == pytest.approx(1.25 ** 2 * width, rel=0.01)
+        press(page, "- - -")
+        shown.get_by_role("button", name="Zoom out").click()
+        assert picture.evaluate(WIDTH) == pytest.approx(1.25 ** -2 * width, rel=0.01)
+        view.hover()
+        page.keyboard.down("Control")
+        page.mouse.wheel(0, -300)
+        page.keyboard.up("Control")
+        page.wait_for_function("([svg, least]) => parseFloat(getComputedStyle(svg).width) > least",
+                               arg=[picture.element_handle(), width])
+        for _ in range(12):
+            shown.get_by_role("button", name="Zoom in").click()
+        expect(shown.get_by_text("larger than its frame")).to_be_visible()
+        shown.get_by_role("button", name="Fit").click()
+        assert view.evaluate("view => view.scrollHeight <= view.clientHeight && view.scrollWidth <= view.clientWidth")
+        expect(shown.get_by_text("larger than its frame")).to_be_hidden()
+        after = view.bounding_box()
+        assert (after["width"], after["height"]) == pytest.approx((frame["width"], frame["height"]), abs=1)
+
+
+def test_a_zoomed_picture_is_dragged_and_stays_so_at_the_next_step(page):
+    play = figure(page, PLAY)
+    view, picture = play.locator(".view"), play.locator("svg")
+    view.focus()
+    press(page, "+ + + + +")
+    view.evaluate("view => view.scrollTo(0, 0)")
+    edges = view.bounding_box()
+    page.mouse.move(edges["x"] + 150, edges["y"] + 150)
+    page.mouse.down()
+    page.mouse.move(edges["x"] + 100, edges["y"] + 50, steps=5)
+    page.mouse.up()
+    assert view.evaluate("view => [view.scrollLeft, view.scrollTop]") == pytest.approx([50, 100], abs=2)
+    width = picture.evaluate(WIDTH)
+    press(page, "ArrowRight")
+    at(play, 1)
+    assert picture.evaluate(WIDTH) == width
 
 
 # Only in the export: the page's clock is held, its scripts are switched off, its settings are others.
@@ -265,8 +430,8 @@ def test_a_script_that_stands_elsewhere_makes_each_figure_once(open_page, notebo
     outputs = [output.data["text/html"] for cell in read(notebooks / "sample.ipynb").cells[2:] for output in cell.outputs]
     page.evaluate(SHOW, outputs)
     page.evaluate(RUN_SCRIPTS)
-    expect(page.locator("figure.seegrad > .player")).to_have_count(5)
-    for place in range(5):
+    expect(page.locator("figure.seegrad > .player")).to_have_count(len(FIGURES))
+    for place in FIGURES:
         expect(figure(page, place).locator(".player")).to_have_count(1)
     figure(page, PLAY).locator(".player").focus()
     press(page, "ArrowRight")
@@ -277,8 +442,8 @@ def test_a_script_that_stands_elsewhere_makes_each_figure_once(open_page, notebo
 
     page.evaluate(SHOW, outputs[:1])        # the cell is run again, and its new output stands behind the others
     page.evaluate(RUN_SCRIPTS)
-    expect(page.locator("figure.seegrad > .player")).to_have_count(6)
-    at(figure(page, 5), 0)
+    expect(page.locator("figure.seegrad > .player")).to_have_count(len(FIGURES) + 1)
+    at(figure(page, len(FIGURES)), 0)
     at(figure(page, PLAY), 1)
 
 
@@ -303,3 +468,56 @@ def test_without_scripts_the_stills_and_the_steps_as_text_remain(open_page, expo
     play.locator("summary").click()
     expect(play.locator("pre")).to_contain_text("2. [4] MulBackward0 receives 0.25 in all of (2, 2); to [3] goes 0.25 × 3 = ")
     expect(page.locator("figure.seegrad").nth(WHAT_IF).locator("img")).to_have_count(4)
+    watch = page.locator("figure.seegrad").nth(WATCH)
+    expect(watch.locator("pre").nth(1)).to_have_text("y = w * x")
+    still = watch.locator("img").first
+    expect(still).to_be_hidden()
+    watch.locator("summary").first.click()
+    expect(still).to_be_visible()
+    assert still.evaluate("image => image.naturalWidth") > 0
+
+
+SIDES = """figure => ["code", "view", "names"].map((name) => figure.querySelector("." + name).getBoundingClientRect())
+    .map(({ left, right, top, bottom }) => [left, right, top, bottom])"""
+
+
+@pytest.mark.parametrize("width, height", [(1280, 720), (800, 600), (390, 800)])
+def test_words_and_picture_stand_side_by_side_where_there_is_room(open_page, export, width, height):
+    page = open_page(export.as_uri(), offline=True, viewport={"width": width, "height": height})
+    watch = figure(page, WATCH)
+    watch.locator(".player").focus()
+    press(page, "ArrowRight ArrowRight ArrowRight ArrowRight")
+    code, view, names = watch.evaluate(SIDES)
+    if width > 1000:
+        assert code[1] <= view[0] and names[1] <= view[0] and view[1] <= width
+        assert watch.locator(".player").bounding_box()["height"] <= height - 120
+    else:
+        assert code[3] <= names[2] and names[3] <= view[2]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert view[3] - view[2] > 200
+
+
+CONTRAST = """([figure, selector]) => {
+    const shine = (colour) => colour.map((part) => (part /= 255) <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, part, i) => sum + part * [0.2126, 0.7152, 0.0722][i], 0);
+    const parts = (colour) => [...colour.match(/[.\\d]+/g).map(Number), 1].slice(0, 4);
+    const element = figure.querySelector(selector), layers = [];
+    for (let one = element; one; one = one.parentElement) layers.unshift(parts(getComputedStyle(one).backgroundColor));
+    const under = layers.reduce((below, [r, g, b, a]) => [r, g, b].map((part, i) => part * a + below[i] * (1 - a)),
+        [255, 255, 255]);
+    const [high, low] = [shine(parts(getComputedStyle(element).color).slice(0, 3)), shine(under)].sort((a, b) => b - a);
+    return (high + 0.05) / (low + 0.05);
+}"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_code_and_table_can_be_read_in_the_light_and_in_the_dark(open_page, export, theme):
+    page = open_page(export.as_uri(), offline=True)
+    if theme == "dark":     # as JupyterLab does it
+        page.add_style_tag(content="body { background: #111; color: #ddd; } :root { --jp-content-font-color1: #ddd; "
+                                   "--jp-layout-color0: #111; --jp-layout-color1: #111; }")
+    watch = figure(page, WATCH)
+    watch.locator(".player").focus()
+    press(page, "ArrowRight ArrowRight ArrowRight ArrowRight")
+    for selector in (".line", ".line.lit", ".says div", ".names th", ".names td", ".names td.changed"):
+        assert page.evaluate(CONTRAST, [watch.element_handle(), selector]) > 4.5, selector
