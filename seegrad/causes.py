@@ -10,7 +10,7 @@ from collections.abc import Callable
 from .diagram import short_name, short_names
 from .history import History
 from .snapshot import CHANGED, FREED, Node
-from .statements import names_anywhere, names_read, names_written, statement_at
+from .statements import loops, names_anywhere, names_read, names_written, statement_at
 from .tracing import Failure, Place, Value
 
 
@@ -28,6 +28,20 @@ def line_in_words(place: Place, history: History, here: Place | None = None) -> 
     own = here is not None and here.source == place.source or here is None and place.source == 0
     line = f"the loop at line {place.line}" if place.is_loop else f"line {place.line}"
     return line if own or code.title == "this cell" else f"{line} of {code.title}"
+
+
+def statement_of(place: Place | None, history: History) -> ast.stmt | None:
+    """The innermost statement that stands on a line."""
+    if place is None:
+        return None
+    code = history.sources[place.source]
+    return statement_at("\n".join(code.lines), place.line - code.first + 1)
+
+
+def names_of_line(place: Place | None, history: History) -> list[str]:
+    """The names that stand in the statement of a line."""
+    statement = statement_of(place, history)
+    return [] if statement is None else names_anywhere(statement)
 
 
 class _Scene:
@@ -67,18 +81,17 @@ class _Scene:
         name = self.words[tensor.names[0]] if tensor and tensor.names else node.saved[k].name
         return f"its result {name}" if tensor and tensor.producer and tensor.producer.node == i else name
 
-    def statement(self, place: Place | None) -> ast.stmt | None:
-        """The innermost statement that stands on a line."""
+    def names(self) -> list[tuple[str, Value]]:
+        """The names of tensors in the line that failed, and what they stood for."""
+        return [(name, self.values[name]) for name in names_of_line(self.failure.place, self.history) if name in self.values]
+
+    def loop(self, place: Place | None) -> tuple[int, int] | None:
+        """The first and the last line of the innermost loop around a line."""
         if place is None:
             return None
         code = self.history.sources[place.source]
-        return statement_at("\n".join(code.lines), place.line - code.first + 1)
-
-    def names(self) -> list[tuple[str, Value]]:
-        """The names of tensors in the line that failed, and what they stood for."""
-        statement = self.statement(self.failure.place)
-        found = [] if statement is None else names_anywhere(statement)
-        return [(name, self.values[name]) for name in found if name in self.values]
+        spans = [(code.first - 1 + first, code.first - 1 + last) for first, last in loops("\n".join(code.lines)).items()]
+        return max((span for span in spans if span[0] <= place.line <= span[1]), default=None)
 
     def maker(self, name: str) -> str:
         """What a name is the result of, in words; "" where it is a leaf or has no graph."""
@@ -90,14 +103,14 @@ class _Scene:
 
     def cut(self, place: Place | None, before: int | None = None) -> tuple[Place, str] | None:
         """The line that left the graph on the way to what another line reads: (the line, what it read that is tracked)."""
-        statement = self.statement(place)
+        statement = statement_of(place, self.history)
         for name in [] if statement is None else names_read(statement):
             wrote = [number for number, event in enumerate(self.events[:before])
-                     if (other := self.statement(event.moment.place)) is not None and name in names_written(other)]
+                     if (other := statement_of(event.moment.place, self.history)) is not None and name in names_written(other)]
             if not wrote or self.is_tracked(name, wrote[-1]):
                 continue
             line = self.events[wrote[-1]].moment.place
-            other = self.statement(line)
+            other = statement_of(line, self.history)
             tracked = [read for read in names_read(other) if self.is_tracked(read, wrote[-1] - 1)] if other else []
             further = (line, tracked[0]) if tracked else self.cut(line, wrote[-1])
             if further:
@@ -119,12 +132,14 @@ def _changed_in_place(scene: _Scene) -> str:
         return ""
     i, node, slots = guilty
     origin = scene.history.slots.get((i, slots[0]))
-    slot = node.saved[slots[0]]
+    slot, held = node.saved[slots[0]], scene.history.union.nodes[i].saved[slots[0]].holds
     versions = " (version {} → {})".format(*slot.versions) if slot.versions else ""
-    saved = f"{scene.node(i, node)} saved {scene.slot(i, node, slots[0])}"
     changed = scene.line(origin.changed if origin else None, "a line that is not known")
-    return (f"{saved}; {changed} changed it in place{versions}. Mend: let {changed} make a new tensor, or run backward before it "
-            "(error clinic, cases 2 and 3)")
+    mend = f"let {changed} make a new tensor, or run backward before it (error clinic, case 2)"
+    if held is not None and scene.history.union.tensors[held].is_leaf:      # a parameter, which a step of the optimizer changes
+        mend = f"run backward before {changed}, or compute the loss again after it (error clinic, case 3)"
+    return (f"{scene.node(i, node)} saved {scene.slot(i, node, slots[0])}; {changed} changed it in place{versions}. "
+            f"Mend: {mend}")
 
 
 def _freed(scene: _Scene) -> str:
@@ -132,10 +147,18 @@ def _freed(scene: _Scene) -> str:
     if guilty is None:
         return ""
     i, node, slots = guilty
-    origin = scene.history.slots.get((i, slots[0]))
-    freed = scene.line(origin.freed if origin else None, "a backward before this code")
-    return (f"{freed} ran backward through {scene.node(i, node)} and freed what it had saved. Mend: compute the result again, "
-            f"which makes a new graph, or keep this one by retain_graph=True in {freed} (error clinic, case 1)")
+    origin, made, failed = scene.history.slots.get((i, slots[0])), scene.history.nodes[i].made, scene.failure.place
+    place = origin.freed if origin else None
+    freed = scene.line(place, "a backward before this code")
+    if place is None or failed is None or place.line != failed.line:
+        return (f"{freed} ran backward through {scene.node(i, node)} and freed what it had saved. Mend: one backward from the "
+                f"sum, or retain_graph=True in {freed}; or compute the result again, for a new graph (error clinic, case 1)")
+    says = f"{freed} has run backward through {scene.node(i, node)} before, and freed what it had saved. Mend: "
+    loop = scene.loop(failed)
+    if made and loop and made.source == failed.source and loop[0] <= made.line <= loop[1]:
+        return says + ("detach what one iteration hands to the next, so that each has a graph of its own (error clinic, case 1)")
+    again = f"let {scene.line(made)} run again before it" if made else "compute the result again before it"
+    return says + f"{again}, which makes a new graph (error clinic, case 1)"
 
 
 def _no_graph(scene: _Scene) -> str:
@@ -174,8 +197,8 @@ def _no_leaf(scene: _Scene) -> str:
     for name, value in scene.names():
         maker = scene.maker(name)
         if value.requires_grad and maker:
-            return (f"{name} is no leaf: it is the result of {maker}. Mend: let its last operation be "
-                    "detach().requires_grad_(), or build it without tracking (error clinic, cases 8 to 10)")
+            return (f"{name} is no leaf: it is the result of {maker}. Mend: compute it untracked, and track it last, by "
+                    "requires_grad_() (error clinic, cases 8 to 10)")
     return ""
 
 

@@ -258,8 +258,11 @@ class _Union:
                 return Edge(node[old.node], old.output)
             return None if old is None else tensor[old]
 
+        # A tensor is called as the code calls it now; one that it no longer leads to has no name.
+        now = {k: replace(tensors[k], names=()) for k in tensors}
+        now |= {k: replace(tensors[k], names=graph.snapshot.tensors[old].names) for old, k in enumerate(tensor)}
         before = GraphSnapshot(tuple(nodes.get(i, _NOT_YET) for i in range(len(self.node_index))),
-                               tuple(tensors.get(k, _NO_TENSOR) for k in range(len(self.tensor_index))), ())
+                               tuple(now.get(k, _NO_TENSOR) for k in range(len(self.tensor_index))), ())
         call = replace(recording.call, losses=tuple(map(place, recording.call.losses)),
                        inputs=None if recording.call.inputs is None else tuple(map(place, recording.call.inputs)))
         steps = tuple(replace(step, node=node[step.node], grads=tuple((tensor[k], was, now) for k, was, now in step.grads))

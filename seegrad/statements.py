@@ -1,10 +1,15 @@
 """What the text of code tells: its statements, its loops, and the names that each of them reads and writes."""
 
 import ast
+import dis
 import functools
 import re
 import textwrap
 from collections.abc import Iterator
+from types import CodeType
+
+_READS = {"LOAD_NAME", "LOAD_GLOBAL"}
+_WRITES = {"STORE_NAME", "STORE_GLOBAL"}
 
 
 def statement_at(text: str, line: int) -> ast.stmt | None:
@@ -40,15 +45,26 @@ def uses_and_makes(text: str) -> tuple[list[str], list[str]]:
     uses: dict[str, None] = {}
     makes: dict[str, None] = {}
     tree = _parsed(text)
-    for statement in tree.body if tree else ():
-        inside = [node for node in ast.walk(statement) if isinstance(node, ast.stmt)]
-        for node in sorted(inside, key=lambda node: node.lineno):
-            read = names_read(node)
-            if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-                read.append(node.target.id)
-            uses.update((name, None) for name in read if name not in makes)
-            makes.update((name, None) for name in names_written(node) if name not in uses)
+    for instruction in dis.get_instructions(compile(tree, "", "exec")) if tree else ():
+        name = instruction.argval
+        if isinstance(name, CodeType):      # of a function or a class: what it reads may be read from here on
+            uses.update((inside, None) for inside in globals_of(name) if inside not in makes)
+        elif instruction.opname in _READS and name not in makes:
+            uses[name] = None
+        elif instruction.opname in _WRITES and name not in uses:
+            makes[name] = None
     return list(uses), list(makes)
+
+
+def globals_of(code: CodeType) -> Iterator[str]:
+    """The names that code, and the code inside it, looks up outside of its own."""
+    own = {instruction.argval for instruction in dis.get_instructions(code) if instruction.opname == "STORE_NAME"}
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in _READS and instruction.argval not in own:
+            yield instruction.argval
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from globals_of(constant)
 
 
 def has_await(text: str) -> bool:

@@ -30,7 +30,7 @@ from .snapshot import (
     undisturbed,
     version_of,
 )
-from .statements import loops
+from .statements import globals_of, loops
 
 MOST_MEMBERS = 20       # of a list or a dict, whose tensors get names
 MOST_NESTED = 2         # lists inside each other
@@ -142,6 +142,7 @@ class Moment:
     backward: the pass that it runs in the end, or None.
     fills: whether that pass fills `.grad`; torch.autograd.grad returns what it finds.
     fold: the iterations that it stands for, or None.
+    records: whether operations were recorded when it began, and when it ended.
     """
 
     place: Place
@@ -154,6 +155,7 @@ class Moment:
     backward: Recording | None = None
     fills: bool = True
     fold: Fold | None = None
+    records: tuple[bool, bool] = (True, True)
 
 
 @dataclass(frozen=True)
@@ -252,6 +254,7 @@ class Tracer:
         self._failed = False
         self._outer: Callable[..., Any] | None = None
         self._number = torch.autograd._get_sequence_nr()
+        self._records = _records()
         self._before = self._look(Place(0, 0, ""), True, "")[0]
 
     def start(self) -> None:
@@ -299,7 +302,7 @@ class Tracer:
             return None
         function = _function_of(frame.f_code)
         self._end_part(calls=function)
-        self._names |= dict.fromkeys(_names_in(frame.f_code))
+        self._names |= dict.fromkeys(globals_of(frame.f_code) if function else frame.f_code.co_names)
         self._scopes.append(_Scope(frame, Place(self._source(frame.f_code), frame.f_lineno, function)))
         return self._trace_lines
 
@@ -316,6 +319,7 @@ class Tracer:
                     scope = self._scopes[-1]
                     scope.place = Place(scope.place.source, frame.f_lineno, scope.place.function)
                     scope.begins = scope.runs = True
+                self._records = _records()
         return self._trace_lines
 
     def _trace_engine(self, _: FrameType, event: str, __: object) -> Callable[..., Any]:
@@ -388,6 +392,7 @@ class Tracer:
 
     def _look(self, place: Place, begins: bool, calls: str, outputs: Iterable[Output] = ()) -> tuple[Moment, LiveGraph | None]:
         numbers = self._number, torch.autograd._get_sequence_nr()
+        records = self._records, _records()
         with undisturbed(), torch.no_grad():
             drawn, told = self._named_tensors()
             known = set(map(id, drawn.values()))
@@ -397,7 +402,7 @@ class Tracer:
                 numbered = Graph(live.snapshot, tuple(map(self._register.number_of_node, live.functions)),
                                  tuple(map(self._register.number_of_tensor, live.tensors)), tuple(live.made))
             values = {name: self._value(*found) for name, found in itertools.islice(told.items(), MOST_VALUES)}
-        return Moment(place, begins, calls, numbered, numbers, frozenset(self._register.freed), values), live
+        return Moment(place, begins, calls, numbered, numbers, frozenset(self._register.freed), values, records=records), live
 
     def _named_tensors(self) -> tuple[dict[str, torch.Tensor], dict[str, tuple[torch.Tensor, str]]]:
         """The tensors by those names that a picture gives them; and by all names whose values are told, with the function
@@ -545,13 +550,10 @@ def _edge(output: Output) -> Output:
     return torch.autograd.graph.get_gradient_edge(output)
 
 
+def _records() -> bool:
+    """Whether operations on tracked tensors make nodes now."""
+    return torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+
+
 def _function_of(code: CodeType) -> str:
     return "" if code.co_name == _MODULE else code.co_name
-
-
-def _names_in(code: CodeType) -> Iterator[str]:
-    """The names of globals that code uses, and the code inside it."""
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _names_in(constant)

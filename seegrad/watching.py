@@ -6,7 +6,7 @@ Plain data, made from a history and drawn at one level of detail. Nothing here k
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from .causes import cause_of, line_in_words
+from .causes import cause_of, line_in_words, names_of_line
 from .diagram import LEVELS, ChangingDiagram, Level, bytes_in_words, count_in_words, headline, printable, short_name, short_names
 from .history import Event, History
 from .play import Frame, Play, Row, Source, frames_of, title_of
@@ -16,6 +16,7 @@ from .tracing import Place, Value
 MOST_BOXES = 60     # of the finest level that is drawn
 MOST_TOLD = 3       # nodes, names or slots that a sentence tells one by one
 NOTHING = "changes nothing in a graph"
+NOT_RECORDED = "nothing is recorded here"
 
 
 def make_watch(history: History, detail: Level | None = None) -> Play:
@@ -78,7 +79,7 @@ class _Watching:
         for event in self.history.events:
             parts = list(self.parts(event))
             self.take(event)
-            frame = self.frame(event, "; ".join(parts) or NOTHING)
+            frame = self.frame(event, "; ".join(parts) or (NOTHING if any(event.moment.records) else NOT_RECORDED))
             if parts or event.moment.begins or not frames:
                 frames.append(frame)
             else:       # a line goes on after a call, and does nothing that can be told
@@ -145,7 +146,7 @@ class _Watching:
         return replace(self.union, nodes=tuple(self.nodes[i] for i in sorted(self.alive)), tensors=tensors)
 
     def headline(self) -> str:
-        return headline(self.now())
+        return headline(self.now()) if self.alive or not self.nodes else "no node is left"
 
     def held(self) -> Bytes:
         return self.union.bytes_of(slot for i in self.alive for slot in self.nodes[i].saved)
@@ -171,6 +172,8 @@ class _Watching:
             like = f"as {fold.first - 1}" if fold.alike else "not all alike"
             passes = count_in_words(fold.passes, "backward pass", "backward passes")
             yield f"iterations {fold.first}–{fold.last}, {like}: {count_in_words(fold.nodes, 'node')} made, {passes}"
+        if moment.begins and moment.records[0] != moment.records[1] and moment.fold is None:
+            yield "operations are recorded again" if moment.records[1] else "from here on, operations are not recorded"
         yield from self.made(event)
         yield from self.bound(event)
         yield from self.changed(event)
@@ -212,16 +215,17 @@ class _Watching:
     def bound(self, event: Event) -> Iterator[str]:
         """The names that stand for another tensor now."""
         known = {value.tensor for value in self.values.values()}
-        new = []
+        new: dict[tuple[int, str], list[str]] = {}
         gone = [name for name, value in self.values.items()
                 if name not in event.moment.names and value.function == event.moment.place.function]
         for name, value in event.moment.names.items():
             if name not in self.values or self.values[name].tensor != value.tensor:
                 again = value.tensor in known
                 if not (again and event.moment.place.function):       # what a function calls its arguments
-                    new.append(f"{name} is {self.what(event, name, value, again)}")
+                    new.setdefault((value.tensor, self.what(event, name, value, again)), []).append(name)
         if len(new) <= MOST_TOLD:
-            yield from new
+            for (_, what), names in new.items():
+                yield f"{names[0]} is {what}" if len(names) == 1 else f"{_listed(names)} are one tensor: {what}"
         else:
             yield f"{len(new)} names stand for new tensors"
         if 0 < len(gone) <= MOST_TOLD:
@@ -256,7 +260,8 @@ class _Watching:
         """What was changed in place, and who had saved it."""
         told: list[str] = []
         groups: set[object] = set()
-        for name, value in event.moment.names.items():
+        written = names_of_line(event.moment.place, self.history)
+        for name, value in sorted(event.moment.names.items(), key=lambda item: item[0] not in written):
             old = self.values.get(name)
             if old is None or old.tensor != value.tensor:
                 continue
