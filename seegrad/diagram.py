@@ -124,20 +124,26 @@ class ChangingDiagram:
     """The diagram of a graph that changes, as in a backward pass: only the boxes that change are made again.
 
     versioned: the tensors whose version will change.
+    origins: for a node, where it was made, in words.
     first: the :class:`Diagram` of the snapshot.
     home: for the index of each tensor that is drawn, the key of its box.
     """
 
-    def __init__(self, snapshot: GraphSnapshot, detail: Level, versioned: Iterable[int] = ()) -> None:
+    def __init__(self, snapshot: GraphSnapshot, detail: Level, versioned: Iterable[int] = (),
+                 origins: Mapping[int, str] | None = None) -> None:
         levels: dict[Level, type[_Full]] = {"full": _Full, "compact": _Compact, "folded": _Folded}
         self._level = levels[detail](snapshot)
         self._level.versioned |= set(versioned)
+        self._level.origins = origins or {}
         self.first = self._level.make()
         self.home = self._level.places
 
-    def update(self, nodes: Mapping[int, Node], tensors: Mapping[int, Tensor]) -> tuple[Box, ...]:
-        """The boxes of these nodes and tensors, by their indices in the snapshot, as they are from now on."""
-        return self._level.update(nodes, tensors)
+    def update(self, nodes: Mapping[int, Node], tensors: Mapping[int, Tensor], absent: Iterable[int] = ()) -> tuple[Box, ...]:
+        """The boxes of these nodes and tensors, by their indices in the snapshot, as they are from now on.
+
+        absent: nodes that are not there yet, or no longer: a box that stands for many leaves them out.
+        """
+        return self._level.update(nodes, tensors, absent)
 
 
 def headline(snapshot: GraphSnapshot) -> str:
@@ -228,6 +234,8 @@ class _Full:
     leaves: the indices of the tensors that own an AccumulateGrad.
     names: the words for each drawn tensor.
     versioned: the tensors whose version a reader needs: their memory is shared, or was changed after a node saved it.
+    origins: for a node, where it was made, in words, where that is known.
+    absent: the nodes that are not there yet, or no longer.
     makers: for the key of each box, in forward order, what makes it.
     uses: for the key of a box, the lines that say which leaves it uses.
     home: for the index of each node, the key of the box that it is drawn in.
@@ -241,6 +249,8 @@ class _Full:
         self.names = self.tensor_names()
         self.versioned: set[int | None] = {i for tie in snapshot.shared for i in (tie.first, tie.second)}
         self.versioned |= {i for slot in snapshot.saved if slot.state == CHANGED for i in (slot.holds, slot.views)}
+        self.origins: Mapping[int, str] = {}
+        self.absent: set[int] = set()
         self.makers: dict[str, Callable[[], Box]] = {}
         self.uses: dict[str, list[str]] = {}
         self.home: dict[int, str] = {}
@@ -255,12 +265,13 @@ class _Full:
         home = tuple(self.home[i] for i in range(len(self.nodes)))
         return Diagram(headline(self.snapshot), tuple(map(self.box, self.makers)), tuple(arrows), ties, home)
 
-    def update(self, nodes: Mapping[int, Node], tensors: Mapping[int, Tensor]) -> tuple[Box, ...]:
+    def update(self, nodes: Mapping[int, Node], tensors: Mapping[int, Tensor], absent: Iterable[int]) -> tuple[Box, ...]:
+        self.absent = self.absent - nodes.keys() | set(absent)
         for i, node in nodes.items():
             self.nodes[i] = node
         for i, tensor in tensors.items():
             self.tensors[i] = tensor
-        keys = [self.home[i] for i in nodes] + [self.places[i] for i in tensors if i in self.places]
+        keys = [self.home[i] for i in (*nodes, *absent)] + [self.places[i] for i in tensors if i in self.places]
         return tuple(map(self.box, dict.fromkeys(keys)))
 
     def box(self, key: str) -> Box:
@@ -369,7 +380,8 @@ class _Full:
 
     def node_box(self, i: int) -> Box:
         node = self.nodes[i]
-        return Box(f"n{i + 1}", NODE, f"[{i + 1}]", short_name(node.name), _node_lines(node), self.slots(i))
+        lines = (*_node_lines(node), *([self.origins[i]] if i in self.origins else []))
+        return Box(f"n{i + 1}", NODE, f"[{i + 1}]", short_name(node.name), lines, self.slots(i))
 
     def slots(self, i: int) -> tuple[Slot, ...]:
         return tuple(Slot(f"n{i + 1}s{k}", slot.state, self.slot_text(slot)) for k, slot in enumerate(self.nodes[i].saved))
@@ -527,6 +539,7 @@ class _Folded(_Compact):
         return ""
 
     def group_box(self, number: int, members: list[int]) -> Box:
+        members = [i for i in members if i not in self.absent] or members
         nodes = [self.nodes[i] for i in members]
         leaves, hidden = sum(node.leaf is not None for node in nodes), sum(node.hides_saved for node in nodes)
         slots = self.summed_slots(f"g{number}", [slot for node in nodes for slot in node.saved])

@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element
 from .diagram import GROUP, NODE, Arrow, Box, Diagram, Slot, printable
 from .layout import FONT, lay_out, lay_out_apart
 from .looks import FILLS, NO_SLOT, SLOTS, SlotLook
-from .union import rows
+from .play import rows
 
 if TYPE_CHECKING:
     from graphviz import Digraph

@@ -92,9 +92,9 @@ class History:
     whole: bool
 
 
-def make_history(trace: Trace) -> History:
-    """Return the :class:`History` of code that ran."""
-    return _Union(trace).history()
+def make_history(trace: Trace, name_parameters: bool = True) -> History:
+    """Return the :class:`History` of code that ran. name_parameters: whether those of modules are called by their names."""
+    return _Union(trace, name_parameters).history()
 
 
 class _Union:
@@ -103,8 +103,9 @@ class _Union:
     A tensor that becomes the result of another node is drawn a second time: an arrow leads to it from each of its nodes.
     """
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, name_parameters: bool) -> None:
         self.trace = trace
+        self.nameless = frozenset() if name_parameters else trace.parameters
         self.moments = [trace.before, *trace.moments]
         self.node_index: dict[int, int] = {}
         self.tensor_index: dict[_Appearance, int] = {}
@@ -145,6 +146,9 @@ class _Union:
         self.numbers = set(made.values())
         self.node_index = {key: i for i, key in enumerate(in_forward_order(inputs, made))}
 
+    def called(self, tensor: Tensor) -> tuple[str, ...]:
+        return tuple(name for name in tensor.names if name not in self.nameless)
+
     def number_tensors(self) -> None:
         """Give each tensor its place, and a name of its own: the one by which it is seen first."""
         names: dict[int, tuple[str, ...]] = {}
@@ -154,10 +158,11 @@ class _Union:
         for moment, graph in self.graphs():
             for k, tensor in enumerate(graph.snapshot.tensors):
                 i = self.tensor_index.setdefault(_appearance(graph, k), len(self.tensor_index))
+                called = self.called(tensor)
                 if not names.get(i):
-                    names[i] = tensor.names
+                    names[i] = called
                     lines[i] = None if moment is self.trace.before else moment.place
-                self.given |= {i} if tensor.given else set()
+                self.given |= {i} if tensor.given and (called or not tensor.names) else set()
                 self.in_graph |= {i} if tensor.in_graph else set()
         self.names = _apart(names, lines)
 
@@ -260,7 +265,7 @@ class _Union:
 
         # A tensor is called as the code calls it now; one that it no longer leads to has no name.
         now = {k: replace(tensors[k], names=()) for k in tensors}
-        now |= {k: replace(tensors[k], names=graph.snapshot.tensors[old].names) for old, k in enumerate(tensor)}
+        now |= {k: replace(tensors[k], names=self.called(graph.snapshot.tensors[old])) for old, k in enumerate(tensor)}
         before = GraphSnapshot(tuple(nodes.get(i, _NOT_YET) for i in range(len(self.node_index))),
                                tuple(now.get(k, _NO_TENSOR) for k in range(len(self.tensor_index))), ())
         call = replace(recording.call, losses=tuple(map(place, recording.call.losses)),

@@ -9,11 +9,10 @@ from types import TracebackType
 from typing import Any, get_args
 
 from .diagram import Level
-from .history import make_history
 from .statements import has_await, uses_and_makes
 from .tracing import Tracer
 from .view import Watch
-from .watching import make_watch
+from .watching import tell
 
 _FIRST_LINE = re.compile(r"\s*%%watch\b(.*)")
 
@@ -67,8 +66,10 @@ class Watcher:
 
     def _fail(self, shell: Any, kind: type[BaseException], error: BaseException, traceback: TracebackType,
               tb_offset: int | None = None) -> None:
-        self._show(error)
-        shell.showtraceback(running_compiled_code=True)
+        try:
+            self._show(error)
+        finally:
+            shell.showtraceback((kind, error, traceback), running_compiled_code=True)
 
     def _show(self, error: BaseException | None) -> None:
         from IPython.display import display
@@ -76,9 +77,9 @@ class Watcher:
             return
         tracer, self._tracer = self._tracer, None
         self._shell.custom_exceptions, self._shell.CustomTB = self._handlers
-        history = make_history(tracer.stop(error))
+        play, history = tell(tracer.stop(error), self._detail)
         if history.union.tensors:
-            display(Watch(make_watch(history, self._detail), history))
+            display(Watch(play, history))
         elif error is None:
             print("%%watch saw no tensor in this cell.")
 

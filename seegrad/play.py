@@ -282,32 +282,30 @@ def slot_rows(box: Box, count: int) -> list[tuple[str, str]]:
     return rows + [("", "")] * (count - len(rows))
 
 
-def line_rows(box: Box, count: int) -> list[str]:
-    """The lines of a box as `count` rows; missing ones are a space, because Graphviz leaves out what is empty."""
-    return [*box.lines, *[FIGURE_SPACE] * (count - len(box.lines))]
+def rows(box: Box, room: Box) -> list[tuple[str, str]]:
+    """The texts of a box as (words, state of a slot), as many as there are in the box that is drawn with room for them.
+
+    A missing line is a space, because Graphviz leaves out what is empty.
+    """
+    lines = [f"{box.name} {box.title}".strip(), *box.lines]
+    return ([(words, "") for words in lines + [FIGURE_SPACE] * (1 + len(room.lines) - len(lines))]
+            + [(words, state) for state, words in slot_rows(box, len(room.slots))])
 
 
 def with_room(play: Play) -> Diagram:
     """The first diagram, with room for all that its boxes show during the play: as many lines, and slots as wide."""
-    lines = _most_lines(play)
+    lines: dict[str, int] = {}
     longest: dict[str, list[int]] = {}
     slots = {box.key: len(box.slots) for box in play.first.boxes}
     for box in itertools.chain(play.first.boxes, *(frame.boxes for frame in play.frames)):
         widths = [len(words) - len("● ") for _, words in slot_rows(box, slots[box.key])]
         longest[box.key] = list(map(max, longest.get(box.key, widths), widths))
+        lines[box.key] = max(lines.get(box.key, 0), len(box.lines))
     return replace(play.first, boxes=tuple(
-        replace(box, lines=tuple(line_rows(box, lines[box.key])),
+        replace(box, lines=(*box.lines, *[FIGURE_SPACE] * (lines[box.key] - len(box.lines))),
                 slots=tuple(replace(slot, text=slot.text.ljust(width, FIGURE_SPACE))
                             for slot, width in zip(box.slots, longest[box.key])))
         for box in play.first.boxes))
-
-
-def _most_lines(play: Play) -> dict[str, int]:
-    """For the key of each box, how many lines it has at most during the play."""
-    most: dict[str, int] = {}
-    for box in itertools.chain(play.first.boxes, *(frame.boxes for frame in play.frames)):
-        most[box.key] = max(most.get(box.key, 0), len(box.lines))
-    return most
 
 
 def changes(play: Play) -> Iterator[list[tuple[str, int, str, str]]]:
@@ -315,18 +313,12 @@ def changes(play: Play) -> Iterator[list[tuple[str, int, str, str]]]:
 
     The texts of a box count from 0, its name. The state is "" where the text is no slot, and where a slot is gone.
     """
-    lines = _most_lines(play)
-    slots = {box.key: len(box.slots) for box in play.first.boxes}
+    room = {box.key: box for box in with_room(play).boxes}
     now = {box.key: box for box in play.first.boxes}
-
-    def texts(box: Box) -> list[tuple[str, str]]:
-        rows = [(line, "") for line in line_rows(box, lines[box.key])]
-        return rows + [(words, state) for state, words in slot_rows(box, slots[box.key])]
-
     for frame in play.frames:
         changed = []
         for box in frame.boxes:
             before, now[box.key] = now[box.key], box
-            rows = zip(texts(before), texts(box))
-            changed += [(box.key, number, *row) for number, (was, row) in enumerate(rows, 1) if row != was]
+            texts = zip(rows(before, room[box.key]), rows(box, room[box.key]))
+            changed += [(box.key, number, *row) for number, (was, row) in enumerate(texts) if row != was]
         yield changed

@@ -11,12 +11,11 @@ from torch.autograd.graph import GradientEdge
 
 from .diagram import LEVELS, Level, make_diagram, printable, short_name
 from .drawing import draw_dot
-from .history import make_history
 from .recording import Backward, Gradient, record
 from .snapshot import LiveGraph, Output, is_leaf, take_snapshot
 from .tracing import Trace, Tracer
 from .view import BackwardPlay, GraphView, Picture, SideBySide, Watch, WhatIf, too_many_boxes
-from .watching import make_watch
+from .watching import tell
 
 if TYPE_CHECKING:
     import graphviz
@@ -134,8 +133,7 @@ def watch(function: Callable[..., object], *args: object, **kwargs: object) -> W
 
 
 def _watched(trace: Trace, result: object) -> Watch:
-    history = make_history(trace)
-    return Watch(make_watch(history), history, result)
+    return Watch(*tell(trace), result)
 
 
 def _display(play: BackwardPlay | Watch) -> None:

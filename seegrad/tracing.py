@@ -179,6 +179,7 @@ class Trace:
     sources: its parts.
     before: how the graph stood, and the names, before the first line.
     moments: what happened, in order.
+    parameters: the names that are those of parameters of modules.
     log: (first, after the last, line) of the numbers that PyTorch gave to nodes, for each line that made some.
     more: how many lines ran after the last one that was written down.
     failure: what ended it, None where it came to its end.
@@ -188,6 +189,7 @@ class Trace:
     sources: tuple[Code, ...]
     before: Moment
     moments: tuple[Moment, ...]
+    parameters: frozenset[str]
     log: tuple[tuple[int, int, Place], ...]
     more: int
     failure: Failure | None
@@ -248,6 +250,7 @@ class Tracer:
         self._scopes: list[_Scope] = []
         self._moments: list[Moment] = []
         self._log: list[tuple[int, int, Place]] = []
+        self._parameters: set[str] = set()
         self._more = 0
         self._pass: _Pass | None = None
         self._result: object = None
@@ -274,8 +277,8 @@ class Tracer:
         self._register.close()
         self._result, self._outer, self._scopes = None, None, []
         self._fold(MOST_STEPS)
-        return Trace(tuple(self._sources), self._before, tuple(self._moments), tuple(self._log), self._more, failure,
-                     not self._failed)
+        return Trace(tuple(self._sources), self._before, tuple(self._moments), frozenset(self._parameters), tuple(self._log),
+                     self._more, failure, not self._failed)
 
     def _trace(self, frame: FrameType, _: str, __: object) -> Callable[..., Any] | None:
         """Python calls it where a function begins."""
@@ -423,7 +426,9 @@ class Tracer:
                     free = name if name not in told and name not in drawn else f"{name} in {function}()"
                     if id(tensor) not in known:
                         drawn[free] = tensor
-                    if not is_parameter:
+                    if is_parameter:
+                        self._parameters.add(free)
+                    else:
                         told[free] = tensor, function
         return drawn, told
 

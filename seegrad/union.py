@@ -7,7 +7,6 @@ from graphlib import TopologicalSorter
 from itertools import zip_longest
 
 from .diagram import NODE, Arrow, Box, Diagram, Slot, Tie
-from .play import slot_rows
 
 
 def unite(diagrams: Sequence[Diagram]) -> tuple[Diagram, list[Diagram]]:
@@ -54,13 +53,6 @@ def without(diagram: Diagram, keys: Set[str]) -> Diagram:
     return replace(diagram, boxes=boxes,
                    arrows=tuple(arrow for arrow in diagram.arrows if {arrow.source, arrow.target} <= left),
                    ties=tuple(tie for tie in diagram.ties if {tie.first, tie.second} <= left))
-
-
-def rows(box: Box, room: Box) -> list[tuple[str, str]]:
-    """The texts of a box as (words, state of a slot), as many as there are in the box that is drawn with room for them."""
-    lines = [f"{box.name} {box.title}".strip(), *box.lines]
-    return ([(words, "") for words in lines + [""] * (1 + len(room.lines) - len(lines))]
-            + [(words, state) for state, words in slot_rows(box, len(room.slots))])
 
 
 class _Union:

@@ -23,11 +23,11 @@ from .drawing import draw, still, svg_look
 from .history import History
 from .layout import TOO_MUCH, LayoutError
 from .looks import NO_SLOT, SLOTS
-from .play import Frame, Play, changes, make_play, title_of, with_room
+from .play import Frame, Play, changes, make_play, rows, title_of, with_room
 from .recording import Recording
 from .snapshot import GraphSnapshot
 from .transcript import line_in_words, make_alt, make_play_transcript, make_transcript, make_watch_transcript, sentence
-from .union import missing, rows, unite, without
+from .union import missing, unite, without
 
 LEAST_BOXES = 4     # a coarser picture of fewer says nothing
 PIXELS = 4 / 3      # in a point

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from .causes import cause_of, line_in_words, names_of_line
 from .diagram import LEVELS, ChangingDiagram, Level, bytes_in_words, count_in_words, headline, printable, short_name, short_names
-from .history import Event, History
+from .history import Event, History, make_history
 from .play import Frame, Play, Row, Source, frames_of, title_of
 from .snapshot import CHANGED, FREED, Bytes, GraphSnapshot, Node, SavedTensor, Tensor
-from .tracing import Place, Value
+from .tracing import Place, Trace, Value
 
 MOST_BOXES = 60     # of the finest level that is drawn
 MOST_TOLD = 3       # nodes, names or slots that a sentence tells one by one
@@ -19,14 +19,28 @@ NOTHING = "changes nothing in a graph"
 NOT_RECORDED = "nothing is recorded here"
 
 
-def make_watch(history: History, detail: Level | None = None) -> Play:
-    """Return the :class:`seegrad.play.Play` of code that was watched. detail: None for the finest that is not too large."""
-    return _Watching(history, detail or _finest(history.union)).play()
+def tell(trace: Trace, detail: Level | None = None) -> tuple[Play, History]:
+    """Return what a reader sees of code that ran, and its facts. detail: None for the finest level that is not too large.
+
+    Where even the coarsest is too large, the parameters of modules have no boxes of their own.
+    """
+    history = make_history(trace)
+    if detail is not None:
+        return make_watch(history, detail), history
+    for level in LEVELS:
+        if _is_small(history, level):
+            return make_watch(history, level), history
+    history = make_history(trace, name_parameters=False)
+    return make_watch(history, LEVELS[-1]), history
 
 
-def _finest(snapshot: GraphSnapshot) -> Level:
-    fitting = (level for level in LEVELS if len(ChangingDiagram(snapshot, level).first.boxes) <= MOST_BOXES)
-    return next(fitting, LEVELS[-1])
+def make_watch(history: History, detail: Level = "full") -> Play:
+    """Return the :class:`seegrad.play.Play` of code that was watched, drawn at one level of detail."""
+    return _Watching(history, detail).play()
+
+
+def _is_small(history: History, level: Level) -> bool:
+    return len(ChangingDiagram(history.union, level).first.boxes) <= MOST_BOXES
 
 
 class _Watching:
@@ -41,13 +55,16 @@ class _Watching:
     values: what each name stands for now.
     rows: the same in words, as the last frame left it.
     new: the nodes and the tensors that have changed since the last frame.
+    freed: the nodes that were freed since then.
     runs: how many backward passes there were.
     filled: the tensors whose `.grad` the last step of a backward pass has told.
     """
 
     def __init__(self, history: History, detail: Level) -> None:
         self.history, self.union = history, history.union
-        self.changing = ChangingDiagram(self.union, detail, self.versioned())
+        origins = {i: line_in_words(origin.made, history) for i, origin in enumerate(history.nodes)
+                   if origin.made and self.union.nodes[i].leaf is None}
+        self.changing = ChangingDiagram(self.union, detail, self.versioned(), origins)
         short = short_names(self.union)
         self.words = {k: " = ".join(short[name] for name in tensor.names)
                       for k, tensor in enumerate(self.union.tensors) if tensor.names}
@@ -59,6 +76,7 @@ class _Watching:
         self.values: dict[str, Value] = {}
         self.rows: dict[str, Row] = {}
         self.new: tuple[dict[int, Node], dict[int, Tensor]] = {}, {}
+        self.freed: list[int] = []
         self.runs = 0
         self.filled: set[int] = set()
 
@@ -71,6 +89,7 @@ class _Watching:
 
     def play(self) -> Play:
         before = self.history.before
+        self.changing.update({}, {}, range(len(self.union.nodes)))
         self.take(before)
         start = self.frame(before, "")
         first, held = replace(self.changing.first, headline=self.headline()), self.held()
@@ -113,6 +132,7 @@ class _Watching:
         self.tensors.update(event.tensors)
         self.new[0].update(event.nodes)
         self.new[1].update(event.tensors)
+        self.freed += event.freed
         self.alive |= set(event.new_nodes)
         self.alive -= set(event.freed)
         self.present |= set(event.new_tensors)
@@ -121,9 +141,8 @@ class _Watching:
 
     def frame(self, event: Event, says: str) -> Frame:
         rows = self.rows_of(event)
-        changed = self.changing.update(*self.new)
-        for new in self.new:
-            new.clear()
+        changed = self.changing.update(*self.new, self.freed)
+        self.new, self.freed = ({}, {}), []
         there = {self.changing.first.home[i] for i in self.alive}
         there |= {self.changing.home[k] for k in self.present if k in self.changing.home}
         comes, goes = there - self.there, self.there - there

@@ -38,7 +38,7 @@ def parts(svg):
 
 def seen(boxes, lines):
     """The words in a picture, whatever the keys are: those of each box, and of each line with those of its ends."""
-    named = {key: " | ".join(filter(None, words)) for key, words in boxes.items()}
+    named = {key: " | ".join(filter(str.strip, words)) for key, words in boxes.items()}
     ends = [(*(named[end.partition(":")[0]] for end in key.partition(" ")[0].split("->")), *words)
             for key, words in lines.items()]
     return Counter(named.values()), Counter(ends)
