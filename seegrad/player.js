@@ -80,6 +80,12 @@ upgrade("play", (figure, play) => {
   };
   // What the names of the code stand for. What this step changed is marked.
   const names = set(make("div", { className: "names", tabIndex: 0 }), { role: "group", "aria-label": "The names" });
+  // As many rows all the time: what stands below stays where it is.
+  const counts = new Set(), most = Math.max(0, ...frames.map((frame) => {
+    for (const [name, row] of Object.entries(frame.names)) row ? counts.add(name) : counts.delete(name);
+    return counts.size;
+  }));
+  names.hidden = !most;
   const cells = ([value, tracked, grad, version]) => [value, tracked ? "True" : "False", grad, version ?? "–"].map(String);
   const tell = (seen) => {
     const rows = new Map();
@@ -88,7 +94,6 @@ upgrade("play", (figure, play) => {
       if (i === seen.length - 1) was = new Map(rows);
       for (const [name, row] of Object.entries(frame.names)) row ? rows.set(name, row) : rows.delete(name);
     });
-    names.hidden = !rows.size;
     names.replaceChildren(make("table", {},
       make("thead", {}, make("tr", {}, ...["name", "value", "requires_grad", ".grad", "version"].map((words) =>
         set(make("th", { textContent: words }), { scope: "col" })))),
@@ -97,7 +102,8 @@ upgrade("play", (figure, play) => {
         return make("tr", { className: changed.includes(true) ? "changed" : "" },
           set(make("th", { textContent: name }), { scope: "row" }),
           ...cells(row).map((words, i) => make("td", { className: changed[i] ? "changed" : "", textContent: words })));
-      }))));
+      }), ...Array.from({ length: most - rows.size }, () =>
+        set(make("tr", {}, make("td", { textContent: "\u00a0" })), { "aria-hidden": "true" })))));
   };
 
   const go = (step) => {

@@ -56,6 +56,12 @@ def uses_and_makes(text: str) -> tuple[list[str], list[str]]:
     return list(uses), list(makes)
 
 
+def names_of(code: CodeType) -> Iterator[str]:
+    """The names that the code of a cell, and the code inside it, reads or writes."""
+    yield from (instruction.argval for instruction in dis.get_instructions(code) if instruction.opname in _WRITES)
+    yield from globals_of(code)
+
+
 def globals_of(code: CodeType) -> Iterator[str]:
     """The names that code, and the code inside it, looks up outside of its own."""
     own = {instruction.argval for instruction in dis.get_instructions(code) if instruction.opname == "STORE_NAME"}

@@ -30,7 +30,7 @@ from .snapshot import (
     undisturbed,
     version_of,
 )
-from .statements import globals_of, loops
+from .statements import globals_of, loops, names_of
 
 MOST_MEMBERS = 20       # of a list or a dict, whose tensors get names
 MOST_NESTED = 2         # lists inside each other
@@ -305,7 +305,7 @@ class Tracer:
             return None
         function = _function_of(frame.f_code)
         self._end_part(calls=function)
-        self._names |= dict.fromkeys(globals_of(frame.f_code) if function else frame.f_code.co_names)
+        self._names |= dict.fromkeys(globals_of(frame.f_code) if function else names_of(frame.f_code))
         self._scopes.append(_Scope(frame, Place(self._source(frame.f_code), frame.f_lineno, function)))
         return self._trace_lines
 

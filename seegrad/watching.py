@@ -22,16 +22,14 @@ NOT_RECORDED = "nothing is recorded here"
 def tell(trace: Trace, detail: Level | None = None) -> tuple[Play, History]:
     """Return what a reader sees of code that ran, and its facts. detail: None for the finest level that is not too large.
 
-    Where even the coarsest is too large, the parameters of modules have no boxes of their own.
+    At the coarsest level, the parameters of modules have no boxes of their own.
     """
     history = make_history(trace)
-    if detail is not None:
-        return make_watch(history, detail), history
-    for level in LEVELS:
-        if _is_small(history, level):
-            return make_watch(history, level), history
-    history = make_history(trace, name_parameters=False)
-    return make_watch(history, LEVELS[-1]), history
+    if detail is None:
+        detail = next((level for level in LEVELS[:-1] if _is_small(history, level)), LEVELS[-1])
+    if detail == LEVELS[-1]:
+        history = make_history(trace, name_parameters=False)
+    return make_watch(history, detail), history
 
 
 def make_watch(history: History, detail: Level = "full") -> Play:
@@ -99,7 +97,7 @@ class _Watching:
             parts = list(self.parts(event))
             self.take(event)
             frame = self.frame(event, "; ".join(parts) or (NOTHING if any(event.moment.records) else NOT_RECORDED))
-            if parts or event.moment.begins or not frames:
+            if parts or self.is_told(event) or not frames:
                 frames.append(frame)
             else:       # a line goes on after a call, and does nothing that can be told
                 frames[-1] = _and_then(frames[-1], frame)
@@ -112,6 +110,11 @@ class _Watching:
         title = f"{sources[0].title if sources else 'code'}: {len(frames)} step{'s' * (len(frames) != 1)}"
         return Play(title, first, held.known, tuple(frames), last, self.ending(), sources,
                     frozenset(box.key for box in first.boxes) - there)
+
+    def is_told(self, event: Event) -> bool:
+        """Whether a line is a step even if it did nothing: the beginning of one outside of the functions that are called."""
+        outside = self.history.events[0].moment.place.function
+        return event.moment.begins and (event.moment.place.function == outside or not any(event.moment.records))
 
     def steps(self, event: Event) -> Iterator[Frame]:
         """The frames of the backward pass that a line runs."""

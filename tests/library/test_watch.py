@@ -224,6 +224,36 @@ def test_a_name_that_is_local_to_a_function_is_no_name_of_the_cell(w):
     assert uses == ["scale", "range"] and makes == ["f", "a", "t"]
 
 
+def test_a_line_of_a_called_function_is_told_if_it_does_something(w):
+    lines = told("def f(v):\n    k = 2\n    return v * k\nk = 3\ny = f(w)", w=w)
+    assert [line.partition(":")[0] for line in lines[2:-1]] == ["line 2", "line 5", "line 6", "line 4", "line 6"]
+
+
+def test_an_attribute_is_no_name(w):
+    assert "; tensor is" not in "".join(told("plain = torch.tensor([1.0])\ny = w * plain", w=w, tensor=torch.ones(1)))
+
+
+def test_a_graph_that_is_too_large_is_told_at_a_coarser_level():
+    layers = nn.Sequential(*[nn.Linear(2, 2) for _ in range(40)])
+    x = torch.ones(1, 2)
+
+    def step():
+        out = layers(x)
+        return out.sum()
+
+    seen = watch(step)
+    assert len(seen.play.first.boxes) < 10 and "makes 80 nodes" in seen.transcript
+    sizes = [box.title for box in seen.play.first.boxes if "nodes" in box.title]
+    assert sizes and not any(name.startswith("layers.") for name in seen.transcript.split())
+
+
+def test_a_box_of_many_nodes_counts_those_that_are_there():
+    _, history, _ = run("%%watch\nt = w * 1\nfor i in range(3):\n    t = t + w.exp()\ndel t", w=torch.ones(2, requires_grad=True))
+    play = make_watch(history, "folded")
+    counts = [box.title for frame in play.frames for box in frame.boxes if box.kind == "group"]
+    assert "2 nodes" in counts
+
+
 def test_the_middle_of_a_long_loop_is_folded():
     source = "%%watch\nfor i in range(99):\n    l = (w * 2).sum()\n    l.backward()\n    w.grad = None"
     _, history, _ = run(source, w=torch.ones(3, requires_grad=True))
