@@ -25,11 +25,10 @@ def tell(trace: Trace, detail: Level | None = None) -> tuple[Play, History]:
     At the coarsest level, the parameters of modules have no boxes of their own.
     """
     history = make_history(trace)
-    if detail is None:
-        detail = next((level for level in LEVELS[:-1] if _is_small(history, level)), LEVELS[-1])
-    if detail == LEVELS[-1]:
+    level = detail or _finest(history)
+    if level == LEVELS[-1]:
         history = make_history(trace, name_parameters=False)
-    return make_watch(history, detail), history
+    return make_watch(history, level), history
 
 
 def make_watch(history: History, detail: Level = "full") -> Play:
@@ -37,8 +36,11 @@ def make_watch(history: History, detail: Level = "full") -> Play:
     return _Watching(history, detail).play()
 
 
-def _is_small(history: History, level: Level) -> bool:
-    return len(ChangingDiagram(history.union, level).first.boxes) <= MOST_BOXES
+def _finest(history: History) -> Level:
+    for level in LEVELS[:-1]:
+        if len(ChangingDiagram(history.union, level).first.boxes) <= MOST_BOXES:
+            return level
+    return LEVELS[-1]
 
 
 class _Watching:
