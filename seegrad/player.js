@@ -75,7 +75,8 @@ upgrade("play", (figure, play) => {
     const line = lines[frame?.line];
     if (!line) return code.scrollTop = 0;
     line.classList.add("lit");
-    const top = line.getBoundingClientRect().top - code.getBoundingClientRect().top, room = code.clientHeight - line.offsetHeight;
+    // Not by what is on the screen: a deck is scaled.
+    const top = line.offsetTop - code.offsetTop - code.scrollTop, room = code.clientHeight - line.offsetHeight;
     if (top < 0 || top > room) code.scrollTop += top - room / 2;
   };
   // What the names of the code stand for. What this step changed is marked.
