@@ -120,21 +120,33 @@ def make_diagram(snapshot: GraphSnapshot, detail: Level) -> Diagram:
     return ChangingDiagram(snapshot, detail).first
 
 
+@dataclass(frozen=True)
+class Origins:
+    """Where the parts of a graph come from, in words.
+
+    nodes: what made a node, by its index.
+    slots: what brought a slot into a state, by the index of its node, its own, and the state.
+    """
+
+    nodes: Mapping[int, str]
+    slots: Mapping[tuple[int, int, str], str]
+
+
 class ChangingDiagram:
     """The diagram of a graph that changes, as in a backward pass: only the boxes that change are made again.
 
     versioned: the tensors whose version will change.
-    origins: for a node, where it was made, in words.
+    origins: what made the nodes, and changed their slots, in words.
     first: the :class:`Diagram` of the snapshot.
     home: for the index of each tensor that is drawn, the key of its box.
     """
 
     def __init__(self, snapshot: GraphSnapshot, detail: Level, versioned: Iterable[int] = (),
-                 origins: Mapping[int, str] | None = None) -> None:
+                 origins: Origins | None = None) -> None:
         levels: dict[Level, type[_Full]] = {"full": _Full, "compact": _Compact, "folded": _Folded}
         self._level = levels[detail](snapshot)
         self._level.versioned |= set(versioned)
-        self._level.origins = origins or {}
+        self._level.origins = origins or self._level.origins
         self.first = self._level.make()
         self.home = self._level.places
 
@@ -234,7 +246,7 @@ class _Full:
     leaves: the indices of the tensors that own an AccumulateGrad.
     names: the words for each drawn tensor.
     versioned: the tensors whose version a reader needs: their memory is shared, or was changed after a node saved it.
-    origins: for a node, where it was made, in words, where that is known.
+    origins: what made the nodes, and changed their slots, where that is known.
     absent: the nodes that are not there yet, or no longer.
     makers: for the key of each box, in forward order, what makes it.
     uses: for the key of a box, the lines that say which leaves it uses.
@@ -249,7 +261,7 @@ class _Full:
         self.names = self.tensor_names()
         self.versioned: set[int | None] = {i for tie in snapshot.shared for i in (tie.first, tie.second)}
         self.versioned |= {i for slot in snapshot.saved if slot.state == CHANGED for i in (slot.holds, slot.views)}
-        self.origins: Mapping[int, str] = {}
+        self.origins = Origins({}, {})
         self.absent: set[int] = set()
         self.makers: dict[str, Callable[[], Box]] = {}
         self.uses: dict[str, list[str]] = {}
@@ -380,11 +392,14 @@ class _Full:
 
     def node_box(self, i: int) -> Box:
         node = self.nodes[i]
-        lines = (*_node_lines(node), *([self.origins[i]] if i in self.origins else []))
+        made = self.origins.nodes.get(i)
+        lines = (*_node_lines(node), *([made] if made else []))
         return Box(f"n{i + 1}", NODE, f"[{i + 1}]", short_name(node.name), lines, self.slots(i))
 
     def slots(self, i: int) -> tuple[Slot, ...]:
-        return tuple(Slot(f"n{i + 1}s{k}", slot.state, self.slot_text(slot)) for k, slot in enumerate(self.nodes[i].saved))
+        by = [self.origins.slots.get((i, k, slot.state), "") for k, slot in enumerate(self.nodes[i].saved)]
+        return tuple(Slot(f"n{i + 1}s{k}", slot.state, f"{self.slot_text(slot)} {by[k]}".rstrip())
+                     for k, slot in enumerate(self.nodes[i].saved))
 
     def slot_text(self, slot: SavedTensor) -> str:
         words = [slot.name]

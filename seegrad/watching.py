@@ -7,7 +7,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from .causes import cause_of, line_in_words, names_of_line
-from .diagram import LEVELS, ChangingDiagram, Level, bytes_in_words, count_in_words, headline, printable, short_name, short_names
+from .diagram import (
+    LEVELS,
+    ChangingDiagram,
+    Level,
+    Origins,
+    bytes_in_words,
+    count_in_words,
+    headline,
+    printable,
+    short_name,
+    short_names,
+)
 from .history import Event, History, make_history
 from .play import Frame, Play, Row, Source, frames_of, title_of
 from .snapshot import CHANGED, FREED, Bytes, GraphSnapshot, Node, SavedTensor, Tensor
@@ -62,9 +73,7 @@ class _Watching:
 
     def __init__(self, history: History, detail: Level) -> None:
         self.history, self.union = history, history.union
-        origins = {i: line_in_words(origin.made, history) for i, origin in enumerate(history.nodes)
-                   if origin.made and self.union.nodes[i].leaf is None}
-        self.changing = ChangingDiagram(self.union, detail, self.versioned(), origins)
+        self.changing = ChangingDiagram(self.union, detail, self.versioned(), self.origins())
         short = short_names(self.union)
         self.words = {k: " = ".join(short[name] for name in tensor.names)
                       for k, tensor in enumerate(self.union.tensors) if tensor.names}
@@ -79,6 +88,17 @@ class _Watching:
         self.freed: list[int] = []
         self.runs = 0
         self.filled: set[int] = set()
+
+    def origins(self) -> Origins:
+        """The lines of code behind the nodes and the slots."""
+        nodes = {i: line_in_words(origin.made, self.history) for i, origin in enumerate(self.history.nodes)
+                 if origin.made and self.union.nodes[i].leaf is None}
+        slots = {}
+        for (i, k), origin in self.history.slots.items():
+            for state, place in ((CHANGED, origin.changed), (FREED, origin.freed)):
+                if place:
+                    slots[i, k, state] = f"by {line_in_words(place, self.history)}"
+        return Origins(nodes, slots)
 
     def versioned(self) -> Iterator[int]:
         """The tensors that are changed in place."""

@@ -192,6 +192,16 @@ def test_a_write_into_one_half_of_a_storage_is_no_change_of_what_is_saved_in_the
     assert "▲" not in "".join(lines)
 
 
+def test_the_picture_says_which_line_made_changed_and_freed_what(w, x):
+    _, history, _ = run("%%watch\nh = w.exp()\ny = h * x\ny.sum().backward(retain_graph=True)\ng = h.detach()\ng += 1\n"
+                        "k = (w * x).sum()\nk.backward()", w=w, x=x)
+    last = {box.name: box for box in make_watch(history).last.boxes}
+    exp, product = last["[2]"], last["[5]"]
+    assert exp.lines == ("line 2",) and product.lines == ("line 7",)
+    assert [slot.text.partition(" changed")[2] for slot in exp.slots] == [" in place (saved at version 0, now 1) by line 6"]
+    assert [slot.text for slot in product.slots] == ["other freed by line 8"]
+
+
 def test_a_number_that_two_threads_gave_is_not_traced_to_a_line(w):
     def other():
         namespace["made"] = w.exp() * 1
