@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from .diagram import short_name, short_names
 from .history import History
-from .snapshot import CHANGED, FREED, Node
+from .snapshot import CHANGED, FREED, Edge, Node
 from .statements import method_of_class, names_anywhere, names_read, names_written, statement_at
 from .tracing import Failure, Place, Value
 
@@ -54,7 +54,9 @@ class _Scene:
     def __init__(self, failure: Failure, history: History) -> None:
         self.failure, self.history = failure, history
         self.events = history.events
-        self.values = self.events[-1].moment.names if self.events else history.before.moment.names
+        # Not the last event: the names of a function are gone by then, through which the error came.
+        here = [event for event in self.events if event.moment.place == failure.place]
+        self.values = (here or self.events or [history.before])[-1].moment.names
         self.words = short_names(history.union)
 
     def line(self, place: Place | None, otherwise: str = "a line before this code") -> str:
@@ -116,10 +118,15 @@ class _Scene:
                 if edge.node in after:
                     pending.append(edge.node)
                 elif self.leads_to(edge.node, i):
-                    names = [name for tensor in self.history.union.tensors if tensor.producer == edge for name in tensor.names]
-                    name = names[0].partition(" of line ")[0] if names else f"[{edge.node + 1}]"
-                    return name, self.history.nodes[edge.node].made
+                    return self.name_of(edge), self.history.nodes[edge.node].made
         return None
+
+    def name_of(self, edge: Edge) -> str:
+        """How the code calls the result of a node, or once did: best by a name that keeps it, on an object or in a list."""
+        names = [name for event in reversed(self.events) for name, k in event.names.items()
+                 if self.history.union.tensors[k].producer == edge]
+        keeping = [name for name in names if re.search(r"[.\[]", name)]
+        return (keeping + names + [f"[{edge.node + 1}]"])[0]
 
     def mend(self, name: str, made: Place | None, number: int) -> str:
         """How to part the graph of a loss from an older one, which it reaches through a tensor: that was made before an event."""
@@ -142,8 +149,9 @@ class _Scene:
         """The names of tensors in the line that failed, and what they stood for; those of an object's tensors too."""
         found = []
         for name in names_of_line(self.failure.place, self.history):
-            if name in self.values:
-                found.append((name, self.values[name]))
+            local = f"{name} in {self.failure.place.function}()" if self.failure.place else name
+            if local in self.values or name in self.values:
+                found.append((name, self.values.get(local) or self.values[name]))
             else:
                 found += [(inside, value) for inside, value in self.values.items() if inside.startswith((f"{name}.", f"{name}["))]
         return found
@@ -280,7 +288,7 @@ def _no_graph(scene: _Scene) -> str:
 
 def _no_scalar(scene: _Scene) -> str:
     failing = statement_of(scene.failure.place, scene.history)
-    option = "grad_outputs=" if failing is not None and ".grad(" in ast.unparse(failing) else "gradient="
+    option = "grad_outputs=" if failing is not None and re.search(r"\bgrad\(", ast.unparse(failing)) else "gradient="
     return (f"backward needs one number to start from, and got more. Mend: take the sum() or the mean() first, or give {option} "
             "(error clinic, case 5)")
 
