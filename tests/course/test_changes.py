@@ -13,6 +13,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from traitlets.config import Config
 
+import seegrad
 from project import COURSE, notebooks, read
 from regression import in_words
 from rules import changed
@@ -82,7 +83,9 @@ def shell():
     dtype = torch.get_default_dtype()
     with contextlib.chdir(COURSE), matplotlib.rc_context():
         try:
-            yield InteractiveShell.instance(config=config)
+            ip = InteractiveShell.instance(config=config)
+            seegrad.load_ipython_extension(ip)      # as the import does in a kernel; here it was imported before
+            yield ip
         finally:
             InteractiveShell.clear_instance()
             torch.set_default_dtype(dtype)
