@@ -35,7 +35,7 @@ SEEN = {
     "02-54": ["2 saved tensors: 2 freed"],
     "03-05": ["backward from sum_loss", "2. [3]", "3. [2]", "4. [1]", "x.grad: None → 8 in all"],
     "03-07": ["x.grad: 2 in all of (1, 4) → 10 in all", "finished"],
-    "03-15": ["after d\n5 nodes, 1 tracked leaf, 2 saved tensors: 2 alive"],
+    "03-15": ["line 7: runs backward from d, retain_graph=True", "frees self; 0 B still saved", "finished"],
     "03-23": ["[5] ExpBackward0 receives 1 in all of (1, 4); stops here"],
     "03-50": ["2 tracked leaves", "AddmmBackward0 from leaf 2, leaf 1; 1 saved freed",
               "AddmmBackward0 from leaf 2, leaf 1; 1 saved 8 B alive"],
