@@ -27,7 +27,7 @@ SEEN = {
     "01-18": ["AccumulateGrad from w", "self = w () 4 B alive; other = x () 4 B alive",
               "x: not tracked, w: tracked, b: tracked", "MulBackward0 from [1], x (no gradient); other = x () 4 B alive"],
     "01-34": ["no graph", "w; leaf (3,); .grad (3,)"],
-    "02-05": ["after y", "self = x (2, 2) 16 B alive", "after z", "alive (32 B)"],
+    "02-05": ["it saves x (16 B)", "it saves y (16 B)", "3 alive (32 B)"],
     "02-24b": ["self = x (2,) 8 B alive; other = x (2,) 8 B alive"],
     "02-26": ["x; leaf (2,)", "self = w (2,) 8 B alive; other = x (2,) 8 B alive"],
     "02-29": ["keeps what it saved; 40 B still saved", "x.grad: None → 4.5 in all", "3 alive (40 B)"],
