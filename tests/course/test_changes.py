@@ -44,7 +44,7 @@ SEEN = {
     "04-23": ["y.grad: 6.0"],
     "04-31b": ["p.grad None: p = 1.00", "p.grad 0.0: p = 1.00"],
     "05-10": ["out: tensor([0.7311, 0.8808, 0.9526])", "result = out (3,) 12 B alive", "c; not tracked (3,)\n"],
-    "05-12": ["before: 3 nodes, 1 tracked leaf, 1 saved tensor: 1 alive", "1 × cos(a)", "finished"],
+    "05-12": ["it saves a (12 B)", "1 × cos(a)", "finished"],
     "05-16": ["RuntimeError: one of the variables", "is at version 1; expected version 0"],
     "05-48": ["trunk.grad: tensor([ 8., 16.])", "[3] CloneBackward0 from [2]", "MulBackward0 from head2, [3]"],
     "05-53": ["[3] CloneBackward0 from [2]", "SubBackward0 from [5], [3]", "target from [3]; result (2,)"],
