@@ -39,7 +39,7 @@ SEEN = {
     "03-23": ["[5] ExpBackward0 receives 1 in all of (1, 4); stops here"],
     "03-50": ["2 tracked leaves", "AddmmBackward0 from leaf 2, leaf 1; 1 saved freed",
               "AddmmBackward0 from leaf 2, leaf 1; 1 saved 8 B alive"],
-    "04-06": ["receives 1; to [4] goes 1 in all", "receives 9 + 9 = 18 in all", "x.grad: 18 in all of (2, 2) → 36 in all"],
+    "04-06": ["receives 1; to [4] goes 1 in all", "receives 9 + 9 = 18 in all", "x.grad: 36 in all of (2, 2) → 54 in all"],
     "04-21": ["CloneBackward0 receives 2.25 + 2.25 + 2.25 + 2.25 = 9 in all", "[2] AddBackward0 receives 9 in all"],
     "04-23": ["y.grad: 6.0"],
     "04-31b": ["p.grad None: p = 1.00", "p.grad 0.0: p = 1.00"],
