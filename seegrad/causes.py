@@ -10,7 +10,7 @@ from collections.abc import Callable
 from .diagram import short_name, short_names
 from .history import History
 from .snapshot import CHANGED, FREED, Node
-from .statements import loops, names_anywhere, names_read, names_written, statement_at
+from .statements import method_of_class, names_anywhere, names_read, names_written, statement_at
 from .tracing import Failure, Place, Value
 
 
@@ -60,6 +60,15 @@ class _Scene:
     def line(self, place: Place | None, otherwise: str = "a line before this code") -> str:
         return otherwise if place is None else line_in_words(place, self.history, self.failure.place)
 
+    def line_at(self, number: int) -> str:
+        """The line of an event; of a line in a function, with the one that called it."""
+        place = self.events[number].moment.place
+        if place.function and self.failure.place and place.function != self.failure.place.function:
+            for event in reversed(self.events[:number]):
+                if event.moment.calls == place.function:
+                    return f"{self.line(place)} (called by {self.line(event.moment.place)})"
+        return self.line(place)
+
     def node(self, i: int, node: Node) -> str:
         made = self.history.nodes[i].made
         return f"[{i + 1}] {short_name(node.name)}" + (f" of {self.line(made)}" if made else "")
@@ -76,22 +85,68 @@ class _Scene:
 
     def slot(self, i: int, node: Node, k: int) -> str:
         """What a slot holds, in words. It is told as it was seen first, because a freed one holds nothing."""
-        held = self.history.union.nodes[i].saved[k].holds
+        saved = self.history.union.nodes[i].saved[k]
+        held = saved.views if saved.holds is None else saved.holds
         tensor = None if held is None else self.history.union.tensors[held]
         name = self.words[tensor.names[0]] if tensor and tensor.names else node.saved[k].name
+        if saved.holds is None and tensor and tensor.names:
+            return f"a view of {name}"
         return f"its result {name}" if tensor and tensor.producer and tensor.producer.node == i else name
 
-    def names(self) -> list[tuple[str, Value]]:
-        """The names of tensors in the line that failed, and what they stood for."""
-        return [(name, self.values[name]) for name in names_of_line(self.failure.place, self.history) if name in self.values]
+    def roots(self) -> list[int]:
+        """The nodes in which the last backward began."""
+        backward = next((event.backward for event in reversed(self.events) if event.backward), None)
+        edges = [] if backward is None else [backward.before.tensors[place].producer if isinstance(place, int) else place
+                                             for place in backward.call.losses]
+        return [edge.node for edge in edges if edge is not None]
 
-    def loop(self, place: Place | None) -> tuple[int, int] | None:
-        """The first and the last line of the innermost loop around a line."""
-        if place is None:
-            return None
-        code = self.history.sources[place.source]
-        spans = [(code.first - 1 + first, code.first - 1 + last) for first, last in loops("\n".join(code.lines)).items()]
-        return max((span for span in spans if span[0] <= place.line <= span[1]), default=None)
+    def bridge(self, i: int, number: int) -> tuple[str, Place | None] | None:
+        """Where the way to an old node leaves the nodes that were made after an event: (a name, or else a node; its line).
+
+        None where no node on the way was made after it.
+        """
+        after = {j for j, origin in enumerate(self.history.nodes) if origin.since > number}
+        pending, seen = [root for root in self.roots() if root in after], set[int]()
+        while pending:
+            new = pending.pop(0)
+            for edge in self.history.union.nodes[new].inputs:
+                if edge is None or edge.node in seen:
+                    continue
+                seen.add(edge.node)
+                if edge.node in after:
+                    pending.append(edge.node)
+                elif self.leads_to(edge.node, i):
+                    names = [name for tensor in self.history.union.tensors if tensor.producer == edge for name in tensor.names]
+                    name = names[0].partition(" of line ")[0] if names else f"[{edge.node + 1}]"
+                    return name, self.history.nodes[edge.node].made
+        return None
+
+    def mend(self, name: str, made: Place | None, number: int) -> str:
+        """How to part the graph of a loss from an older one, which it reaches through a tensor: that was made before an event."""
+        if made is not None and not any(event.moment.place == made for event in self.events[number + 1:]):
+            return f"let {self.line(made)} run again after it, for a new graph"
+        return f"detach {name}, so that the older graph is no part of this one"
+
+    def leads_to(self, start: int, end: int) -> bool:
+        pending, seen = [start], set[int]()
+        while pending:
+            node = pending.pop()
+            if node == end:
+                return True
+            if node not in seen:
+                seen.add(node)
+                pending += [edge.node for edge in self.history.union.nodes[node].inputs if edge]
+        return False
+
+    def names(self) -> list[tuple[str, Value]]:
+        """The names of tensors in the line that failed, and what they stood for; those of an object's tensors too."""
+        found = []
+        for name in names_of_line(self.failure.place, self.history):
+            if name in self.values:
+                found.append((name, self.values[name]))
+            else:
+                found += [(inside, value) for inside, value in self.values.items() if inside.startswith((f"{name}.", f"{name}["))]
+        return found
 
     def maker(self, name: str) -> str:
         """What a name is the result of, in words; "" where it is a leaf or has no graph."""
@@ -101,29 +156,55 @@ class _Scene:
                 return self.node(producer.node, self.history.union.nodes[producer.node]) if producer else ""
         return ""
 
-    def cut(self, place: Place | None, before: int | None = None) -> tuple[Place, str] | None:
-        """The line that left the graph on the way to what another line reads: (the line, what it read that is tracked)."""
-        statement = statement_of(place, self.history)
-        for name in [] if statement is None else names_read(statement):
-            wrote = [number for number, event in enumerate(self.events[:before])
+    def bound(self, name: str) -> Place | None:
+        """The line that gave a name its value last."""
+        for event in reversed(self.events):
+            statement = statement_of(event.moment.place, self.history)
+            if statement is not None and name in names_written(statement):
+                return event.moment.place
+        return None
+
+    def switch(self, number: int) -> str:
+        """The line that switched recording off before an event, or an empty string."""
+        for event in reversed(self.events[:number + 1]):
+            if event.moment.records == (True, False) and not event.moment.calls:
+                return self.line(event.moment.place)
+        return ""
+
+    def cut(self, number: int, reads: ast.stmt | None) -> tuple[int, str] | None:
+        """The event that left the graph on the way to what a statement reads after so many events, and what it read."""
+        for name in [] if reads is None else names_read(reads):
+            wrote = [earlier for earlier, event in enumerate(self.events[:number])
                      if (other := statement_of(event.moment.place, self.history)) is not None and name in names_written(other)]
             if not wrote or self.is_tracked(name, wrote[-1]):
                 continue
-            line = self.events[wrote[-1]].moment.place
-            other = statement_of(line, self.history)
-            tracked = [read for read in names_read(other) if self.is_tracked(read, wrote[-1] - 1)] if other else []
-            further = (line, tracked[0]) if tracked else self.cut(line, wrote[-1])
-            if further:
-                return further
+            found = self.cut_at(wrote[-1])
+            if found:
+                return found
         return None
 
+    def cut_at(self, number: int) -> tuple[int, str] | None:
+        """The same, where the statement of an event is on the way."""
+        moment = self.events[number].moment
+        inner = number - 1
+        # Its value may come from a function that it called: what that returned is nearer to the cause.
+        if not moment.begins and inner >= 0 and self.events[inner].moment.place.function != moment.place.function:
+            found = self.cut_at(inner)
+            if found:
+                return found
+        statement = statement_of(moment.place, self.history)
+        tracked = [read for read in names_read(statement) if self.is_tracked(read, number - 1)] if statement else []
+        return (number, tracked[0]) if tracked else self.cut(number, statement)
+
     def is_tracked(self, name: str, number: int) -> bool:
-        """Whether after an event a name stands for a tracked tensor, or for a module with one."""
-        names = (self.events[number] if number >= 0 else self.history.before).moment.names
-        if name in names:
-            return names[name].requires_grad
-        return any(tensor.requires_grad for tensor in self.history.union.tensors
-                   for other in tensor.names if other.startswith((f"{name}.", f"{name}[")))
+        """Whether after an event a name stands for a tracked tensor, or for an object with one."""
+        event = self.events[number] if number >= 0 else self.history.before
+        names, local = event.moment.names, f"{name} in {event.moment.place.function}()"
+        if local in names or name in names:
+            return names.get(local, names.get(name)).requires_grad      # type: ignore[union-attr]    # one of the two is there
+        return any(value.requires_grad for other, value in names.items() if other.startswith((f"{name}.", f"{name}["))) or any(
+            tensor.requires_grad for tensor in self.history.union.tensors
+            for other in tensor.names if other.startswith(f"{name}."))
 
 
 def _changed_in_place(scene: _Scene) -> str:
@@ -132,14 +213,21 @@ def _changed_in_place(scene: _Scene) -> str:
         return ""
     i, node, slots = guilty
     origin = scene.history.slots.get((i, slots[0]))
-    slot, held = node.saved[slots[0]], scene.history.union.nodes[i].saved[slots[0]].holds
-    versions = " (version {} → {})".format(*slot.versions) if slot.versions else ""
-    changed = scene.line(origin.changed if origin else None, "a line that is not known")
-    mend = f"let {changed} make a new tensor, or run backward before it (error clinic, case 2)"
+    slot, first = node.saved[slots[0]], scene.history.union.nodes[i].saved[slots[0]]
+    held = first.views if first.holds is None else first.holds
+    known = origin is not None and origin.changed is not None
+    changed = scene.line_at(origin.event) if origin and known else "a line that is not known"
+    short = scene.line(origin.changed) if origin and known else "that line"
+    versions = f" (saved at version {slot.versions[0]}, now {slot.versions[1]})" if slot.versions else ""
+    says = f"{scene.node(i, node)} saved {scene.slot(i, node, slots[0])}; {changed} changed it in place{versions}. "
     if held is not None and scene.history.union.tensors[held].is_leaf:      # a parameter, which a step of the optimizer changes
-        mend = f"run backward before {changed}, or compute the loss again after it (error clinic, case 3)"
-    return (f"{scene.node(i, node)} saved {scene.slot(i, node, slots[0])}; {changed} changed it in place{versions}. "
-            f"Mend: {mend}")
+        bridge = scene.bridge(i, origin.event) if origin and known else None
+        if origin and bridge:
+            name, made = bridge
+            return says + (f"The way there leads through {name} of {scene.line(made)}, which is older than that change. Mend: "
+                           f"{scene.mend(name, made, origin.event)} (error clinic, case 3)")
+        return says + f"Mend: run backward before {short}, or compute the loss again after it (error clinic, case 3)"
+    return says + f"Mend: let {short} make a new tensor, or run backward before it (error clinic, case 2)"
 
 
 def _freed(scene: _Scene) -> str:
@@ -148,25 +236,41 @@ def _freed(scene: _Scene) -> str:
         return ""
     i, node, slots = guilty
     origin, made, failed = scene.history.slots.get((i, slots[0])), scene.history.nodes[i].made, scene.failure.place
-    place = origin.freed if origin else None
-    freed = scene.line(place, "a backward before this code")
-    if place is None or failed is None or place.line != failed.line:
-        return (f"{freed} ran backward through {scene.node(i, node)} and freed what it had saved. Mend: one backward from the "
-                f"sum, or retain_graph=True in {freed}; or compute the result again, for a new graph (error clinic, case 1)")
-    says = f"{freed} has run backward through {scene.node(i, node)} before, and freed what it had saved. Mend: "
-    loop = scene.loop(failed)
-    if made and loop and made.source == failed.source and loop[0] <= made.line <= loop[1]:
-        return says + ("detach what one iteration hands to the next, so that each has a graph of its own (error clinic, case 1)")
-    again = f"let {scene.line(made)} run again before it" if made else "compute the result again before it"
-    return says + f"{again}, which makes a new graph (error clinic, case 1)"
+    if origin is None or origin.freed is None:
+        return (f"a backward before this code ran through {scene.node(i, node)} and freed what it had saved. Mend: compute the "
+                "result again, for a new graph (error clinic, case 1)")
+    freed = scene.line(origin.freed)
+    bridge = scene.bridge(i, origin.event)
+    if bridge:
+        name, place = bridge
+        return (f"{freed} ran backward through {scene.node(i, node)} before, and freed what it had saved. The way there leads "
+                f"through {name} of {scene.line(place)}, which is older than that backward. Mend: "
+                f"{scene.mend(name, place, origin.event)} (error clinic, case 1)")
+    if failed is not None and origin.freed.line == failed.line:
+        again = f"let {scene.line(made)} run again before it" if made else "compute the result again before it"
+        return (f"{freed} has run backward through {scene.node(i, node)} before, and freed what it had saved. Mend: {again}, "
+                "for a new graph (error clinic, case 1)")
+    return (f"{freed} ran backward through {scene.node(i, node)} and freed what it had saved. Mend: one backward from the sum, "
+            f"or retain_graph=True in {freed}; or compute the result again, for a new graph (error clinic, case 1)")
 
 
 def _no_graph(scene: _Scene) -> str:
-    place = scene.failure.place
-    cut = scene.cut(place)
-    if cut:
-        return (f"{scene.line(cut[0])} left the graph: it read {cut[1]}, which is tracked, and its result is not. Mend: keep "
-                "tensors, without detach(), .data, item(), a comparison or no_grad() on the way (error clinic, case 4)")
+    failing = statement_of(scene.failure.place, scene.history)
+    last = len(scene.events) - 1
+    while last > 0 and scene.events[last].moment.place != scene.failure.place:
+        last -= 1
+    found = scene.cut(last, failing) if last >= 0 else None
+    if found:
+        number, read = found
+        cut = scene.line_at(number)
+        off = "" if scene.events[number].moment.records[1] else scene.switch(number)
+        if off:
+            return f"{cut} was not recorded: {off} switched recording off. Mend: run it outside of that (error clinic, case 4)"
+        return (f"{cut} left the graph: it read {read}, which is tracked, and its result is not. Mend: no detach(), .data, "
+                "item(), torch.tensor(…), comparison or argmax on the way (error clinic, case 4)")
+    off = "" if last < 0 or scene.events[last].moment.records[1] else scene.switch(last)
+    if off:
+        return f"{off} switched recording off, so there is no graph here. Mend: torch.enable_grad() (error clinic, case 4)"
     untracked = [name for name, value in scene.names() if not value.requires_grad]
     if untracked:
         return (f"{untracked[0]} has no graph: nothing that it was computed from is tracked. Mend: requires_grad=True where the "
@@ -175,7 +279,9 @@ def _no_graph(scene: _Scene) -> str:
 
 
 def _no_scalar(scene: _Scene) -> str:
-    return ("backward needs one number to start from, and got more. Mend: take the sum() or the mean() first, or give gradient= "
+    failing = statement_of(scene.failure.place, scene.history)
+    option = "grad_outputs=" if failing is not None and ".grad(" in ast.unparse(failing) else "gradient="
+    return (f"backward needs one number to start from, and got more. Mend: take the sum() or the mean() first, or give {option} "
             "(error clinic, case 5)")
 
 
@@ -183,12 +289,12 @@ def _not_used(scene: _Scene) -> str:
     tracked = [name for name, value in scene.names() if value.requires_grad]
     words = f"of {' and '.join(tracked[:3])}, one" if len(tracked) > 1 else "what was given"
     return (f"{words} does not lead to the other: no way goes through the graph. Mend: look where the name was given a new "
-            "tensor, or give allow_unused=True (error clinic, case 6)")
+            "tensor (a copy is one), or give allow_unused=True (error clinic, case 6)")
 
 
 def _leaf_in_place(scene: _Scene) -> str:
     leaves = [name for name, value in scene.names() if value.requires_grad and not scene.maker(name)]
-    name = leaves[0] if leaves else "the tensor"
+    name = leaves[0] if leaves else "the tensor, or that of which it is a view,"
     return (f"{name} is a leaf, and {scene.line(scene.failure.place)} changes it in place where it is tracked. Mend: do it under "
             "torch.no_grad() (error clinic, case 7)")
 
@@ -197,8 +303,8 @@ def _no_leaf(scene: _Scene) -> str:
     for name, value in scene.names():
         maker = scene.maker(name)
         if value.requires_grad and maker:
-            return (f"{name} is no leaf: it is the result of {maker}. Mend: compute it untracked, and track it last, by "
-                    "requires_grad_() (error clinic, cases 8 to 10)")
+            return (f"{name} is no leaf: it is the result of {maker}. Mend: compute it untracked and track it last, by "
+                    "requires_grad_(); or keep its detach() only (error clinic, cases 8 to 10)")
     return ""
 
 
@@ -209,23 +315,31 @@ def _no_grad_yet(scene: _Scene) -> str:
             if value.requires_grad and maker:
                 return (f"{name}.grad is None: {name} is the result of {maker}, and backward fills leaves. Mend: retain_grad(), "
                         "or make it a leaf (error clinic, case 8)")
-            why = "no backward has reached it" if value.requires_grad else "it is not tracked"
-            return f"{name}.grad is None: {why}"
+            why = "no backward has reached it" if value.requires_grad else "it is not tracked, so backward gives it none"
+            return f"{name}.grad is None: {why}. Mend: leave out what has no gradient"
     return ""
 
 
 def _numpy(scene: _Scene) -> str:
     tracked = [name for name, value in scene.names() if value.requires_grad]
-    name = tracked[0] if tracked else "the tensor"
-    return f"{name} is tracked, and an array has no graph. Mend: {name}.detach().numpy() (error clinic, case 12)"
+    if not tracked:
+        return "a tensor here is tracked, and an array has no graph. Mend: detach() before numpy() (error clinic, case 12)"
+    maker = scene.maker(tracked[0])
+    result = f", the result of {maker}," if maker else ""
+    return f"{tracked[0]}{result} is tracked, and an array has no graph. Mend: {tracked[0]}.detach() (error clinic, case 12)"
 
 
 def _view_in_place(scene: _Scene) -> str:
-    for name, _ in scene.names():
-        maker = scene.maker(name)
-        if maker:
-            return (f"{name} is a view: the result of {maker}. {scene.line(scene.failure.place)} changes it in place, and "
-                    "PyTorch refuses that for such a view. Mend: change a clone() of it")
+    here = scene.line(scene.failure.place)
+    if "BackwardHook" in scene.failure.message:
+        return (f"a full backward hook hands out a view of what a module returned, and {here} leads to a change of it in place. "
+                "Mend: no inplace=True behind such a hook")
+    for name, value in scene.names():
+        maker, bound = scene.maker(name), scene.bound(name)
+        made = f"the result of {maker}" if maker else f"made by {scene.line(bound)}" if bound else ""
+        if made and value.requires_grad:
+            return (f"{name} is a view: {made}; {here} changes it in place, and PyTorch refuses that for one of several views "
+                    "that were made at once. Mend: out of place, or change a clone()")
     return ""
 
 
@@ -234,7 +348,14 @@ def _wrong_result(scene: _Scene) -> str:
     if backward is None or not backward.steps:
         return ""
     i = backward.steps[-1].node
-    return f"it is the backward of {scene.node(i, backward.before.nodes[i])} that returned it"
+    node = backward.before.nodes[i]
+    for code in scene.history.sources:
+        lines = method_of_class("\n".join(code.lines), node.name.removesuffix("Backward"), "backward")
+        if lines:
+            first, last = (code.first - 1 + line for line in lines)
+            return (f"{scene.node(i, node)} returned it, from its backward in lines {first} to {last}. Mend: let it return one "
+                    "gradient for each input of forward, each of that input's shape (09 shows how)")
+    return f"{scene.node(i, node)} returned it"
 
 
 _CAUSES: tuple[tuple[str, Callable[[_Scene], str]], ...] = (

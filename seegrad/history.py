@@ -46,10 +46,12 @@ class NodeOrigin:
 
     made: the line that made it.
     let_go: the line that let its last holder go, so that PyTorch freed it.
+    since: the number of the event in which it was seen first, -1 where it was there before.
     """
 
     made: Place | None
     let_go: Place | None
+    since: int
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,13 @@ class SlotOrigin:
     changed: the line that changed it in place.
     unnoticed: whether PyTorch does not notice that: its version did not count it.
     freed: the line that freed it.
+    event: the number of the event in which that was.
     """
 
     changed: Place | None = None
     unnoticed: bool = False
     freed: Place | None = None
+    event: int = -1
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,9 @@ class _Union:
         union = GraphSnapshot(tuple(nodes[i] for i in range(len(nodes))), tuple(tensors[k] for k in range(len(tensors))),
                               tuple(map(self.storage_bytes.get, range(self.storages.count))))
         let_go = {i: event.moment.place for event in events for i in event.freed}
-        origins = tuple(NodeOrigin(made, let_go.get(i)) for i, made in self.makers().items())
+        since = {i: number for number, event in enumerate(events, -1) for i in event.new_nodes}
+        makers = self.makers()
+        origins = tuple(NodeOrigin(makers[i], let_go.get(i), since[i]) for i in range(len(nodes)))
         return History(self.trace.sources, union, events[0], tuple(events[1:]), origins, _slot_origins(events), self.trace.more,
                        self.trace.failure, self.trace.whole)
 
@@ -302,7 +308,7 @@ def _slot_origins(events: Sequence[Event]) -> dict[tuple[int, int], SlotOrigin]:
     found: dict[tuple[int, int], SlotOrigin] = {}
     before, *events = events
     nodes = dict(before.nodes)
-    for event in events:
+    for number, event in enumerate(events):
         updates = [event.nodes]
         if event.backward is not None:
             updates += [changed for changed, _ in event.backward.updates()]
@@ -313,11 +319,11 @@ def _slot_origins(events: Sequence[Event]) -> dict[tuple[int, int], SlotOrigin]:
                     origin = found.get((i, k), SlotOrigin())
                     state = None if was is None else was.state
                     if slot.state == FREED != state:
-                        found[i, k] = replace(origin, freed=event.moment.place)
+                        found[i, k] = replace(origin, freed=event.moment.place, event=number)
                     elif slot.state == CHANGED != state:
-                        found[i, k] = replace(origin, changed=event.moment.place, unnoticed=False)
+                        found[i, k] = replace(origin, changed=event.moment.place, unnoticed=False, event=number)
                     elif was is not None and _changed_unnoticed(was, slot) and origin.changed is None:
-                        found[i, k] = replace(origin, changed=event.moment.place, unnoticed=True)
+                        found[i, k] = replace(origin, changed=event.moment.place, unnoticed=True, event=number)
             nodes |= changed
     return found
 

@@ -24,6 +24,16 @@ def loops(text: str) -> dict[int, int]:
             if isinstance(statement, (ast.For, ast.While, ast.AsyncFor))}
 
 
+def method_of_class(text: str, name: str, method: str) -> tuple[int, int] | None:
+    """The first and the last line of a method of a class; None where a source has no such class."""
+    for statement in _statements(text):
+        if isinstance(statement, ast.ClassDef) and statement.name == name:
+            for inside in statement.body:
+                if isinstance(inside, ast.FunctionDef) and inside.name == method:
+                    return inside.lineno, inside.end_lineno or inside.lineno
+    return None
+
+
 def names_read(statement: ast.stmt) -> list[str]:
     """The names that a statement reads itself, and not by the statements inside it."""
     return [node.id for node in _own_nodes(statement) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store)]

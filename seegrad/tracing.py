@@ -34,7 +34,7 @@ from .statements import globals_of, loops, names_of
 
 MOST_MEMBERS = 20       # of a list or a dict, whose tensors get names
 MOST_NESTED = 2         # lists inside each other
-MOST_VALUES = 12        # names whose values are told
+MOST_VALUES = 40        # names whose values are told
 MOST_STEPS = 200        # that are told; beyond it, the middle of a loop is folded
 MOST_MOMENTS = 2000     # that are written down; beyond it, loops are folded as they run, or else lines are counted only
 KEPT_ITERATIONS = 3     # at the beginning of a folded loop; and the last one
@@ -251,6 +251,7 @@ class Tracer:
         self._moments: list[Moment] = []
         self._log: list[tuple[int, int, Place]] = []
         self._parameters: set[str] = set()
+        self._told: set[str] = set()
         self._more = 0
         self._pass: _Pass | None = None
         self._result: object = None
@@ -404,7 +405,7 @@ class Tracer:
                 live = LiveGraph([output for output in outputs if id(output) not in known], drawn, with_contents=True)
                 numbered = Graph(live.snapshot, tuple(map(self._register.number_of_node, live.functions)),
                                  tuple(map(self._register.number_of_tensor, live.tensors)), tuple(live.made))
-            values = {name: self._value(*found) for name, found in itertools.islice(told.items(), MOST_VALUES)}
+            values = {name: self._value(*found) for name, found in told.items()}
         return Moment(place, begins, calls, numbered, numbers, frozenset(self._register.freed), values, records=records), live
 
     def _named_tensors(self) -> tuple[dict[str, torch.Tensor], dict[str, tuple[torch.Tensor, str]]]:
@@ -415,20 +416,22 @@ class Tracer:
         """
         scopes = [("", self._globals())]
         scopes += [(scope.place.function, scope.frame.f_locals) for scope in self._scopes if scope.place.function]
-        drawn: dict[str, torch.Tensor] = {}
-        told: dict[str, tuple[torch.Tensor, str]] = {}
         if self._result is not None:
             scopes.append(("", {"what it returns": self._result}))
+        drawn: dict[str, torch.Tensor] = {}
+        told: dict[str, tuple[torch.Tensor, str]] = {}
         for function, variables in scopes:
             known = set(map(id, drawn.values()))
-            for variable, value in list(variables.items()):
+            # Names of tensors come before those of objects that lead to one.
+            for variable, value in sorted(variables.items(), key=lambda item: not isinstance(item[1], torch.Tensor)):
                 for name, tensor, is_parameter in self._tensors_in(variable, value):
                     free = name if name not in told and name not in drawn else f"{name} in {function}()"
                     if id(tensor) not in known:
                         drawn[free] = tensor
                     if is_parameter:
                         self._parameters.add(free)
-                    else:
+                    elif len(self._told) < MOST_VALUES or free in self._told:
+                        self._told.add(free)        # what was told once is told again, or it would seem to be gone
                         told[free] = tensor, function
         return drawn, told
 
@@ -446,6 +449,10 @@ class Tracer:
         elif isinstance(value, torch.nn.Module):
             for parameter, tensor in value.named_parameters():
                 yield f"{name}.{parameter}", tensor, True
+            for path, module in value.named_modules(prefix=name):
+                for field, inside in vars(module).items():      # a hidden state that is kept on it
+                    if not field.startswith("_") and nested < MOST_NESTED and not isinstance(inside, torch.nn.Module):
+                        yield from self._tensors_in(f"{path}.{field}", inside, nested + 1)
         elif nested < MOST_NESTED:
             for member, inside in itertools.islice(self._members(name, value), MOST_MEMBERS):
                 yield from self._tensors_in(member, inside, nested + 1)

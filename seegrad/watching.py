@@ -3,6 +3,7 @@
 Plain data, made from a history and drawn at one level of detail. Nothing here knows PyTorch, DOT or HTML.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -26,6 +27,8 @@ from .tracing import Place, Trace, Value
 
 MOST_BOXES = 60     # of the finest level that is drawn
 MOST_TOLD = 3       # nodes, names or slots that a sentence tells one by one
+MOST_NAMES = 6      # that a sentence lists
+MOST_ROWS = 12      # of the table of names
 NOTHING = "changes nothing in a graph"
 NOT_RECORDED = "nothing is recorded here"
 
@@ -182,7 +185,8 @@ class _Watching:
 
     def rows_of(self, event: Event) -> dict[str, Row]:
         return {name: Row(self.changing.home.get(event.names.get(name, -1), ""), value.words, value.requires_grad,
-                          value.grad or "None", value.version) for name, value in event.moment.names.items()}
+                          value.grad or "None", value.version)
+                for name, value in itertools.islice(event.moment.names.items(), MOST_ROWS)}
 
     def now(self) -> GraphSnapshot:
         """The nodes that are there."""
@@ -201,7 +205,7 @@ class _Watching:
         left += "; what came then could not be read" * (not self.history.whole)
         if failure is None:
             return f"finished: {self.headline()}{left}"
-        message = printable(failure.message.partition(". ")[0].partition("\n")[0])
+        message = printable(failure.message.partition(". ")[0].partition("\n")[0]).rstrip(".")
         where = f"stopped at {line_in_words(failure.place, self.history)}" if failure.place else "stopped"
         article = "an" if failure.kind[0] in "AEIOU" else "a"
         cause = cause_of(failure, self.history)
@@ -216,7 +220,7 @@ class _Watching:
             like = f"as {fold.first - 1}" if fold.alike else "not all alike"
             passes = count_in_words(fold.passes, "backward pass", "backward passes")
             yield f"iterations {fold.first}–{fold.last}, {like}: {count_in_words(fold.nodes, 'node')} made, {passes}"
-        if moment.begins and moment.records[0] != moment.records[1] and moment.fold is None:
+        if moment.begins and moment.records[0] != moment.records[1] and not moment.calls and moment.fold is None:
             yield "operations are recorded again" if moment.records[1] else "from here on, operations are not recorded"
         yield from self.made(event)
         yield from self.bound(event)
@@ -244,15 +248,25 @@ class _Watching:
             size = f"{count_in_words(len(slots), 'tensor')} ({bytes_in_words(self.union.bytes_of(slots))})"
             saves = f", which save {size}" if slots else ""
             yield f"makes {len(nodes)} nodes, [{nodes[0] + 1}] to [{nodes[-1] + 1}]{saves}"
-        if event.passing:
+        for i in event.new_nodes:
+            origin = self.history.nodes[i].made
+            if event.nodes[i].leaf is None and origin is not None and origin != place and event.moment.fold is None:
+                yield f"{self.node(i, event.nodes[i])} was made by {line_in_words(origin, self.history, place)}"
+        # Not every number is a node that a reader could know of: a Function that is applied to untracked tensors takes one.
+        if event.passing and any(name in self.values and self.values[name].requires_grad for name in
+                                 names_of_line(place, self.history)) and not self.calls_functions(event):
             yield f"makes {count_in_words(event.passing, 'node')}{' more' * bool(nodes)} that no name leads to"
+
+    def calls_functions(self, event: Event) -> bool:
+        """Whether a line, which may go on after a call, runs watched functions."""
+        return bool(event.moment.calls) or not event.moment.begins
 
     def node(self, i: int, node: Node) -> str:
         return f"[{i + 1}] {short_name(node.name)}"
 
     def slot(self, i: int, slot: SavedTensor) -> str:
         if slot.holds is None:
-            return slot.name
+            return slot.name if slot.views not in self.words else f"a view of {self.words[slot.views]}"
         producer, words = self.union.tensors[slot.holds].producer, self.words.get(slot.holds, slot.name)
         return f"its result {words}" if producer is not None and producer.node == i else words
 
@@ -271,8 +285,9 @@ class _Watching:
             for (_, what), names in new.items():
                 yield f"{names[0]} is {what}" if len(names) == 1 else f"{_listed(names)} are one tensor: {what}"
         else:
-            yield f"{len(new)} names stand for new tensors"
-        if 0 < len(gone) <= MOST_TOLD:
+            names = [name for alike in new.values() for name in alike]
+            yield f"{_listed(names) if len(names) <= MOST_NAMES else f'{len(names)} names'} stand for new tensors"
+        if 0 < len(gone) <= MOST_NAMES:
             yield f"{_listed(gone)} {'is' if len(gone) == 1 else 'are'} gone"
         elif gone:
             yield f"{len(gone)} names are gone"
@@ -289,7 +304,8 @@ class _Watching:
         if tensor.producer is not None:
             i = tensor.producer.node
             made = [j for j in event.new_nodes if event.nodes[j].leaf is None]
-            return "its result" if made == [i] else f"the result of [{i + 1}]"
+            alone = made == [i] and self.history.nodes[i].made == event.moment.place
+            return "its result" if alone else f"the result of [{i + 1}]"
         words = "a leaf" if tensor.requires_grad else "outside the graph"
         others = [other for j, other in self.tensors.items() if j in self.present and j != k and j in self.words
                   and tensor.storage is not None and other.storage == tensor.storage]
@@ -318,11 +334,14 @@ class _Watching:
                 groups.add(group)
                 told.append(f"changes {name} in place: version {old.version} → {value.version}" if counted else
                             f"changes the numbers of {name} and not its version")
+        counters = {self.tensors[k].counter for k in event.names.values() if k in self.tensors} - {None}
         others = [k for k, tensor in event.tensors.items() if k in self.tensors and k not in event.names.values()
-                  and tensor.version != self.tensors[k].version and tensor.counter not in
-                  {self.tensors[j].counter for j in event.names.values() if j in self.tensors}]
+                  and tensor.version != self.tensors[k].version and tensor.counter not in counters]
+        named = [k for k in others if k in self.words]
         told += [f"changes {self.words[k]} in place: version {self.tensors[k].version} → {event.tensors[k].version}"
-                 for k in others if k in self.words]
+                 for k in named]
+        if len(named) < len(others):
+            told.append(f"changes {count_in_words(len(others) - len(named), 'tensor')} without a name in place")
         if len(told) <= MOST_TOLD:
             yield from told
         else:

@@ -157,8 +157,9 @@ def test_each_line_says_what_it_did(w, x):
         "line 4: changes s in place: version 0 → 1; ▲ [3] of line 3 has saved version 0",
         "line 5: makes [4] SumBackward0; runs backward from [4] SumBackward0",
         "    1. [4] SumBackward0 receives 1; to s goes 1 in all of (3,); 24 B still saved"]
-    assert lines[-1].endswith("Why: [3] SigmoidBackward0 of line 3 saved its result s; line 4 changed it in place (version 0 → "
-                              "1). Mend: let line 4 make a new tensor, or run backward before it (error clinic, case 2).")
+    assert lines[-1].endswith("Why: [3] SigmoidBackward0 of line 3 saved its result s; line 4 changed it in place (saved "
+                              "at version 0, now 1). Mend: let line 4 make a new tensor, or run backward before it (error "
+                              "clinic, case 2).")
 
 
 @pytest.mark.parametrize("source, says", [
@@ -289,12 +290,12 @@ def test_a_loop_of_many_thousand_lines_ends_with_what_it_left():
 @pytest.mark.parametrize("source, why", [
     ("y = w * 2\ny.sum().backward()\ny.exp().sum().backward()", "line 3 ran backward through [2] MulBackward0 of line 2"),
     ("p = (w * x).detach()\nl = (p - 1).sum()\nl.backward()", "line 2 left the graph: it read w, which is tracked"),
-    ("with torch.no_grad():\n    p = w * x\nl = p.sum()\nl.backward()", "line 3 left the graph: it read w"),
+    ("with torch.no_grad():\n    p = w * x\nl = p.sum()\nl.backward()", "line 3 was not recorded: line 2 switched recording off"),
     ("l = x.sum()\nl.backward()", "l has no graph: nothing that it was computed from is tracked"),
     ("p = w * 2\nfor i in range(3):\n    l = (p - i).pow(2).sum()\n    l.backward()",
-     "line 5 has run backward through [2] MulBackward0 of line 2 before, and freed what it had saved. Mend: let line 2 run"),
+     "through p of line 2, which is older than that backward. Mend: let line 2 run again after it, for a new graph"),
     ("h = w\nfor i in range(3):\n    h = (h * 2).tanh()\n    h.sum().backward()",
-     "line 5 has run backward through [3] TanhBackward0 of line 4 before, and freed what it had saved. Mend: detach what one"),
+     "through h of line 4, which is older than that backward. Mend: detach h, so that the older graph is no part of this one"),
     ("y = w * x\ny.backward()", "backward needs one number to start from"),
     ("w += 1", "w is a leaf, and line 2 changes it in place"),
     ("v = w * 2\nopt = torch.optim.SGD([v], lr=1.0)", "v is no leaf: it is the result of [2] MulBackward0 of line 2"),
@@ -304,9 +305,27 @@ def test_a_loop_of_many_thousand_lines_ends_with_what_it_left():
     ("u = x.clone().requires_grad_()\nz = w.sum()\ntorch.autograd.grad(z, u)", "of z and u, one does not lead to the other"),
     ("a, b = w.exp().chunk(2)\na.add_(1)", "a is a view: the result of [3] SplitBackward0 of line 2"),
     ("opt = torch.optim.SGD([w], lr=1.0)\nl = (w * w).sum()\nl.backward(retain_graph=True)\nopt.step()\nl.backward()",
-     "[2] MulBackward0 of line 3 saved w; line 5 changed it in place (version 0 → 1)"),
+     "[2] MulBackward0 of line 3 saved w; line 5 changed it in place (saved at version 0, now 1). Mend: run backward before"),
     ("def f(v):\n    h = v.exp()\n    h += 1\n    return h\nl = f(w).sum()\nl.backward()",
-     "[2] ExpBackward0 of line 3 saved its result h; line 4 changed it in place"),
+     "[2] ExpBackward0 of line 3 saved its result h; line 4 (called by line 6) changed it in place"),
+    ("opt = torch.optim.SGD([w], lr=1.0)\nh = w * w\nfor i in range(2):\n    h = h.cos() * w\n"
+     "    h.sum().backward(retain_graph=True)\n    opt.step()",
+     "through h of line 5, which is older than that change. Mend: detach h"),
+    ("def hard(v):\n    return (v > 1).float()\ndef loss_of(v):\n    h = hard(v * 2)\n    return h.sum()\nl = loss_of(w)\n"
+     "l.backward()",
+     "line 3 (called by line 5) left the graph: it read v, which is tracked"),
+    ("torch.set_grad_enabled(False)\nl = (w * 2).sum()\ntorch.set_grad_enabled(True)\nl.backward()",
+     "line 3 was not recorded: line 2 switched recording off"),
+    ("class Net(nn.Module):\n    def forward(self, v):\n        self.kept = v * w\n        return self.kept\nnet = Net()\n"
+     "net(x)\nimport copy\ncopy.deepcopy(net)", "net.kept is no leaf: it is the result of [2] MulBackward0 of line 4"),
+    ("for part in w.exp():\n    part.mul_(2)", "part is a view: "),
+    ("y = w * x\ntorch.autograd.grad(y, w)", "or give grad_outputs="),
+    ("class F(torch.autograd.Function):\n    @staticmethod\n    def forward(ctx, v):\n        return v * 2\n    @staticmethod\n"
+     "    def backward(ctx, g):\n        return g[:2]\ny = F.apply(w)\ny.sum().backward()",
+     "[2] FBackward of line 9 returned it, from its backward in lines 7 to 8"),
+    ("m = nn.Linear(3, 2)\nt = m(w)\nopt = torch.optim.SGD(m.parameters(), lr=1.0)\nt.sum().backward(retain_graph=True)\n"
+     "def act():\n    opt.step()\nact()\nt.sum().backward()",
+     "saved a view of m.weight; line 7 (called by line 8) changed it in place (saved at version"),
     ("1 / 0", ""),
 ])
 def test_an_error_is_traced_to_the_line_that_caused_it(source, why, w, x):
