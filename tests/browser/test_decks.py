@@ -13,7 +13,7 @@ from test_player import press
 
 THE_LECTURE = notebooks()[3]
 SCREEN = {"width": 1280, "height": 720}
-# A line for each slide that hangs over an edge, with everything unfolded, in any step of its plays, and how many slides there are.
+# A line for each slide that hangs over an edge, all unfolded and in any step of its plays, and how many slides there are.
 MEASURE = """async () => {
     const found = [], leaves = [...document.querySelectorAll(".slides section")].filter((one) => !one.querySelector("section"));
     for (const slide of leaves) {
