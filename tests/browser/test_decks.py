@@ -13,7 +13,7 @@ from test_player import press
 
 THE_LECTURE = notebooks()[3]
 SCREEN = {"width": 1280, "height": 720}
-# A line for each slide that hangs over an edge, with everything unfolded, and how many slides there are.
+# A line for each slide that hangs over an edge, all unfolded and in any step of its plays, and how many slides there are.
 MEASURE = """async () => {
     const found = [], leaves = [...document.querySelectorAll(".slides section")].filter((one) => !one.querySelector("section"));
     for (const slide of leaves) {
@@ -21,10 +21,21 @@ MEASURE = """async () => {
         Reveal.slide(h, v);
         await new Promise(requestAnimationFrame);
         slide.querySelectorAll("details").forEach((fold) => fold.open = true);
-        for (const cell of slide.querySelectorAll(".jp-Cell")) {
-            const { bottom, right } = cell.getBoundingClientRect();
-            if (!cell.closest("aside") && (bottom > innerHeight || right > innerWidth))
-                found.push(`slide ${h}/${v} ends at ${Math.round(bottom)}: ${slide.innerText.trim().slice(0, 60)}`);
+        const measure = () => {
+            for (const cell of slide.querySelectorAll(".jp-Cell")) {
+                const { bottom, right } = cell.getBoundingClientRect();
+                if (!cell.closest("aside") && (bottom > innerHeight || right > innerWidth))
+                    found.push(`slide ${h}/${v} ends at ${Math.round(bottom)}: ${slide.innerText.trim().slice(0, 60)}`);
+            }
+        };
+        measure();
+        for (const slider of slide.querySelectorAll(".player input[type=range]")) {
+            for (let step = 1; step <= +slider.max; step++) {
+                slider.value = step;
+                slider.dispatchEvent(new Event("input", { bubbles: true }));
+                await new Promise(requestAnimationFrame);
+                measure();
+            }
         }
     }
     return [found, leaves.length];

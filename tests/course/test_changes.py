@@ -13,6 +13,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from traitlets.config import Config
 
+import seegrad
 from project import COURSE, notebooks, read
 from regression import in_words
 from rules import changed
@@ -26,7 +27,7 @@ SEEN = {
     "01-18": ["AccumulateGrad from w", "self = w () 4 B alive; other = x () 4 B alive",
               "x: not tracked, w: tracked, b: tracked", "MulBackward0 from [1], x (no gradient); other = x () 4 B alive"],
     "01-34": ["no graph", "w; leaf (3,); .grad (3,)"],
-    "02-05": ["after y", "self = x (2, 2) 16 B alive", "after z", "alive (32 B)"],
+    "02-05": ["it saves x (16 B)", "it saves y (16 B)", "3 alive (32 B)"],
     "02-24b": ["self = x (2,) 8 B alive; other = x (2,) 8 B alive"],
     "02-26": ["x; leaf (2,)", "self = w (2,) 8 B alive; other = x (2,) 8 B alive"],
     "02-29": ["keeps what it saved; 40 B still saved", "x.grad: None → 4.5 in all", "3 alive (40 B)"],
@@ -34,16 +35,16 @@ SEEN = {
     "02-54": ["2 saved tensors: 2 freed"],
     "03-05": ["backward from sum_loss", "2. [3]", "3. [2]", "4. [1]", "x.grad: None → 8 in all"],
     "03-07": ["x.grad: 2 in all of (1, 4) → 10 in all", "finished"],
-    "03-15": ["after d\n5 nodes, 1 tracked leaf, 2 saved tensors: 2 alive"],
+    "03-15": ["line 7: runs backward from d, retain_graph=True", "frees self; 0 B still saved", "finished"],
     "03-23": ["[5] ExpBackward0 receives 1 in all of (1, 4); stops here"],
     "03-50": ["2 tracked leaves", "AddmmBackward0 from leaf 2, leaf 1; 1 saved freed",
               "AddmmBackward0 from leaf 2, leaf 1; 1 saved 8 B alive"],
-    "04-06": ["receives 1; to [4] goes 1 in all", "receives 9 + 9 = 18 in all", "x.grad: 18 in all of (2, 2) → 36 in all"],
+    "04-06": ["receives 1; to [4] goes 1 in all", "receives 9 + 9 = 18 in all", "x.grad: 36 in all of (2, 2) → 54 in all"],
     "04-21": ["CloneBackward0 receives 2.25 + 2.25 + 2.25 + 2.25 = 9 in all", "[2] AddBackward0 receives 9 in all"],
     "04-23": ["y.grad: 6.0"],
     "04-31b": ["p.grad None: p = 1.00", "p.grad 0.0: p = 1.00"],
     "05-10": ["out: tensor([0.7311, 0.8808, 0.9526])", "result = out (3,) 12 B alive", "c; not tracked (3,)\n"],
-    "05-12": ["before: 3 nodes, 1 tracked leaf, 1 saved tensor: 1 alive", "1 × cos(a)", "finished"],
+    "05-12": ["it saves a (12 B)", "1 × cos(a)", "finished"],
     "05-16": ["RuntimeError: one of the variables", "is at version 1; expected version 0"],
     "05-48": ["trunk.grad: tensor([ 8., 16.])", "[3] CloneBackward0 from [2]", "MulBackward0 from head2, [3]"],
     "05-53": ["[3] CloneBackward0 from [2]", "SubBackward0 from [5], [3]", "target from [3]; result (2,)"],
@@ -82,7 +83,9 @@ def shell():
     dtype = torch.get_default_dtype()
     with contextlib.chdir(COURSE), matplotlib.rc_context():
         try:
-            yield InteractiveShell.instance(config=config)
+            ip = InteractiveShell.instance(config=config)
+            seegrad.load_ipython_extension(ip)      # as the import does in a kernel; here it was imported before
+            yield ip
         finally:
             InteractiveShell.clear_instance()
             torch.set_default_dtype(dtype)

@@ -10,4 +10,4 @@ if __name__ == "__main__":
     mutants = load()
     if os.environ["MUTANT"]:
         mutants[os.environ["MUTANT"]].apply()
-    launch_new_instance()
+    launch_new_instance(extensions=["seegrad"])       # the mutants have imported it before there was a shell

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from mutants import noticed_at, patch
-from seegrad import diagram, drawing, measurement, play, recording, show, snapshot, view
+from seegrad import diagram, drawing, measurement, play, recording, show, snapshot, view, watching
 from seegrad.diagram import LEAF, RESULT
 from seegrad.looks import SLOTS
 from seegrad.measurement import Measurement
@@ -147,7 +147,7 @@ def caption_counts_one_node_too_few():
     def headline(original, graph):
         return re.sub(r"^\d+", lambda number: str(int(number[0]) - 1), original(graph))
 
-    for module in (diagram, play):
+    for module in (diagram, play, watching):
         patch(module, "headline")(headline)
 
 
@@ -169,7 +169,7 @@ def failing_node_is_named_wrongly():
         return original(replace(played, steps=last), *inputs)
 
 
-@noticed_at("09-09")
+@noticed_at("02-29")
 def step_shows_the_gradient_of_the_step_before():
     """A step of a play shows the gradient that the node before it received."""
     @patch(show, "record")
