@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from mutants import noticed_at, patch
-from seegrad import diagram, drawing, measurement, play, recording, show, snapshot, view, watching
+from seegrad import diagram, drawing, history, measurement, play, recording, show, snapshot, tracing, view, watching
 from seegrad.diagram import LEAF, RESULT
 from seegrad.looks import SLOTS
 from seegrad.measurement import Measurement
@@ -312,3 +312,56 @@ def empty_answer_is_checked():
 def play_runs_with_retain_graph():
     """A play retains the graph always."""
     patch(show, "record")(lambda record, graph, backward: record(graph, replace(backward, retain_graph=True)))
+
+
+@noticed_at("02-05")
+def watch_counts_lines_from_zero():
+    """A watch gives each line a number that is one too low."""
+    patch(watching, "_line")(lambda line, place: (place.source, place.line - 1))
+
+
+@noticed_at("02-65f")
+def watch_does_not_tell_what_was_let_go():
+    """A watch does not tell which nodes a line let go."""
+    patch(watching._Watching, "let_go")(lambda let_go, *_: iter(()))
+
+
+@noticed_at("05-17c")
+def watch_sees_versions_only():
+    """A watch does not see that memory has changed where the version has not."""
+    patch(history, "_changed_unnoticed")(lambda changed, *_: False)
+
+
+@noticed_at("01-55b")
+def watch_does_not_see_that_recording_is_off():
+    """A watch takes it that operations are recorded, always."""
+    patch(tracing, "_records")(lambda records: True)
+
+
+@noticed_at("03-15")
+def watch_blames_the_line_that_failed():
+    """What freed a saved tensor is said to be the line that failed, and not the one that ran backward before."""
+    @patch(watching, "cause_of")
+    def cause_of(original, failure, told):
+        slots = {slot: replace(origin, freed=origin.freed and failure.place) for slot, origin in told.slots.items()}
+        return original(failure, replace(told, slots=slots))
+
+
+@noticed_at("08-16")
+def watch_says_no_cause():
+    """A watch that ends with an error does not say why."""
+    patch(watching, "cause_of")(lambda cause_of, *_: "")
+
+
+@noticed_at("06-31b")
+def slot_does_not_say_who_freed_it():
+    """The picture of a watch does not say by which line a slot was freed."""
+    patch(watching._Watching, "origins")(lambda origins, told: replace(origins(told), slots={}))
+
+
+@noticed_at("09-09")
+def watch_does_not_enter_functions():
+    """A watch does not follow the functions of the notebook."""
+    @patch(tracing.Tracer, "_is_watched")
+    def is_watched(original, tracer, frame):
+        return original(tracer, frame) and frame.f_code.co_name == "<module>"
