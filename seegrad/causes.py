@@ -131,7 +131,8 @@ class _Scene:
     def mend(self, name: str, made: Place | None, number: int) -> str:
         """How to part the graph of a loss from an older one, which it reaches through a tensor: that was made before an event."""
         if made is not None and not any(event.moment.place == made for event in self.events[number + 1:]):
-            return f"let {self.line(made)} run again after it, for a new graph"
+            return (f"let {self.line(made)} run again after it, for a new graph; or detach {name}, if nothing is trained through "
+                    "it")
         return f"detach {name}, so that the older graph is no part of this one"
 
     def leads_to(self, start: int, end: int) -> bool:

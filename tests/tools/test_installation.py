@@ -91,7 +91,7 @@ def test_the_library_declares_what_it_imports():
 
 
 def test_the_project_declares_what_it_imports():
-    cells = [cell.source.replace("%xmode Minimal", "") for path in notebooks() for cell in read(path).cells
+    cells = [re.sub("(?m)^%.*", "", cell.source) for path in notebooks() for cell in read(path).cells
              if cell.cell_type == "code"]
     declared = requirements(ROOT / "requirements.txt") | requirements(ROOT / "tests/browser/requirements.txt") | LIBRARY
     assert undeclared([*cells, *sources("tools"), *sources("tests"), *sources("notebooks/course")], declared) == set()
