@@ -9,8 +9,16 @@ from collections.abc import Callable
 
 from .diagram import short_name, short_names
 from .history import History
-from .snapshot import CHANGED, FREED, Edge, Node
-from .statements import method_of_class, names_anywhere, names_read, names_written, statement_at
+from .snapshot import CHANGED, FREED, Edge, Node, Size
+from .statements import (
+    method_of_class,
+    names_anywhere,
+    names_read,
+    names_written,
+    paths_anywhere,
+    start_of_backward,
+    statement_at,
+)
 from .tracing import Failure, Place, Value
 
 
@@ -125,8 +133,7 @@ class _Scene:
         """How the code calls the result of a node, or once did: best by a name that keeps it, on an object or in a list."""
         names = [name for event in reversed(self.events) for name, k in event.names.items()
                  if self.history.union.tensors[k].producer == edge]
-        keeping = [name for name in names if re.search(r"[.\[]", name)]
-        return (keeping + names + [f"[{edge.node + 1}]"])[0]
+        return min(names, key=lambda name: ("." not in name, "[" not in name), default=f"[{edge.node + 1}]")
 
     def mend(self, name: str, made: Place | None, number: int) -> str:
         """How to part the graph of a loss from an older one, which it reaches through a tensor: that was made before an event."""
@@ -147,15 +154,38 @@ class _Scene:
         return False
 
     def names(self) -> list[tuple[str, Value]]:
-        """The names of tensors in the line that failed, and what they stood for; those of an object's tensors too."""
-        found = []
-        for name in names_of_line(self.failure.place, self.history):
-            local = f"{name} in {self.failure.place.function}()" if self.failure.place else name
-            if local in self.values or name in self.values:
-                found.append((name, self.values.get(local) or self.values[name]))
+        """The names of tensors in the line that failed, and what they stood for; those that its objects and lists lead to too."""
+        statement = statement_of(self.failure.place, self.history)
+        found: dict[str, Value] = {}
+        for path in [] if statement is None else paths_anywhere(statement):
+            local = f"{path} in {self.failure.place.function}()" if self.failure.place else path
+            if local in self.values or path in self.values:
+                found.setdefault(path, self.values.get(local) or self.values[path])
             else:
-                found += [(inside, value) for inside, value in self.values.items() if inside.startswith((f"{name}.", f"{name}["))]
-        return found
+                found |= {inside: value for inside, value in self.values.items()
+                          if inside.startswith((f"{path}.", f"{path}[")) and inside not in found}
+        return list(found.items())
+
+    def shape(self, name: str) -> Size | None:
+        k = next((event.names[name] for event in reversed(self.events) if name in event.names), None)
+        return None if k is None else self.history.union.tensors[k].shape
+
+    def other_name(self, value: Value) -> str:
+        """How else a tensor is called, best as a parameter of a module."""
+        graphs = [event.moment.graph for event in self.events if event.moment.graph is not None]
+        names = [name for graph in reversed(graphs) for key, tensor in zip(graph.tensors, graph.snapshot.tensors)
+                 if key == value.tensor for name in tensor.names]
+        return max(names, key=lambda name: "." in name, default="")
+
+    def returned(self) -> str:
+        """The line that returned what the failing line has got from a function, or an empty string."""
+        last = self.last_of_failing_line()
+        before = self.events[last - 1].moment.place if last > 0 and not self.events[last].moment.begins else None
+        return self.line(before) if before and before.function != self.events[last].moment.place.function else ""
+
+    def last_of_failing_line(self) -> int:
+        """The number of the last event of the line that failed, -1 where there is none. What comes behind it left functions."""
+        return max((number for number, event in enumerate(self.events) if event.moment.place == self.failure.place), default=-1)
 
     def maker(self, name: str) -> str:
         """What a name is the result of, in words; "" where it is a leaf or has no graph."""
@@ -180,30 +210,36 @@ class _Scene:
                 return self.line(event.moment.place)
         return ""
 
-    def cut(self, number: int, reads: ast.stmt | None) -> tuple[int, str] | None:
-        """The event that left the graph on the way to what a statement reads after so many events, and what it read."""
+    def cut(self, number: int, reads: ast.stmt | None, on_any_way: bool = False) -> tuple[int, str] | None:
+        """The event that left the graph on the way to what a statement reads after so many events, and what it read.
+
+        on_any_way: whether there may be another way, through the graph.
+        """
         for name in [] if reads is None else names_read(reads):
             wrote = [earlier for earlier, event in enumerate(self.events[:number])
                      if (other := statement_of(event.moment.place, self.history)) is not None and name in names_written(other)]
-            if not wrote or self.is_tracked(name, wrote[-1]):
+            if not wrote or not on_any_way and self.is_tracked(name, wrote[-1]):
                 continue
-            found = self.cut_at(wrote[-1])
+            found = self.cut_at(wrote[-1], on_any_way)
             if found:
                 return found
         return None
 
-    def cut_at(self, number: int) -> tuple[int, str] | None:
+    def cut_at(self, number: int, on_any_way: bool) -> tuple[int, str] | None:
         """The same, where the statement of an event is on the way."""
         moment = self.events[number].moment
         inner = number - 1
         # Its value may come from a function that it called: what that returned is nearer to the cause.
         if not moment.begins and inner >= 0 and self.events[inner].moment.place.function != moment.place.function:
-            found = self.cut_at(inner)
+            found = self.cut_at(inner, on_any_way)
             if found:
                 return found
         statement = statement_of(moment.place, self.history)
-        tracked = [read for read in names_read(statement) if self.is_tracked(read, number - 1)] if statement else []
-        return (number, tracked[0]) if tracked else self.cut(number, statement)
+        if statement is None:
+            return None
+        tracked = [read for read in names_read(statement) if self.is_tracked(read, number - 1)]
+        left = not any(self.is_tracked(name, number) for name in names_written(statement))
+        return (number, tracked[0]) if tracked and left else self.cut(number, statement, on_any_way)
 
     def is_tracked(self, name: str, number: int) -> bool:
         """Whether after an event a name stands for a tracked tensor, or for an object with one."""
@@ -265,9 +301,7 @@ def _freed(scene: _Scene) -> str:
 
 def _no_graph(scene: _Scene) -> str:
     failing = statement_of(scene.failure.place, scene.history)
-    last = len(scene.events) - 1
-    while last > 0 and scene.events[last].moment.place != scene.failure.place:
-        last -= 1
+    last = scene.last_of_failing_line()
     found = scene.cut(last, failing) if last >= 0 else None
     if found:
         number, read = found
@@ -290,15 +324,30 @@ def _no_graph(scene: _Scene) -> str:
 def _no_scalar(scene: _Scene) -> str:
     failing = statement_of(scene.failure.place, scene.history)
     option = "grad_outputs=" if failing is not None and re.search(r"\bgrad\(", ast.unparse(failing)) else "gradient="
-    return (f"backward needs one number to start from, and got more. Mend: take the sum() or the mean() first, or give {option} "
-            "(error clinic, case 5)")
+    mend = f"Mend: take the sum() or the mean() first, or give {option} (error clinic, case 5)"
+    name = "" if failing is None else start_of_backward(failing)
+    shape, maker = scene.shape(name), scene.maker(name)
+    if shape is not None and maker:
+        return f"{name} is more than one number: it is the result of {maker}, of shape {shape}. {mend}"
+    returned = "" if name else scene.returned()
+    if returned:
+        return f"what {returned} returned is more than one number. {mend}"
+    return f"backward needs one number to start from, and got more. {mend}"
 
 
 def _not_used(scene: _Scene) -> str:
+    index = re.search(r"at index (\d+)", scene.failure.message)
+    end = f"[{index[1]}]" if index else ""
+    for name, value in scene.names():
+        if end and name.endswith(end) and value.requires_grad:
+            other = scene.other_name(value)
+            called = f" ({other})" if other and other != name else ""
+            return (f"{name}{called} has no way to it: nothing that was computed from it is used. Mend: leave it out, or give "
+                    "allow_unused=True and expect None (error clinic, case 6)")
     tracked = [name for name, value in scene.names() if value.requires_grad]
     words = f"of {' and '.join(tracked[:3])}, one" if len(tracked) > 1 else "what was given"
     return (f"{words} does not lead to the other: no way goes through the graph. Mend: look where the name was given a new "
-            "tensor (a copy is one), or give allow_unused=True (error clinic, case 6)")
+            "tensor (a copy is one), or give allow_unused=True and expect None (error clinic, case 6)")
 
 
 def _leaf_in_place(scene: _Scene) -> str:
@@ -324,18 +373,33 @@ def _no_grad_yet(scene: _Scene) -> str:
             if value.requires_grad and maker:
                 return (f"{name}.grad is None: {name} is the result of {maker}, and backward fills leaves. Mend: retain_grad(), "
                         "or make it a leaf (error clinic, case 8)")
-            why = "no backward has reached it" if value.requires_grad else "it is not tracked, so backward gives it none"
-            return f"{name}.grad is None: {why}. Mend: leave out what has no gradient"
+            other = scene.other_name(value)
+            called = f"{name}.grad" + (f" ({other})" if other and other != name else "")
+            if not value.requires_grad:
+                return f"{called} is None: it is not tracked, so backward gives it none. Mend: leave out what has no gradient"
+            ran = [number for number, event in enumerate(scene.events) if event.backward]
+            found = scene.cut(ran[-1], statement_of(scene.events[ran[-1]].moment.place, scene.history), True) if ran else None
+            if not ran:
+                return f"{called} is None: no backward has run. Mend: run backward first"
+            says = f"{called} is None: the backward of {scene.line_at(ran[-1])} has not reached it"
+            if found:
+                return f"{says}; {scene.line_at(found[0])} left the graph: it read {found[1]}, and its result is not tracked"
+            return f"{says}. Mend: leave out what has no gradient"
     return ""
 
 
 def _numpy(scene: _Scene) -> str:
     tracked = [name for name, value in scene.names() if value.requires_grad]
+    failing = statement_of(scene.failure.place, scene.history)
+    if failing is None or ".numpy(" not in ast.unparse(failing):
+        what = f"{tracked[0]} is tracked" if tracked else "a tensor here is tracked"
+        return (f"{what}, and NumPy is asked to compute with it. Mend: PyTorch's own function, after torch.stack() for a list; "
+                "or detach() where no gradient is wanted (error clinic, case 12)")
     if not tracked:
         return "a tensor here is tracked, and an array has no graph. Mend: detach() before numpy() (error clinic, case 12)"
     maker = scene.maker(tracked[0])
     result = f", the result of {maker}," if maker else ""
-    return f"{tracked[0]}{result} is tracked, and an array has no graph. Mend: {tracked[0]}.detach() (error clinic, case 12)"
+    return f"{tracked[0]}{result} is tracked, and an array has no graph. Mend: detach() before numpy() (error clinic, case 12)"
 
 
 def _view_in_place(scene: _Scene) -> str:

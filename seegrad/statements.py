@@ -50,6 +50,27 @@ def names_anywhere(statement: ast.stmt) -> list[str]:
     return list(dict.fromkeys(node.id for node in sorted(names, key=lambda node: (node.lineno, node.col_offset))))
 
 
+def paths_anywhere(statement: ast.stmt) -> list[str]:
+    """The names that stand in a statement, and what is read from them, as in "self.kept[0]"; the longest first."""
+    parts = [node for node in ast.walk(statement) if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript))]
+    return sorted(dict.fromkeys(map(ast.unparse, parts)), key=len, reverse=True)
+
+
+def start_of_backward(statement: ast.stmt) -> str:
+    """What the text of a statement calls the tensor from which it runs backward; "" where it gives it no name."""
+    for node in ast.walk(statement):
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func).rpartition(".")[2]
+        given = [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg in ("outputs", "tensors"))]
+        start = given[0] if given and (name == "grad" or ast.unparse(node.func) == "torch.autograd.backward") else None
+        if name == "backward" and start is None and isinstance(node.func, ast.Attribute):
+            start = node.func.value
+        if isinstance(start, (ast.Name, ast.Attribute, ast.Subscript)):
+            return ast.unparse(start)
+    return ""
+
+
 def uses_and_makes(text: str) -> tuple[list[str], list[str]]:
     """Of a cell, the names that it reads before it gives them a value, and those to which it gives a value first."""
     uses: dict[str, None] = {}

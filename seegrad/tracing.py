@@ -33,7 +33,7 @@ from .snapshot import (
 from .statements import globals_of, loops, names_of
 
 MOST_MEMBERS = 20       # of a list or a dict, whose tensors get names
-MOST_NESTED = 2         # lists inside each other
+MOST_NESTED = 3         # lists inside each other
 MOST_VALUES = 40        # names whose values are told
 MOST_STEPS = 200        # that are told; beyond it, the middle of a loop is folded
 MOST_MOMENTS = 2000     # that are written down; beyond it, loops are folded as they run, or else lines are counted only
@@ -447,15 +447,20 @@ class Tracer:
         if isinstance(value, torch.Tensor):
             yield name, value, False
         elif isinstance(value, torch.nn.Module):
-            for parameter, tensor in value.named_parameters():
-                yield f"{name}.{parameter}", tensor, True
-            for path, module in value.named_modules(prefix=name):
-                for field, inside in vars(module).items():      # a hidden state that is kept on it
-                    if not field.startswith("_") and nested < MOST_NESTED and not isinstance(inside, torch.nn.Module):
-                        yield from self._tensors_in(f"{path}.{field}", inside, nested + 1)
+            if "_modules" in vars(value):       # else it is only being made
+                for parameter, tensor in value.named_parameters():
+                    yield f"{name}.{parameter}", tensor, True
+                for path, module in value.named_modules(prefix=name):
+                    yield from self._kept_on(path, module, nested)
         elif nested < MOST_NESTED:
             for member, inside in itertools.islice(self._members(name, value), MOST_MEMBERS):
                 yield from self._tensors_in(member, inside, nested + 1)
+
+    def _kept_on(self, name: str, module: torch.nn.Module, nested: int) -> Iterator[tuple[str, torch.Tensor, bool]]:
+        """The tensors that a module keeps besides its parameters, as a hidden state."""
+        for field, inside in list(vars(module).items()):
+            if not field.startswith("_") and nested < MOST_NESTED and not isinstance(inside, torch.nn.Module):
+                yield from self._tensors_in(f"{name}.{field}", inside, nested + 1)
 
     def _members(self, name: str, value: object) -> Iterator[tuple[str, object]]:
         if isinstance(value, (list, tuple)):

@@ -296,7 +296,14 @@ def test_a_loop_of_many_thousand_lines_ends_with_what_it_left():
      "through p of line 2, which is older than that backward. Mend: let line 2 run again after it, for a new graph"),
     ("h = w\nfor i in range(3):\n    h = (h * 2).tanh()\n    h.sum().backward()",
      "through h of line 4, which is older than that backward. Mend: detach h, so that the older graph is no part of this one"),
-    ("y = w * x\ny.backward()", "backward needs one number to start from"),
+    ("y = w * x\ny.backward()", "y is more than one number: it is the result of [2] MulBackward0 of line 2, of shape (3,)"),
+    ("def f(v):\n    return v * 2\nf(w).backward()", "what line 3 returned is more than one number"),
+    ("for p in [w]:\n    p.data -= p.grad.data", "p.grad (w) is None: no backward has run"),
+    ("net = nn.Linear(3, 1)\nh = net(x).argmax()\nl = (h * w).sum()\nl.backward()\nfor p in net.parameters():\n    p.grad.data",
+     "p.grad (net.weight) is None: the backward of line 5 has not reached it; line 3 left the graph: it read net"),
+    ("import numpy\nn = numpy.sum([w, w])", "NumPy is asked to compute with it. Mend: PyTorch's own function"),
+    ("ws = [w, x.clone().requires_grad_()]\ntorch.autograd.grad(w.sum(), ws)", "ws[1] has no way to it"),
+    ("ps = [{'params': [w * 2]}]\nopt = torch.optim.SGD(ps, lr=1.0)", "ps[0]['params'][0] is no leaf"),
     ("w += 1", "w is a leaf, and line 2 changes it in place"),
     ("v = w * 2\nopt = torch.optim.SGD([v], lr=1.0)", "v is no leaf: it is the result of [2] MulBackward0 of line 2"),
     ("v = w * 2\nv.sum().backward()\nv -= v.grad * 0.1", "v.grad is None: v is the result of [2] MulBackward0 of line 2"),
@@ -346,6 +353,13 @@ def test_the_watch_of_a_function(w):
     for wrong in (torch.sin, None, nn.Linear(1, 1), "step"):
         with pytest.raises(TypeError, match="watch was given .*, not a function that is written in Python: give one"):
             watch(wrong, w)
+
+
+def test_a_module_that_is_only_being_made_does_not_end_the_watch():
+    _, history, error = run("%%watch\nclass Base(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+                            "class Net(Base):\n    def __init__(self):\n        super().__init__()\n"
+                            "        self.layer = nn.Linear(1, 1)\nnet = Net()\ny = net.layer(torch.ones(1, 1))")
+    assert error is None and history.whole and "[4] AddmmBackward0" in make_watch(history).frames[-1].says
 
 
 def test_a_function_that_raises_is_shown_up_to_there(w, capsys):
