@@ -64,7 +64,7 @@ def badges(figure):
 def test_the_buttons_step_and_every_step_is_said_and_marked(page):
     play = figure(page, PLAY)
     says(play, "0 of 5: 5 nodes, 1 tracked leaf, 2 saved tensors: 2 alive (24 B)")
-    expect(box(play, "MulBackward0")).to_contain_text("● other () int64 8 B alive")
+    expect(box(play, "MulBackward0")).to_contain_text("● other = 3 () int64 8 B alive")
     assert badges(play) == [] and play.locator(THICK).count() == 0
     expect(play.get_by_role("button", name="Back")).to_be_disabled()
     expect(play.locator(".says")).to_have_attribute("aria-live", "polite")
@@ -75,7 +75,7 @@ def test_the_buttons_step_and_every_step_is_said_and_marked(page):
     says(play, "2 of 5: [4] MulBackward0 receives 0.25 in all of (2, 2); to [3] goes 0.25 × 3 = 0.75 in all of (2, 2); "
                "frees other; 16 B still saved")
     expect(box(play, "MulBackward0")).to_contain_text("○ other freed")
-    expect(box(play, "PowBackward0")).to_contain_text("● self (2, 2) 16 B alive")
+    expect(box(play, "PowBackward0")).to_contain_text("● self = [3, 4, 5, 6] (2, 2) 16 B alive")
     expect(play.locator("g.node [stroke-dasharray='5,2']")).to_have_count(1)
     expect(play.locator(f"g.node {THICK}")).to_have_count(1)
     expect(box(play, "MulBackward0").locator(f":scope > {THICK}")).to_have_count(1)
@@ -270,7 +270,7 @@ def lit(figure):
 
 def names_of(figure):
     """The table of names: for each row whether it is marked, and its words."""
-    return figure.locator(".names tbody tr").evaluate_all(
+    return figure.locator(".names tbody tr:not([aria-hidden])").evaluate_all(
         "rows => rows.map((row) => [row.matches('.changed'), ...[...row.cells].map((cell) => cell.textContent)])")
 
 
@@ -314,7 +314,8 @@ def test_what_is_absent_has_no_words_and_what_is_gone_is_struck_through(page):
 
 def test_the_table_tells_what_the_names_stand_for_and_marks_what_changed(page):
     watch = figure(page, WATCH)
-    expect(watch.locator(".names")).to_be_hidden()
+    assert names_of(watch) == []
+    room = watch.locator(".names").bounding_box()["height"]
     watch.get_by_role("slider").fill("3")
     rows = [["x", "[1, 2]", "False", "None", "0"], ["w", "[0.5, 0.25]", "True", "None", "0"],
             ["y", "[0.5, 0.5]", "True", "None", "0"]]
@@ -325,6 +326,7 @@ def test_the_table_tells_what_the_names_stand_for_and_marks_what_changed(page):
     assert watch.locator("tr.changed th").evaluate("cell => getComputedStyle(cell, '::before').visibility") == "visible"
     press(page, "ArrowRight")
     assert [row[:2] for row in names_of(watch)] == [[False, "w"], [False, "y"], [False, "s"]]
+    assert watch.locator(".names").bounding_box()["height"] == room      # what stands below stays where it is
 
 
 def test_a_click_on_a_line_goes_to_the_next_step_on_it(page):
