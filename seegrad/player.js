@@ -111,9 +111,10 @@ upgrade("play", (figure, play) => {
     now = Math.max(0, Math.min(last, step));
     const seen = frames.slice(0, now), frame = seen.at(-1);
     if (picture) draw(seen, frame);
-    if (code) markLine(frame), tell(seen);
+    if (code) tell(seen);
     says.replaceChildren(make("div", { textContent: `${now} of ${last}: ${frame ? frame.says : play.start}` }));
     if (now === last) says.append(make("div", { textContent: play.end }));
+    if (code) markLine(frame);      // when it is known how much room the words leave
     slider.value = now;
     slider.setAttribute("aria-valuetext", `step ${now} of ${last}`);
     bar.value = frame ? frame.bytes : play.bytes;
