@@ -9,7 +9,8 @@ from typing import Any
 
 from .recording import Recording
 from .snapshot import ALIVE, CHANGED, FREED, Edge, GraphSnapshot, Node, SavedTensor, Tensor, in_forward_order
-from .tracing import Code, Failure, Graph, Moment, Place, Trace
+from .statements import Source
+from .tracing import Failure, Graph, Moment, Place, Trace
 
 _Appearance = tuple[int, tuple[int, int] | None, bool]      # number of a tensor; its producer: node and output; tracked
 
@@ -85,7 +86,7 @@ class History:
     whole: False where we failed to read what came after the last event.
     """
 
-    sources: tuple[Code, ...]
+    sources: tuple[Source, ...]
     union: GraphSnapshot
     before: Event
     events: tuple[Event, ...]

@@ -12,22 +12,9 @@ from .diagram import GROUP, Arrow, Box, ChangingDiagram, Diagram, Level, bytes_i
 from .looks import SLOTS
 from .recording import Recording, Step
 from .snapshot import Bytes, Edge, GraphSnapshot, Node
+from .statements import Source
 
 FIGURE_SPACE = "\u2007"         # as wide as a digit; a no-break space has only half the width of a letter
-
-
-@dataclass(frozen=True)
-class Source:
-    """Code that ran.
-
-    title: whose it is, as in "this cell" or "step()".
-    first: the number of its first line.
-    lines: its lines.
-    """
-
-    title: str
-    first: int
-    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)

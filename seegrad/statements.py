@@ -6,10 +6,25 @@ import functools
 import re
 import textwrap
 from collections.abc import Iterator
+from dataclasses import dataclass
 from types import CodeType
 
 _READS = {"LOAD_NAME", "LOAD_GLOBAL"}
 _WRITES = {"STORE_NAME", "STORE_GLOBAL"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Code that ran.
+
+    title: whose it is: "this cell", or the name of a function, as in "step()".
+    first: the number of its first line.
+    lines: its lines.
+    """
+
+    title: str
+    first: int
+    lines: tuple[str, ...]
 
 
 def statement_at(text: str, line: int) -> ast.stmt | None:

@@ -30,7 +30,7 @@ from .snapshot import (
     undisturbed,
     version_of,
 )
-from .statements import globals_of, loops, names_of
+from .statements import Source, globals_of, loops, names_of
 
 MOST_MEMBERS = 20       # of a list or a dict, whose tensors get names
 MOST_NESTED = 3         # lists inside each other
@@ -58,20 +58,6 @@ class Place:
     line: int
     function: str
     is_loop: bool = False
-
-
-@dataclass(frozen=True)
-class Code:
-    """A source of the watched code.
-
-    title: whose it is: "this cell", or the name of a function, as in "step()".
-    first: the number of its first line.
-    lines: its lines.
-    """
-
-    title: str
-    first: int
-    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -186,7 +172,7 @@ class Trace:
     whole: False where we failed to read what came after the last moment.
     """
 
-    sources: tuple[Code, ...]
+    sources: tuple[Source, ...]
     before: Moment
     moments: tuple[Moment, ...]
     parameters: frozenset[str]
@@ -244,7 +230,7 @@ class Tracer:
         self._namespace, self._cell, self._cell_file, self._function = namespace, cell, "", function
         self._names = dict.fromkeys((*uses, *makes))
         self._old = {name: id(namespace[name]) for name in makes if name in namespace and name not in uses}
-        self._sources: list[Code] = [] if cell is None else [Code("this cell", 1, cell)]
+        self._sources: list[Source] = [] if cell is None else [Source("this cell", 1, cell)]
         self._source_of: dict[CodeType, int] = {}
         self._register = Register()
         self._scopes: list[_Scope] = []
@@ -349,8 +335,9 @@ class Tracer:
             return 0
         if code not in self._source_of:
             lines = inspect.getblock(linecache.getlines(code.co_filename)[code.co_firstlineno - 1:])
+            lines = [line.rstrip("\n") for line in lines]
             self._source_of[code] = len(self._sources)
-            self._sources.append(Code(f"{_function_of(code)}()", code.co_firstlineno, tuple(line.rstrip("\n") for line in lines)))
+            self._sources.append(Source(f"{_function_of(code)}()", code.co_firstlineno, tuple(lines)))
         return self._source_of[code]
 
     def _place_of(self, error: BaseException) -> Place | None:
@@ -501,7 +488,7 @@ class Tracer:
             self._pass = None
 
 
-def fold_loops(moments: Sequence[Moment], sources: Sequence[Code]) -> list[Moment]:
+def fold_loops(moments: Sequence[Moment], sources: Sequence[Source]) -> list[Moment]:
     """The same with one moment for the middle of each long loop. Of loops inside each other, the outer one is folded."""
     spans = {(number, code.first - 1 + first): (code.first - 1 + last) for number, code in enumerate(sources)
              for first, last in loops("\n".join(code.lines)).items()}

@@ -21,7 +21,7 @@ from .diagram import (
     short_names,
 )
 from .history import Event, History, make_history
-from .play import Frame, Play, Row, Source, frames_of, title_of
+from .play import Frame, Play, Row, frames_of, title_of
 from .snapshot import CHANGED, FREED, Bytes, GraphSnapshot, Node, SavedTensor, Tensor
 from .tracing import Place, Trace, Value
 
@@ -129,7 +129,7 @@ class _Watching:
             frames += self.steps(event)
         if frames:      # the first frame brings in the names that stood for something before it
             frames[0] = replace(frames[0], names={**start.names, **frames[0].names})
-        sources = tuple(Source(code.title, code.first, code.lines) for code in self.history.sources)
+        sources = self.history.sources
         boxes = {box.key: box for box in first.boxes} | {box.key: box for frame in frames for box in frame.boxes}
         last = replace(first, headline=self.headline(), boxes=tuple(boxes.values()))
         title = f"{sources[0].title if sources else 'code'}: {len(frames)} step{'s' * (len(frames) != 1)}"
