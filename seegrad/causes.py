@@ -75,8 +75,9 @@ class _Scene:
         place = self.events[number].moment.place
         if place.function and self.failure.place and place.function != self.failure.place.function:
             for event in reversed(self.events[:number]):
-                if event.moment.calls == place.function:
-                    return f"{self.line(place)} (called by {self.line(event.moment.place)})"
+                caller = event.moment.place
+                if event.moment.calls == place.function != caller.function:     # two functions of one name cannot be told apart
+                    return f"{self.line(place)} (called by {self.line(caller)})"
         return self.line(place)
 
     def node(self, i: int, node: Node) -> str:

@@ -333,6 +333,9 @@ def test_a_loop_of_many_thousand_lines_ends_with_what_it_left():
     ("m = nn.Linear(3, 2)\nt = m(w)\nopt = torch.optim.SGD(m.parameters(), lr=1.0)\nt.sum().backward(retain_graph=True)\n"
      "def act():\n    opt.step()\nact()\nt.sum().backward()",
      "saved a view of m.weight; line 7 (called by line 8) changed it in place (saved at version"),
+    ("class A(nn.Module):\n    def forward(self, v):\n        return v.exp()\nclass B(nn.Module):\n    def forward(self, v):\n"
+     "        h = A()(v)\n        h += A()(v)\n        return h\nl = B()(w).sum()\nl.backward()",
+     "line 8 (called by line 10) changed it in place"),
     ("1 / 0", ""),
 ])
 def test_an_error_is_traced_to_the_line_that_caused_it(source, why, w, x):
