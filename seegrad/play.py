@@ -21,14 +21,12 @@ FIGURE_SPACE = "\u2007"         # as wide as a digit; a no-break space has only 
 class Row:
     """What a name of the code stands for.
 
-    box: the key of the box of its tensor, "" where it has none.
     value: its numbers where they are few, else its shape and norm.
     requires_grad: as PyTorch tells it.
     grad: its `.grad` in words.
     version: None where no version is counted.
     """
 
-    box: str
     value: str
     requires_grad: bool
     grad: str

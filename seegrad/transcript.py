@@ -38,7 +38,7 @@ def make_watch_transcript(play: Play) -> str:
             steps.append(sentence(frame, play.sources))
         else:
             if last is None or last.line != frame.line:
-                steps.append(f"{line_in_words(frame, play.sources)}:")
+                steps.append(f"{place_in_words(frame, play.sources)}:")
             number = number + 1 if last and last.box and last.run == frame.run else 1
             steps.append(f"    {number}. {frame.says}")
         last = frame
@@ -47,10 +47,10 @@ def make_watch_transcript(play: Play) -> str:
 
 def sentence(frame: Frame, sources: Sequence[Source]) -> str:
     """What a step says, after the line of code that ran."""
-    return frame.says if frame.box or frame.line is None else f"{line_in_words(frame, sources)}: {frame.says}"
+    return frame.says if frame.box or frame.line is None else f"{place_in_words(frame, sources)}: {frame.says}"
 
 
-def line_in_words(frame: Frame, sources: Sequence[Source]) -> str:
+def place_in_words(frame: Frame, sources: Sequence[Source]) -> str:
     """Where a step is in the code."""
     source, number = frame.line or (0, 0)
     return f"line {number}{f' of {sources[source].title}' * (len(sources) > 1)}"

@@ -26,7 +26,7 @@ from .looks import NO_SLOT, SLOTS
 from .play import Frame, Play, changes, make_play, rows, title_of, with_room
 from .recording import Recording
 from .snapshot import GraphSnapshot
-from .transcript import line_in_words, make_alt, make_play_transcript, make_transcript, make_watch_transcript, sentence
+from .transcript import make_alt, make_play_transcript, make_transcript, make_watch_transcript, place_in_words, sentence
 from .union import missing, unite, without
 
 LEAST_BOXES = 4     # a coarser picture of fewer says nothing
@@ -377,7 +377,7 @@ def _steps_as_stills(play: Play, svg: str) -> str:
         changed |= bool(frame.boxes or frame.comes or frame.goes)
         if svg and changed and not (frame.box and then and then.box and then.run == frame.run):     # one for all its nodes
             changed = False
-            title = f"the graph after {'this backward' if frame.box else line_in_words(frame, play.sources)}"
+            title = f"the graph after {'this backward' if frame.box else place_in_words(frame, play.sources)}"
             panel = _panel(still(svg, room, moment, gone, frame.lit), make_alt(replace(moment, headline=title)), *_widths(svg))
             folds[len(parts) - 1] = f"<details><summary>{title[0].upper()}{title[1:]}</summary>{panel}</details>"
     kept = list(folds)

@@ -184,8 +184,7 @@ class _Watching:
                      ordered[2], names)
 
     def rows_of(self, event: Event) -> dict[str, Row]:
-        return {name: Row(self.changing.home.get(event.names.get(name, -1), ""), value.words, value.requires_grad,
-                          value.grad or "None", value.version)
+        return {name: Row(value.words, value.requires_grad, value.grad or "None", value.version)
                 for name, value in itertools.islice(event.moment.names.items(), MOST_ROWS)}
 
     def now(self) -> GraphSnapshot:
@@ -207,7 +206,7 @@ class _Watching:
             return f"finished: {self.headline()}{left}"
         message = printable(failure.message.partition(". ")[0].partition("\n")[0]).rstrip(".")
         where = f"stopped at {line_in_words(failure.place, self.history)}" if failure.place else "stopped"
-        article = "an" if failure.kind[0] in "AEIOU" else "a"
+        article = "an" if failure.kind[0] in "AEIO" else "a"       # a UserWarning
         cause = cause_of(failure, self.history)
         return f"{where} by {article} {failure.kind}{': ' * bool(message)}{message}{left}." + f" Why: {cause}." * bool(cause)
 

@@ -32,15 +32,15 @@ def five_lines():
     there = {key["x"], key["w"]}
     product = (node["MulBackward0"], key["y"], node["AccumulateGrad"])
     sigmoid = (node["SigmoidBackward0"], key["s"])
-    names = {"x": Row(key["x"], "[1, 2]", False, "None", 0), "w": Row(key["w"], "[0.5, 0.25]", True, "None", 0)}
+    names = {"x": Row("[1, 2]", False, "None", 0), "w": Row("[0.5, 0.25]", True, "None", 0)}
     frames = (
         _line(1, "x and w are there", lit=(key["x"], key["w"]), names=names),
         _line(2, "[2] MulBackward0 and y are made", 8, lit=product, comes=product,
-              names={"y": Row(key["y"], "[0.5, 0.5]", True, "None", 0)}),
+              names={"y": Row("[0.5, 0.5]", True, "None", 0)}),
         _line(3, "[3] SigmoidBackward0 and s are made; [3] saves its result", 16, lit=sigmoid, comes=sigmoid,
-              names={"s": Row(key["s"], "[0.6225, 0.6225]", True, "None", 0)}),
+              names={"s": Row("[0.6225, 0.6225]", True, "None", 0)}),
         _line(4, "s is changed in place; what [3] saved is another value now", 16, lit=(key["s"], sigmoid[0]),
-              boxes=[now[sigmoid[0]]], names={"s": Row(key["s"], "[1.622, 1.622]", True, "None", 1)}),
+              boxes=[now[sigmoid[0]]], names={"s": Row("[1.622, 1.622]", True, "None", 1)}),
         _line(6, "the name x is gone", 16, goes=(key["x"],), names={"x": None}))
     code = ("x, w = torch.tensor([1.0, 2.0]), torch.tensor([0.5, 0.25], requires_grad=True)", "y = w * x", "s = y.sigmoid()",
             "s.detach().add_(1)", "", "del x")
@@ -54,7 +54,7 @@ def with_backward():
     loss = (w * w).sum()
     inside = make_play(play_backward(loss, w=w).recording, "full")
     key = {box.name: box.key for box in inside.first.boxes}
-    rows = {"w": Row(key["w"], "[1, 2]", True, "None", 0), "loss": Row(key["loss"], "5", True, "None", 0)}
+    rows = {"w": Row("[1, 2]", True, "None", 0), "loss": Row("5", True, "None", 0)}
     made = tuple(box.key for box in inside.first.boxes if box.key != key["w"])
     code = ("loss = (w * w).sum()", "loss.backward()", "del loss")
     frames = (
