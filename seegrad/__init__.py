@@ -10,9 +10,10 @@ import sys
 from typing import Any
 
 from .measurement import measure
+from .modules import modules
 from .show import play_backward, show_graph, show_picture, side_by_side, watch, what_if
 
-__all__ = ["measure", "play_backward", "show_graph", "show_picture", "side_by_side", "watch", "what_if"]
+__all__ = ["measure", "modules", "play_backward", "show_graph", "show_picture", "side_by_side", "watch", "what_if"]
 
 
 def load_ipython_extension(shell: Any) -> None:

@@ -1,4 +1,4 @@
-"""What is drawn and said of a snapshot, at three levels of detail.
+"""What is drawn and said of a snapshot, at four levels of detail.
 
 A :class:`Diagram` is plain data: boxes, arrows and ties, with their words. The picture and the transcript are both made
 from it, so they cannot disagree. Nothing here knows PyTorch, DOT or HTML.
@@ -8,22 +8,28 @@ import functools
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from .snapshot import CHANGED, FREED, STATES, Bytes, Edge, GraphSnapshot, Layout, Node, SavedTensor, Size, Tensor
+from .nesting import Group, group_by_modules, opened, walk
+from .snapshot import CHANGED, FREED, STATES, Bytes, Edge, GraphSnapshot, Layout, Modules, Node, SavedTensor, Size, Tensor
 
-Level = Literal["full", "compact", "folded"]
+Level = Literal["full", "compact", "folded", "modules"]
 LEVELS = get_args(Level)
 
 # Kinds of box.
 LEAF, NODE, RESULT, BASE, UNTRACKED, GROUP = "leaf", "node", "result", "base", "not tracked", "group"
 
 LONGEST_NAME = 40
+MOST_SEEN = 60          # boxes at the level "modules": as many modules are open as there is room for
+MOST_NAMES = 4          # of parameters that a headline lists
+MOST_SHAPES = 2         # that the text of an arrow lists
 MOST_USES = 8           # of a tensor as arrows; beyond it, each use is a line in the box that uses it
 MOST_ALONE = 8          # tensors outside the graph that have a box each; beyond it, all of one kind are one box
 NO_GRADIENT = "no gradient"
+BYTES, AT_LEAST, NOT_KNOWN = "{} B", "at least {} B", "bytes not known"
+NODES, LEAVES = ("node", "nodes"), ("leaf", "leaves")
 
 _NAME_OF_NODES = re.compile(r"\[\d+\]|\(\d+\)")      # as the boxes of nodes and of groups are called
 
@@ -54,6 +60,7 @@ class Box:
     slots: the rows below these.
     named: whether the caller named it.
     dashed: whether it is no part of the graph.
+    frame: the key of the frame in which it stands, "" where it stands in none.
     """
 
     key: str
@@ -64,6 +71,21 @@ class Box:
     slots: tuple[Slot, ...] = ()
     named: bool = False
     dashed: bool = False
+    frame: str = ""
+
+
+@dataclass(frozen=True)
+class ModuleFrame:
+    """What is drawn around the boxes of a module that is open.
+
+    key: unique in the diagram, the same in every process.
+    title: which module it is.
+    frame: the key of the frame around it, "" where there is none.
+    """
+
+    key: str
+    title: str
+    frame: str
 
 
 @dataclass(frozen=True)
@@ -72,7 +94,7 @@ class Arrow:
 
     source: the key of the box of the input.
     target: the key of the box of what was computed.
-    text: which output of the source this is, where it has several.
+    text: which output of the source this is, where it has several; at the level "modules", the shapes of what goes along it.
     cut: whether no gradient comes back along it: the source is a tensor outside the graph, of which the target holds values.
     """
 
@@ -102,10 +124,11 @@ class Diagram:
 
     headline: the counts, in one line.
     boxes: all boxes, in forward order.
-    arrows: one for each use of an output, and at the level "folded" one between two boxes. The uses of a tensor that has
-        many are lines in the boxes that use it, and no arrows.
+    arrows: one for each use of an output, and at the levels "folded" and "modules" one between two boxes. The uses of a tensor
+        that has many are lines in the boxes that use it, and no arrows.
     ties: one for each pair of neighbours among those that share memory.
     home: for each node of the snapshot, the key of the box that it is drawn in.
+    frames: around boxes of one module, each after the one around it.
     """
 
     headline: str
@@ -113,11 +136,12 @@ class Diagram:
     arrows: tuple[Arrow, ...]
     ties: tuple[Tie, ...]
     home: tuple[str, ...]
+    frames: tuple[ModuleFrame, ...] = ()
 
 
-def make_diagram(snapshot: GraphSnapshot, detail: Level) -> Diagram:
-    """Return the :class:`Diagram` of a snapshot. detail: one of LEVELS."""
-    return ChangingDiagram(snapshot, detail).first
+def make_diagram(snapshot: GraphSnapshot, detail: Level, depth: int | None = None) -> Diagram:
+    """Return the :class:`Diagram` of a snapshot. detail: one of LEVELS. depth: as for `ChangingDiagram`."""
+    return ChangingDiagram(snapshot, detail, depth=depth).first
 
 
 @dataclass(frozen=True)
@@ -132,23 +156,44 @@ class Origins:
     slots: Mapping[tuple[int, int, str], str]
 
 
+@dataclass(frozen=True)
+class Folding:
+    """A graph at the level "modules", as it can be opened and folded.
+
+    root: the tree of its groups.
+    opened: the keys of those that are open.
+    single: the modules that made one node, by these nodes.
+    leaves: for each node that has a box, the leaves that are lines in it, with these lines.
+    lines: for each of them, what is said of it besides.
+    """
+
+    root: Group
+    opened: frozenset[str]
+    single: Mapping[int, Group]
+    leaves: Mapping[int, Mapping[int, str]]
+    lines: Mapping[int, tuple[str, ...]]
+
+
 class ChangingDiagram:
     """The diagram of a graph that changes, as in a backward pass: only the boxes that change are made again.
 
     versioned: the tensors whose version will change.
     origins: what made the nodes, and changed their slots, in words.
+    depth: at the level "modules", how many modules inside each other are open; None for as many as there is room for.
     first: the :class:`Diagram` of the snapshot.
     home: for the index of each tensor that is drawn, the key of its box.
+    folding: at the level "modules", how it can be opened and folded; else None.
     """
 
     def __init__(self, snapshot: GraphSnapshot, detail: Level, versioned: Iterable[int] = (),
-                 origins: Origins | None = None) -> None:
+                 origins: Origins | None = None, depth: int | None = None) -> None:
         levels: dict[Level, type[_Full]] = {"full": _Full, "compact": _Compact, "folded": _Folded}
-        self._level = levels[detail](snapshot)
+        self._level = _Modules(snapshot, depth) if detail == "modules" else levels[detail](snapshot)
         self._level.versioned |= set(versioned)
         self._level.origins = origins or self._level.origins
         self.first = self._level.make()
         self.home = self._level.places
+        self.folding = self._level.folding() if isinstance(self._level, _Modules) else None
 
     def update(self, nodes: Mapping[int, Node], tensors: Mapping[int, Tensor], absent: Iterable[int] = ()) -> tuple[Box, ...]:
         """The boxes of these nodes and tensors, by their indices in the snapshot, as they are from now on.
@@ -159,7 +204,28 @@ class ChangingDiagram:
 
 
 def headline(snapshot: GraphSnapshot) -> str:
-    """The counts in one line."""
+    """The counts in one line, and what is to be said first of the modules."""
+    return "; ".join([_counts(snapshot), *_notes(snapshot.modules)])
+
+
+def _notes(modules: Modules | None) -> Iterator[str]:
+    if modules is None:
+        return
+    if modules.not_reached:
+        count = count_in_words(len(modules.not_reached), "parameter is", "parameters are")
+        yield f"{count} not reached: {_some(modules.not_reached)}"
+    if modules.not_tracked:
+        yield f"{count_in_words(len(modules.not_tracked), 'parameter is', 'parameters are')} not tracked"
+    if modules.doubt:
+        yield f"its modules are not known: {modules.doubt}"
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - MOST_NAMES
+    return ", ".join(names) if more <= 0 else f"{', '.join(names[:MOST_NAMES])} and {more} more"
+
+
+def _counts(snapshot: GraphSnapshot) -> str:
     if not snapshot.nodes:
         return "no graph: no tensor here was computed from a tracked tensor"
     parts = [count_in_words(len(snapshot.nodes), "node"), count_in_words(len(snapshot.leaves), "tracked leaf", "tracked leaves")]
@@ -188,11 +254,16 @@ def count_in_words(number: int, singular: str, plural: str | None = None) -> str
 
 def bytes_in_words(amount: Bytes) -> str:
     if amount.all_known:
-        return f"{amount.known:,} B"
-    return f"at least {amount.known:,} B" if amount.known else "bytes not known"
+        return BYTES.format(f"{amount.known:,}")
+    return AT_LEAST.format(f"{amount.known:,}") if amount.known else NOT_KNOWN
 
 
-def _shape(shape: Size | None) -> str:
+def saved_in_words(count: object, size: str, state: str) -> str:
+    """The words for some slots of one state. size: what they hold."""
+    return f"{count} saved {state}" if state == FREED else f"{count} saved {size} {state}"
+
+
+def shape_in_words(shape: Size | None) -> str:
     return "shape varies" if shape is None else f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"
 
 
@@ -410,7 +481,7 @@ class _Full:
         if slot.value:
             words.append("= " + slot.value)
         if slot.shape is not None:
-            words.append(_shape(slot.shape) + _kind_of_data(slot))
+            words.append(shape_in_words(slot.shape) + _kind_of_data(slot))
         if slot.packed:
             words.append("packed by a hook")
         if slot.state != FREED:
@@ -430,9 +501,9 @@ class _Full:
         tensor = self.tensors[i]
         kind = self.kind_of(i)
         on = "" if tensor.device == "cpu" else f" on {tensor.device}"
-        lines = [f"{kind} {_shape(tensor.shape)}{_kind_of_data(tensor)}{on}", *more_lines]
+        lines = [f"{kind} {shape_in_words(tensor.shape)}{_kind_of_data(tensor)}{on}", *more_lines]
         if kind == LEAF or tensor.keeps_grad or tensor.grad_shape is not None:
-            lines.append(".grad " + ("None" if tensor.grad_shape is None else _shape(tensor.grad_shape)))
+            lines.append(".grad " + ("None" if tensor.grad_shape is None else shape_in_words(tensor.grad_shape)))
         if kind == LEAF and not tensor.requires_grad:
             lines.append("no longer tracked")
         if kind != UNTRACKED and not tensor.in_graph:
@@ -479,15 +550,7 @@ class _Compact(_Full):
     """One box for a leaf, its AccumulateGrad and its transpose; the slots of a node are a line per state."""
 
     def place(self, arrows: list[Arrow]) -> None:
-        producers = {tensor.producer.node for tensor in self.tensors if tensor.producer}
-        leaf_of: dict[int, int] = {}
-        transposed = set()
-        for i, node in enumerate(self.nodes):
-            if node.leaf is not None:
-                leaf_of[i] = node.leaf
-            elif node.transposes and i not in producers and (edge := node.inputs[0]) and self.nodes[edge.node].leaf is not None:
-                leaf_of[i] = leaf_of[edge.node]
-                transposed.add(leaf_of[i])
+        leaf_of, transposed = self.nodes_of_leaves()
         for i, node in enumerate(self.nodes):
             if i in leaf_of:
                 self.home[i] = f"t{leaf_of[i]}"
@@ -498,6 +561,19 @@ class _Compact(_Full):
                 self.makers[f"n{i + 1}"] = functools.partial(self.node_box, i)
                 arrows += self.arrows_into(i)
 
+    def nodes_of_leaves(self) -> tuple[dict[int, int], set[int]]:
+        """For each node that is drawn with a leaf, this leaf; and the leaves that are used transposed."""
+        producers = {tensor.producer.node for tensor in self.tensors if tensor.producer}
+        leaf_of: dict[int, int] = {}
+        transposed = set()
+        for i, node in enumerate(self.nodes):
+            if node.leaf is not None:
+                leaf_of[i] = node.leaf
+            elif node.transposes and i not in producers and (edge := node.inputs[0]) and self.nodes[edge.node].leaf is not None:
+                leaf_of[i] = leaf_of[edge.node]
+                transposed.add(leaf_of[i])
+        return leaf_of, transposed
+
     def slots(self, i: int) -> tuple[Slot, ...]:
         return self.summed_slots(f"n{i + 1}", self.nodes[i].saved)
 
@@ -507,8 +583,7 @@ class _Compact(_Full):
         for state in STATES:
             slots = [slot for slot in saved if slot.state == state]
             if slots:
-                held = "" if state == FREED else " " + self.size_of(slots)
-                summed.append(Slot(f"{key}{state[0]}", state, f"{len(slots)} saved{held} {state}"))
+                summed.append(Slot(f"{key}{state[0]}", state, saved_in_words(len(slots), self.size_of(slots), state)))
         return tuple(summed)
 
     def slot_ties(self) -> Iterable[Tie]:
@@ -568,7 +643,125 @@ class _Folded(_Compact):
         return Box(f"g{number}", GROUP, f"({number})", count_in_words(len(nodes), "node"), tuple(lines), slots)
 
 
+class _Modules(_Compact):
+    """Frames and boxes by module. A leaf is a line in the box that uses it, unless it was given.
+
+    root: the tree of all groups.
+    single: the modules that made one node, by these nodes.
+    groups: all of them, by their keys.
+    opened: the keys of those that are open.
+    frames: for the key of each box, the key of the frame in which it stands.
+    leaf_of: for each node that is drawn with a leaf, this leaf.
+    """
+
+    def __init__(self, snapshot: GraphSnapshot, depth: int | None) -> None:
+        super().__init__(snapshot)
+        consumers = {edge.node for node in self.nodes for edge in node.inputs if edge}
+        self.leaf_of = {i: leaf for i, leaf in self.nodes_of_leaves()[0].items() if i in consumers}
+        self.root, self.single = group_by_modules(snapshot, self.leaf_of.keys())
+        self.groups = {group.key: group for group in walk(self.root)}
+        self.opened = opened(self.root, MOST_SEEN, depth)
+        self.frames: dict[str, str] = {}
+
+    def make(self) -> Diagram:
+        around = {inner.key: outer.key for outer in self.groups.values() for inner in outer.groups}
+        shown = [group for group in self.groups.values() if group.key in self.opened and group is not self.root]
+        frames = [ModuleFrame(group.key, group.title, self.frame_of(around[group.key])) for group in shown]
+        return replace(super().make(), frames=tuple(frames))
+
+    def frame_of(self, group: str) -> str:
+        return "" if group == self.root.key else group
+
+    def place(self, arrows: list[Arrow]) -> None:
+        for leaf in dict.fromkeys(self.leaf_of.values()):
+            if self.tensors[leaf].given:
+                self.place_tensor(leaf)
+        self.place_group(self.root)
+        for i in reversed(range(len(self.nodes))):      # a leaf stands with the first node that uses it
+            for edge in self.nodes[i].inputs:
+                if edge and edge.node in self.leaf_of:
+                    self.home[edge.node] = self.places.get(self.leaf_of[edge.node], self.home[i])
+        along: dict[tuple[str, str], dict[Edge, None]] = {}
+        for i, node in enumerate(self.nodes):
+            for edge in node.inputs:
+                if edge is not None and i not in self.leaf_of and self.home[edge.node] != self.home[i]:
+                    if edge.node not in self.leaf_of or self.leaf_of[edge.node] in self.places:
+                        along.setdefault((self.home[edge.node], self.home[i]), {})[edge] = None
+        arrows += [Arrow(*ends, "" if ends[0].startswith("t") else self.shapes_of(edges)) for ends, edges in along.items()]
+
+    def place_group(self, group: Group) -> None:
+        """Put the boxes of what is in an open group."""
+        for item in group.items:
+            if isinstance(item, int):
+                key, self.home[item] = f"n{item + 1}", f"n{item + 1}"
+                self.makers[key] = functools.partial(self.node_box, item)
+            elif item.key in self.opened:
+                self.place_group(item)
+                continue
+            else:
+                key = item.key
+                self.home.update(dict.fromkeys(item.members(), key))
+                self.makers[key] = functools.partial(self.module_box, item)
+            self.frames[key] = self.frame_of(group.key)
+
+    def box(self, key: str) -> Box:
+        return replace(super().box(key), frame=self.frames.get(key, ""))
+
+    def stands_alone(self, tensor: Tensor) -> bool:
+        return tensor.given
+
+    def output_text(self, edge: Edge) -> str:
+        return ""
+
+    def shapes_of(self, edges: Iterable[Edge]) -> str:
+        """The shapes of some results."""
+        count = Counter(shape_in_words(self.nodes[edge.node].results[edge.output]) for edge in edges)
+        words = [f"{shape} ×{times}" if times > 1 else shape for shape, times in count.items()]
+        more = len(words) - MOST_SHAPES
+        return ", ".join(words) if more <= 0 else f"{', '.join(words[:MOST_SHAPES])} and {more} more"
+
+    def leaves_of(self, i: int) -> dict[int, str]:
+        """The leaves that are lines in the box of a node, with these lines."""
+        call = self.nodes[i].call
+        path = self.snapshot.modules.calls[call].path if self.snapshot.modules and call is not None else ""
+        leaves = dict.fromkeys(self.leaf_of[edge.node] for edge in self.nodes[i].inputs if edge and edge.node in self.leaf_of)
+        return {leaf: f"{self.names[leaf].removeprefix(f'{path}.')} {shape_in_words(self.tensors[leaf].shape)}" for leaf in leaves
+                if leaf not in self.places}
+
+    def node_box(self, i: int) -> Box:
+        box = super().node_box(i)
+        lines = (*self.leaves_of(i).values(), *box.lines)
+        if i not in self.single:
+            return replace(box, lines=lines)
+        module = self.single[i]
+        lines = (f"{box.name} {box.title}", *lines, *group_lines(module))
+        return replace(box, name=module.title, title="", lines=lines, named=True)
+
+    def module_box(self, group: Group) -> Box:
+        members = list(group.members())
+        nodes = [self.nodes[i] for i in members if i not in self.absent] or [self.nodes[i] for i in members]
+        leaves = {leaf for i in members for leaf in self.leaves_of(i)}
+        lines = [count_in_words(len(nodes), *NODES) + f", {count_in_words(len(leaves), *LEAVES)}" * bool(leaves)]
+        lines += group_lines(group)
+        hidden = sum(node.hides_saved for node in nodes)
+        if hidden:
+            lines.append(_hidden(hidden))
+        slots = self.summed_slots(group.key, [slot for node in nodes for slot in node.saved])
+        return Box(group.key, GROUP, group.title, "", tuple(lines), slots, named=True)
+
+
+    def folding(self) -> Folding:
+        others = {i: super(_Modules, self).node_box(i).lines for i in self.root.members()}
+        return Folding(self.root, frozenset(self.opened), self.single, {i: self.leaves_of(i) for i in others}, others)
+
+
+def group_lines(group: Group) -> list[str]:
+    return [] if group.finished else ["its forward raised"]
+
+
 def _node_lines(node: Node) -> tuple[str, ...]:
+    if node.is_compiled:
+        return ("compiled: what is inside cannot be seen",)
     if node.hides_a_node:
         return ("wraps a node that cannot be seen",)
     return ("PyTorch does not show what it saves",) if node.hides_saved else ()

@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element
 
 from .diagram import GROUP, NODE, Arrow, Box, Diagram, Slot, printable
 from .layout import FONT, lay_out, lay_out_apart
-from .looks import FILLS, NO_SLOT, SLOTS, SlotLook
+from .looks import FILLS, FRAME_BORDER, FRAMES, NO_SLOT, SLOTS, SlotLook
 from .play import rows
 
 if TYPE_CHECKING:
@@ -172,6 +172,7 @@ def _to_dot(diagram: Diagram) -> str:
     graph.node_attr.clear()
     graph.node_attr.update(shape="box", style="filled", fontname=FONT, fontsize=FONT_SIZE, margin="0.12,0.06", height="0.3")
     graph.edge_attr.update(fontname=FONT, fontsize="13")
+    _add_frames(graph, diagram)
     for island, neighbour in _islands_with_a_tie(diagram).items():
         with graph.subgraph() as level:
             level.attr(rank="same")
@@ -182,6 +183,22 @@ def _to_dot(diagram: Diagram) -> str:
         graph.edge(places.get(tie.first, tie.first), places.get(tie.second, tie.second),
                    label="" if tie.first in places else _on_white(tie.text), **_TIE)
     return graph.source
+
+
+def _add_frames(graph: "Digraph", diagram: Diagram) -> None:
+    """Put the boxes of each module that is open into a frame, which Graphviz calls a cluster."""
+    from graphviz import Digraph
+    drawn, depth = {"": graph}, {"": 0}
+    for frame in diagram.frames:
+        depth[frame.key] = depth[frame.frame] + 1
+        look = {"bgcolor": FRAMES[depth[frame.key] % len(FRAMES)], "style": "rounded", "color": FRAME_BORDER}
+        drawn[frame.key] = Digraph(f"cluster_{frame.key}", graph_attr={
+            "label": _plain(frame.title), "labeljust": "l", "fontname": FONT, "fontsize": FONT_SIZE, **look})
+    for box in diagram.boxes:
+        if box.frame:
+            drawn[box.frame].node(box.key)
+    for frame in reversed(diagram.frames):
+        drawn[frame.frame].subgraph(drawn[frame.key])
 
 
 def _arrows(body: Iterable[str], keys: dict[str, str], diagram: Diagram) -> Iterator[str]:

@@ -1,6 +1,5 @@
 """All moments of code that was watched, as one graph that grows and goes: each node and each tensor has one place in it."""
 
-import bisect
 import itertools
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -296,12 +295,11 @@ class _Union:
         found = {}
         for key, i in self.node_index.items():
             number = made[key]
-            at = bisect.bisect_right(self.trace.log, number, key=lambda part: part[0]) - 1
-            known = at >= 0 and number < self.trace.log[at][1] and seen[key] is not None and key not in doubtful
+            known = seen[key] is not None and key not in doubtful
             if number != int(number):       # an AccumulateGrad has no number: it is made where its leaf is used first
                 found[i] = seen[key]
             else:
-                found[i] = self.trace.log[at][2] if known else None
+                found[i] = self.trace.log.owner_of(number) if known else None
         return found
 
 
@@ -334,7 +332,7 @@ def _changed_unnoticed(was: SavedTensor, slot: SavedTensor) -> bool:
     return slot.state == ALIVE and slot.checked and None not in (was.content, slot.content) and was.content != slot.content
 
 
-_NOT_YET = Node("", (), (), 1)
+_NOT_YET = Node("", (), (), ())
 _NO_TENSOR = Tensor((), False, (), "", "", False, False, False, None, None, False, None, None, None)
 
 

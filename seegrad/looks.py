@@ -34,3 +34,6 @@ NO_SLOT = SlotLook("", fill="white", border="none")     # a row of the player wh
 # torchviz's own colours, so that readers know these pictures when they meet others.
 FILLS = {LEAF: "lightblue", NODE: "lightgrey", GROUP: "lightgrey", RESULT: "darkolivegreen1",
          BASE: "darkolivegreen3", UNTRACKED: "white"}
+
+FRAMES = "#eaf1f9", "#f6f9fd"       # behind the boxes of a module that is open; one inside another has the other colour
+FRAME_BORDER = "#7799bb"

@@ -90,9 +90,9 @@ class Play:
     absent: frozenset[str] = frozenset()
 
 
-def make_play(recording: Recording, detail: Level) -> Play:
-    """Return the :class:`Play` of a recording."""
-    changing = ChangingDiagram(recording.before, detail)
+def make_play(recording: Recording, detail: Level, depth: int | None = None) -> Play:
+    """Return the :class:`Play` of a recording. depth: as for `ChangingDiagram`."""
+    changing = ChangingDiagram(recording.before, detail, depth=depth)
     first = changing.first
     frames = tuple(frames_of(recording, changing))
     left = headline(recording.after)

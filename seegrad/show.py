@@ -11,10 +11,11 @@ from torch.autograd.graph import GradientEdge
 
 from .diagram import LEVELS, Level, make_diagram, printable, short_name
 from .drawing import draw_dot
+from .modules import in_modules
 from .recording import Backward, Gradient, record
-from .snapshot import LiveGraph, Output, is_leaf, take_snapshot
+from .snapshot import GraphSnapshot, LiveGraph, Output, is_leaf
 from .tracing import Trace, Tracer
-from .view import BackwardPlay, GraphView, Picture, SideBySide, Watch, WhatIf, too_many_boxes
+from .view import BackwardPlay, GraphView, Picture, SideBySide, Watch, WhatIf, level_for, too_many_boxes
 from .watching import tell
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ MOST_COMBINATIONS = 32
 Names = Mapping[str, torch.Tensor]
 
 
-def show_graph(*outputs: Output | Names, detail: Level = "full", max_boxes: int = 150, **named: torch.Tensor) -> GraphView:
+def show_graph(*outputs: Output | Names, detail: Level | None = None, depth: int | None = None, max_boxes: int = 150,
+               **named: torch.Tensor) -> GraphView:
     """Draw the graph that is reachable from the given tensors, from the live tensors and as it is now.
 
     outputs: tensors of any shape, or gradient edges, any number; and dicts of named tensors. named: tensors, with the name
@@ -35,30 +37,36 @@ def show_graph(*outputs: Output | Names, detail: Level = "full", max_boxes: int 
 
     detail: "full" shows every node and every saved tensor; "compact" makes one box of a leaf with its AccumulateGrad
     node and counts the saved tensors of each node; "folded" shows the given tensors only, with one box for all nodes
-    between them. max_boxes: where a picture would have more boxes, a summary with the counts is shown instead.
+    between them; "modules" makes one box of each module, and some are open: for a graph that was made in
+    ``with modules(net):``. None for "full", and for "modules" where these are known and "full" has more than max_boxes.
+    depth: at "modules", how many modules inside each other are open; None for as many as there is room for.
+    max_boxes: where a picture would have more boxes, a summary with the counts is shown instead.
 
     Returns a :class:`seegrad.view.GraphView`: it shows itself as the last line of a cell, ``print`` gives its text,
     ``.save("graph.svg")`` writes the picture, ``.snapshot`` holds the facts. The graph is read during the call. Nothing
     in it changes: no hook fires, no saved tensor is kept alive, no ``.grad`` appears.
 
     Raises TypeError for anything that is not a tensor, and where none is given, and ValueError for an unknown detail or
-    limit, for a name that is given twice, and for a graph that is too deep to be walked.
+    limit, for a name that is given twice, for modules that are not known, and for a graph that is too deep to be walked.
     """
-    tensors, names = _check_graph_arguments("show_graph", outputs, named, detail, max_boxes)
+    tensors, names = _check_graph_arguments("show_graph", outputs, named, detail, max_boxes, depth)
     if not tensors and not names:
         raise TypeError("show_graph was given no tensor: give it the result whose graph you want to see, "
                         "as in show_graph(loss) or show_graph(loss=loss, x=x).")
-    return GraphView(take_snapshot(tensors, names), detail, max_boxes)
+    snapshot = in_modules(LiveGraph(tensors, names))
+    _check_modules(snapshot, detail)
+    return GraphView(snapshot, detail, max_boxes, depth)
 
 
 def play_backward(*losses: Output | Names, retain_graph: bool | None = None, create_graph: bool = False,
-                  inputs: Output | Sequence[Output] | None = None, gradient: Gradient = None, detail: Level = "full",
-                  max_boxes: int = 150, raises: bool = True, **named: torch.Tensor) -> BackwardPlay:
+                  inputs: Output | Sequence[Output] | None = None, gradient: Gradient = None,
+                  detail: Level | None = None, depth: int | None = None, max_boxes: int = 150, raises: bool = True,
+                  **named: torch.Tensor) -> BackwardPlay:
     """Run backward, once and really, and return it as a play to step through.
 
     losses, retain_graph, create_graph, inputs, gradient: as for ``torch.autograd.backward``. A loss of more than one number
     needs a gradient, of the loss's own shape; with several losses, gradient is a list.
-    detail, max_boxes, named, and dicts among the losses: as for :func:`show_graph`; max_boxes limits the steps too. A loss
+    detail, depth, max_boxes, named, and dicts among the losses: as for :func:`show_graph`; max_boxes limits the steps too. A loss
     that is not named is called "loss".
 
     Returns a :class:`seegrad.view.BackwardPlay`. Every ``.grad`` becomes what a plain backward makes of it, bit for
@@ -70,10 +78,11 @@ def play_backward(*losses: Output | Names, retain_graph: bool | None = None, cre
     from which there is nothing to walk, for a graph that is too large to draw or too deep to be walked, and for an unknown
     detail or limit. Then backward was not run.
     """
-    roots, names = _check_graph_arguments("play_backward", losses, named, detail, max_boxes)
+    roots, names = _check_graph_arguments("play_backward", losses, named, detail, max_boxes, depth)
     _check_flags(retain_graph=retain_graph, create_graph=create_graph, raises=raises)
     _check_gradient(gradient)
-    play = _play(roots, names, Backward(roots, gradient, retain_graph, create_graph, _check_inputs(inputs)), detail, max_boxes)
+    play = _play(roots, names, Backward(roots, gradient, retain_graph, create_graph, _check_inputs(inputs)), detail, max_boxes,
+                 depth)
     if play.error is not None and raises:
         _display(play)
         try:
@@ -83,8 +92,8 @@ def play_backward(*losses: Output | Names, retain_graph: bool | None = None, cre
     return play
 
 
-def _play(roots: list[Output], names: Mapping[str, torch.Tensor], backward: Backward, detail: Level,
-          max_boxes: int) -> BackwardPlay:
+def _play(roots: list[Output], names: Mapping[str, torch.Tensor], backward: Backward, detail: Level | None, max_boxes: int,
+          depth: int | None) -> BackwardPlay:
     if not roots:
         raise TypeError("play_backward was given no loss: give it the result to start from, as in play_backward(loss, x=x).")
     for number, root in enumerate(roots, 1):
@@ -99,11 +108,14 @@ def _play(roots: list[Output], names: Mapping[str, torch.Tensor], backward: Back
     drawn = set(map(id, names.values()))
     outputs = [output for output in (*roots, *inputs) if id(output) not in drawn]
     graph = LiveGraph(outputs, names, with_contents=True)
-    boxes = len(make_diagram(graph.snapshot, detail).boxes)
+    graph.snapshot = in_modules(graph)
+    _check_modules(graph.snapshot, detail)
+    detail = detail or level_for(graph.snapshot, max_boxes)
+    boxes = len(make_diagram(graph.snapshot, detail, depth).boxes)
     if boxes > max_boxes:
         raise ValueError("play_backward did not run backward, and the graph is as it was. "
                          + too_many_boxes(graph.snapshot, boxes, detail, max_boxes))
-    return BackwardPlay(record(graph, backward), detail, max_boxes)
+    return BackwardPlay(record(graph, backward), detail, max_boxes, depth)
 
 
 def watch(function: Callable[..., object], *args: object, **kwargs: object) -> Watch:
@@ -234,7 +246,7 @@ def _free_name(name: str, taken: Container[str]) -> str:
 
 
 def _check_graph_arguments(caller: str, outputs: Iterable[object], named: Mapping[str, object], detail: object,
-                           max_boxes: object) -> tuple[list[Output], dict[str, torch.Tensor]]:
+                           max_boxes: object, depth: object) -> tuple[list[Output], dict[str, torch.Tensor]]:
     """Return the tensors and gradient edges without a name, and the tensors with one."""
     tensors: list[Output] = []
     names: dict[str, torch.Tensor] = {}
@@ -243,14 +255,22 @@ def _check_graph_arguments(caller: str, outputs: Iterable[object], named: Mappin
             _add_names(output, names)
         else:
             tensors.append(_output(output, f"argument {number} of {caller}"))
-    for keyword, value in (("detail", detail), ("max_boxes", max_boxes)):
+    for keyword, value in (("detail", detail), ("max_boxes", max_boxes), ("depth", depth)):
         _check_no_tensor(keyword, value)
-    if not isinstance(detail, str) or detail not in LEVELS:
+    if detail is not None and (not isinstance(detail, str) or detail not in LEVELS):
         raise ValueError(f"detail={_short(detail)} is not a level of detail: choose one of {', '.join(map(repr, LEVELS))}.")
     if isinstance(max_boxes, bool) or not isinstance(max_boxes, int) or max_boxes < 1:
         raise ValueError(f"max_boxes={_short(max_boxes)} is not a limit: give a whole number of at least 1.")
+    if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int) or depth < 0):
+        raise ValueError(f"depth={_short(depth)} is not a depth: give a whole number of at least 0.")
     _add_names(named, names)
     return tensors, names
+
+
+def _check_modules(snapshot: GraphSnapshot, detail: Level | None) -> None:
+    if detail == "modules" and snapshot.modules is None:
+        raise ValueError("detail='modules' was given, and the modules of this graph are not known: run the forward pass again, in "
+                         "`with modules(net):`.")
 
 
 def _add_names(more: Mapping[str, object], names: dict[str, torch.Tensor]) -> None:

@@ -10,6 +10,7 @@ Sources: ``torch/csrc/autograd/saved_variable.cpp`` (what a saved tensor is and 
 ``torch/csrc/autograd/python_cpp_function.cpp`` (the attributes of a node).
 """
 
+import bisect
 import contextlib
 import ctypes
 import functools
@@ -22,7 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch.autograd.graph import GradientEdge
@@ -39,8 +40,11 @@ STATES = ALIVE, FREED, CHANGED = "alive", "freed", "changed in place"
 Size = tuple[int | str, ...]                    # of a tensor; a symbolic size is a string
 Layout = tuple[int | torch.SymInt, Size | None, Size, str]      # offset, shape, strides, dtype
 
+Owner = TypeVar("Owner")
+
 Output = torch.Tensor | GradientEdge            # what backward can start from
 
+_HasShape = Any                                 # a tensor, or what a node knows of one: a torch._C._autograd._InputMetadata
 _Raw = Any                                      # a torch._C._autograd.SavedTensor, which has no hints
 _Versions = tuple[int, int]                     # when saved, now
 # A state, None where no tensor was saved; versions, where known; and whether the tensor is tracked, where known.
@@ -48,6 +52,7 @@ _Check = tuple[str | None, _Versions | None, bool | None]
 
 _RAW, _SAVED = "_raw_saved_", "_saved_"
 _ACCUMULATE, _TRANSPOSE, _WRITE_INTO_A_PART = "AccumulateGrad", "TBackward0", "CopySlices"
+_COMPILED = "CompiledFunction"
 _WITHOUT_ATTRIBUTES = "CppFunction"     # the Python type of nodes for which PyTorch has made none
 _OWN_RESULT: _Check = "own result", None, True  # a slot that can be read only together with all others of its node
 _NOT_CHECKED = "not checked"            # such a slot, where an earlier one stops PyTorch's check
@@ -116,22 +121,31 @@ class Node:
     name: of its type, as in "MulBackward0".
     inputs: where it sends gradient to, None for each input that needs none.
     saved: its slots.
-    outputs: how many results the operation has.
+    results: the shape of each result of the operation, None where it has no single shape.
     leaf: of an AccumulateGrad, the index of its leaf among the tensors; else None.
     transposes: whether its result is its input, transposed.
     hides_a_node: whether it wraps a second node, which PyTorch shows to nobody: a write into a part of a tensor does.
     hides_saved: whether it may hold saved tensors that PyTorch shows to nobody: such a node, and one written in C++ without
         attributes.
+    is_compiled: whether it stands for all that torch.compile has made one operation of.
+    call: the index of the innermost call of a module in which it was made; None outside of all, and where that is not known.
     """
 
     name: str
     inputs: tuple[Edge | None, ...]
     saved: tuple[SavedTensor, ...]
-    outputs: int
+    results: tuple[Size | None, ...]
     leaf: int | None = None
     transposes: bool = False
     hides_a_node: bool = False
     hides_saved: bool = False
+    is_compiled: bool = False
+    call: int | None = None
+
+    @property
+    def outputs(self) -> int:
+        """How many results the operation has."""
+        return len(self.results)
 
 
 @dataclass(frozen=True)
@@ -173,6 +187,45 @@ class Tensor:
 
 
 @dataclass(frozen=True)
+class ModuleCall:
+    """One call of a module.
+
+    path: the names that lead to the module in the net, as in "encoder.layers.3"; "" for the net itself, and for a module that is
+        no part of it. A module with several such names has them all, with " = " between them.
+    kind: the name of its class.
+    number: which call of this module it is, from 1.
+    calls: how often this module was called.
+    parent: the index of the call in which it was made; None outside of all.
+    in_net: whether the module is a part of the net.
+    finished: False where its forward raised.
+    """
+
+    path: str
+    kind: str
+    number: int
+    calls: int
+    parent: int | None
+    in_net: bool = True
+    finished: bool = True
+
+
+@dataclass(frozen=True)
+class Modules:
+    """The modules that made a graph.
+
+    calls: all calls that made a node of it, and those around them; each after the one around it.
+    not_reached: the names of the tracked parameters of the net to which no way leads in this graph.
+    not_tracked: the names of its parameters that need no gradient.
+    doubt: why nothing is known of the calls, in words; "" where it is.
+    """
+
+    calls: tuple[ModuleCall, ...]
+    not_reached: tuple[str, ...] = ()
+    not_tracked: tuple[str, ...] = ()
+    doubt: str = ""
+
+
+@dataclass(frozen=True)
 class Shared:
     """Two drawn tensors on one storage.
 
@@ -205,11 +258,13 @@ class GraphSnapshot:
     nodes: all nodes, in the order in which the forward pass made them.
     tensors: all drawn tensors: first the given ones, then bases of given views, then leaves.
     storage_bytes: the size of each storage by its number, None where no slot holds it or its size is not known.
+    modules: what is known of the modules in which its nodes were made; None where they were not recorded.
     """
 
     nodes: tuple[Node, ...]
     tensors: tuple[Tensor, ...]
     storage_bytes: tuple[int | None, ...]
+    modules: Modules | None = None
 
     @property
     def saved_bytes(self) -> int:
@@ -344,6 +399,28 @@ class LiveGraph:
         for k in results:
             tensors[k] = replace(tensors[k], keeps_grad=True)
         self.snapshot = replace(self.snapshot, tensors=tuple(tensors))
+
+
+class NumberLog(Generic[Owner]):
+    """What was going on in a thread when PyTorch gave its nodes their numbers.
+
+    Between two readings of PyTorch's counter in one thread, exactly the nodes with these numbers were made there. It holds no
+    node, and no tensor.
+    """
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._owners: list[Owner | None] = []
+
+    def note(self, owner: Owner | None, number: int | None = None) -> None:
+        """Let nodes be of this owner from a number on, the next one where none is given."""
+        self._starts.append(torch.autograd._get_sequence_nr() if number is None else number)
+        self._owners.append(owner)
+
+    def owner_of(self, number: float) -> Owner | None:
+        """Whose a node with this number is."""
+        at = bisect.bisect_right(self._starts, number) - 1
+        return self._owners[at] if at >= 0 else None
 
 
 class _Number:
@@ -577,9 +654,10 @@ class _Reader:
                 self.extents.setdefault(storage, []).insert(0, (i, _extent(tensor)))
         nodes = tuple(
             Node(_name(function), edges[i], tuple(self.slots(function)),
-                 len(function._input_metadata),     # what comes in backward is what went out forward
+                 tuple(map(_shape, function._input_metadata)),      # what comes in backward is what went out forward
                  leaf[i], _name(function) == _TRANSPOSE, _name(function) == _WRITE_INTO_A_PART,
-                 type(function).__name__ in (_WRITE_INTO_A_PART, _WITHOUT_ATTRIBUTES))
+                 type(function).__name__ in (_WRITE_INTO_A_PART, _WITHOUT_ATTRIBUTES),
+                 _name(function).startswith(_COMPILED))
             for i, function in enumerate(functions))
         leaves = set(leaf)
         tensors = tuple(self.describe(i, tensor, index, leaves) for i, tensor in enumerate(self.tensors))
@@ -587,7 +665,7 @@ class _Reader:
 
     def walk(self) -> list[Function]:
         """All nodes, inputs before consumers, otherwise in the order in which they were made."""
-        found = {id(f): f for f in reachable([*map(_grad_fn, self.tensors), *(edge.node for edge in self.edges)])}
+        found = {id(f): f for f in reachable([*map(grad_fn_of, self.tensors), *(edge.node for edge in self.edges)])}
         consumers: dict[int, list[Function]] = {}
         for function in found.values():
             for other, _ in function.next_functions:
@@ -670,7 +748,7 @@ class _Reader:
 
     def describe(self, i: int, tensor: torch.Tensor, index: dict[int, int], leaves: set[int | None]) -> Tensor:
         # A leaf of this graph that was made a result later has a node that is not of this graph.
-        node = index.get(id(_grad_fn(tensor)))
+        node = index.get(id(grad_fn_of(tensor)))
         producer = None if node is None else Edge(node, tensor.output_nr)
         # Reading `.grad` of a result warns, and finds nothing unless the caller asked for it.
         leaf = is_leaf(tensor)
@@ -772,7 +850,7 @@ def _first_change(function: Function) -> _Check | None:
     return None
 
 
-def _grad_fn(tensor: torch.Tensor) -> Function | None:
+def grad_fn_of(tensor: torch.Tensor) -> Function | None:
     """The node of a tensor, or None; None too for a part of a split of which another part was changed in place."""
     try:
         return tensor.grad_fn
@@ -783,7 +861,7 @@ def _grad_fn(tensor: torch.Tensor) -> Function | None:
 def is_leaf(tensor: torch.Tensor) -> bool:
     try:
         return tensor.is_leaf
-    except RuntimeError:    # as in _grad_fn
+    except RuntimeError:    # as in grad_fn_of
         return False
 
 
@@ -823,7 +901,7 @@ def _base(tensor: torch.Tensor) -> torch.Tensor | None:
     return tensor._base if tensor._is_view() else None
 
 
-def _shape(tensor: torch.Tensor) -> Size | None:
+def _shape(tensor: _HasShape) -> Size | None:
     try:
         return _sizes(tensor.shape)
     except RuntimeError:

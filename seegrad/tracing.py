@@ -22,6 +22,7 @@ from .recording import Backward, BackwardRecorder, Recording, words_for
 from .snapshot import (
     GraphSnapshot,
     LiveGraph,
+    NumberLog,
     Output,
     Register,
     TooDeepError,
@@ -166,7 +167,7 @@ class Trace:
     before: how the graph stood, and the names, before the first line.
     moments: what happened, in order.
     parameters: the names that are those of parameters of modules.
-    log: (first, after the last, line) of the numbers that PyTorch gave to nodes, for each line that made some.
+    log: which line ran when PyTorch gave a number to a node.
     more: how many lines ran after the last one that was written down.
     failure: what ended it, None where it came to its end.
     whole: False where we failed to read what came after the last moment.
@@ -176,7 +177,7 @@ class Trace:
     before: Moment
     moments: tuple[Moment, ...]
     parameters: frozenset[str]
-    log: tuple[tuple[int, int, Place], ...]
+    log: NumberLog[Place]
     more: int
     failure: Failure | None
     whole: bool
@@ -235,7 +236,7 @@ class Tracer:
         self._register = Register()
         self._scopes: list[_Scope] = []
         self._moments: list[Moment] = []
-        self._log: list[tuple[int, int, Place]] = []
+        self._log = NumberLog[Place]()
         self._parameters: set[str] = set()
         self._told: set[str] = set()
         self._more = 0
@@ -264,7 +265,7 @@ class Tracer:
         self._register.close()
         self._result, self._outer, self._scopes = None, None, []
         self._fold(MOST_STEPS)
-        return Trace(tuple(self._sources), self._before, tuple(self._moments), frozenset(self._parameters), tuple(self._log),
+        return Trace(tuple(self._sources), self._before, tuple(self._moments), frozenset(self._parameters), self._log,
                      self._more, failure, not self._failed)
 
     def _trace(self, frame: FrameType, _: str, __: object) -> Callable[..., Any] | None:
@@ -368,7 +369,8 @@ class Tracer:
     def _keep(self, moment: Moment) -> None:
         self._moments.append(moment)
         if moment.numbers[0] < moment.numbers[1]:
-            self._log.append((*moment.numbers, moment.place))
+            self._log.note(moment.place, moment.numbers[0])
+            self._log.note(None, moment.numbers[1])
 
     def _has_room(self) -> bool:
         if len(self._moments) >= MOST_MOMENTS:

@@ -18,11 +18,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from .diagram import LEVELS, Diagram, Level, make_diagram, node_counts, printable
+from .diagram import LEVELS, ChangingDiagram, Diagram, Level, make_diagram, node_counts, printable
 from .drawing import draw, still, svg_look
+from .folding import modules_data
 from .history import History
 from .layout import TOO_MUCH, LayoutError
 from .looks import NO_SLOT, SLOTS
+from .nesting import EVERYTHING
 from .play import Frame, Play, changes, make_play, rows, title_of, with_room
 from .recording import Recording
 from .snapshot import GraphSnapshot
@@ -148,6 +150,7 @@ class GraphView(Picture):
     snapshot: the facts, a :class:`seegrad.snapshot.GraphSnapshot`.
     detail: the level of detail, one of :data:`seegrad.diagram.LEVELS`.
     max_boxes: the most boxes that are drawn.
+    depth: at the level "modules", how many modules inside each other are open; None for as many as there is room for.
     diagram: what is drawn, a :class:`seegrad.diagram.Diagram`.
     is_too_large: whether that has more boxes.
     svg: the picture, or an empty string where the graph is too large to draw, or too much for Graphviz. It is drawn when it
@@ -157,14 +160,19 @@ class GraphView(Picture):
     transcript: the picture as text, or a summary where the graph is too large to draw.
     """
 
-    def __init__(self, snapshot: GraphSnapshot, detail: Level, max_boxes: int) -> None:
+    def __init__(self, snapshot: GraphSnapshot, detail: Level | None, max_boxes: int, depth: int | None = None) -> None:
         self.snapshot = snapshot
-        self.detail = detail
+        self.detail = detail or level_for(snapshot, max_boxes)
         self.max_boxes = max_boxes
+        self.depth = depth
 
     @functools.cached_property
+    def _changing(self) -> ChangingDiagram:
+        return ChangingDiagram(self.snapshot, self.detail, depth=self.depth)
+
+    @property
     def diagram(self) -> Diagram:
-        return make_diagram(self.snapshot, self.detail)
+        return self._changing.first
 
     @property
     def is_too_large(self) -> bool:
@@ -199,6 +207,18 @@ class GraphView(Picture):
         kinds = [f"{count:>6} {name}" for name, count in node_counts(self.snapshot)]
         return "\n".join([self.diagram.headline, self._too_large(), *kinds])
 
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        """A picture; at the level "modules", one whose modules open and fold where scripts run."""
+        bundle = super()._repr_mimebundle_()
+        if self._changing.folding is None or not self.svg:
+            return bundle
+        everything = ChangingDiagram(self.snapshot, "modules", depth=EVERYTHING)
+        modules = modules_data(self.snapshot, everything, self._changing.folding.opened)
+        data = {"style": _inlined("player.css"), "title": self.caption, **modules}
+        more = _details("The picture as text", self.transcript)
+        stills = f'<div class="stills">{_figure(self.svg, self.alt, self.caption)}</div>'
+        return bundle | {"text/html": _interactive("modules", stills, more, data, "modules.js")}
+
     def _figure(self) -> str:
         if self.svg:
             return super()._figure()
@@ -219,6 +239,14 @@ def _drawn(diagram: Diagram, alt: str) -> str:
         return ""
 
 
+def level_for(snapshot: GraphSnapshot, max_boxes: int) -> Level:
+    """The level of detail at which a graph is shown where none is asked for."""
+    if snapshot.modules is None:
+        return "full"
+    too_large = len(snapshot.nodes) > max_boxes or len(make_diagram(snapshot, "full").boxes) > max_boxes
+    return "modules" if too_large else "full"
+
+
 def too_many_boxes(snapshot: GraphSnapshot, boxes: int, detail: Level, max_boxes: int) -> str:
     return (f"This graph has {boxes} boxes at detail={detail!r}, too many to draw (the limit is max_boxes={max_boxes}): "
             f"{_coarser(snapshot, detail, max_boxes)}, or a larger max_boxes.")
@@ -226,7 +254,8 @@ def too_many_boxes(snapshot: GraphSnapshot, boxes: int, detail: Level, max_boxes
 
 def _coarser(snapshot: GraphSnapshot, detail: Level, max_boxes: int) -> str:
     """What to try where a picture is too large: the levels that are small enough, and say something."""
-    sizes = {level: len(make_diagram(snapshot, level).boxes) for level in LEVELS[LEVELS.index(detail) + 1:]}
+    coarser = [level for level in LEVELS[LEVELS.index(detail) + 1:] if level != "modules" or snapshot.modules]
+    sizes = {level: len(make_diagram(snapshot, level).boxes) for level in coarser}
     fitting = [f'detail="{level}" ({size} boxes)' for level, size in sizes.items() if LEAST_BOXES <= size <= max_boxes]
     if fitting:
         return "try " + " or ".join(fitting)
@@ -262,8 +291,8 @@ class BackwardPlay:
     transcript: the steps as text.
     """
 
-    def __init__(self, recording: Recording, detail: Level, max_boxes: int) -> None:
-        self.recording, self.detail, self.max_boxes = recording, detail, max_boxes
+    def __init__(self, recording: Recording, detail: Level, max_boxes: int, depth: int | None = None) -> None:
+        self.recording, self.detail, self.max_boxes, self.depth = recording, detail, max_boxes, depth
 
     @property
     def error(self) -> Exception | None:
@@ -272,7 +301,7 @@ class BackwardPlay:
     @functools.cached_property
     def _too_large(self) -> str:
         """The sentence to show in place of a play with too many steps, or an empty string."""
-        home = make_diagram(self.recording.before, self.detail).home
+        home = make_diagram(self.recording.before, self.detail, self.depth).home
         steps = sum(1 for _ in itertools.groupby(home[step.node] for step in self.recording.steps))
         if steps <= self.max_boxes:
             return ""
@@ -281,7 +310,7 @@ class BackwardPlay:
 
     @functools.cached_property
     def _play(self) -> Play:
-        return make_play(self.recording, self.detail)
+        return make_play(self.recording, self.detail, self.depth)
 
     @property
     def transcript(self) -> str:

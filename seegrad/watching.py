@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from .causes import cause_of, line_in_words, names_of_line
 from .diagram import (
-    LEVELS,
     ChangingDiagram,
     Level,
     Origins,
@@ -40,7 +39,7 @@ def tell(trace: Trace, detail: Level | None = None) -> tuple[Play, History]:
     """
     history = make_history(trace)
     level = detail or _finest(history)
-    if level == LEVELS[-1]:
+    if level == "folded":
         history = make_history(trace, name_parameters=False)
     return make_watch(history, level), history
 
@@ -51,10 +50,11 @@ def make_watch(history: History, detail: Level = "full") -> Play:
 
 
 def _finest(history: History) -> Level:
-    for level in LEVELS[:-1]:
+    finer: tuple[Level, ...] = "full", "compact"
+    for level in finer:
         if len(ChangingDiagram(history.union, level).first.boxes) <= MOST_BOXES:
             return level
-    return LEVELS[-1]
+    return "folded"
 
 
 class _Watching:
@@ -411,4 +411,4 @@ def _listed(words: Sequence[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-_NO_NODE = Node("", (), (), 1)
+_NO_NODE = Node("", (), (), ())

@@ -16,7 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-from seegrad import play_backward, show_graph, show_picture, side_by_side
+from seegrad import modules, play_backward, show_graph, show_picture, side_by_side
 from seegrad.view import Picture
 
 
@@ -88,11 +88,11 @@ def test_nothing_given():
     assert_one_sentence(error, "no tensor", "show_graph(loss)")
 
 
-@pytest.mark.parametrize("detail", ["", "Full", "medium", None, 1, ["full"], "x" * 1000, "a\nb"])
+@pytest.mark.parametrize("detail", ["", "Full", "medium", 1, ["full"], "x" * 1000, "a\nb"])
 def test_wrong_detail(detail):
     with pytest.raises(ValueError) as error:
         show_graph(torch.ones(1), detail=detail)
-    assert_one_sentence(error, "detail=", "'full'", "'compact'", "'folded'")
+    assert_one_sentence(error, "detail=", "'full'", "'compact'", "'folded'", "'modules'")
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, "150", None, True, -10 ** 5000, float("inf")],
@@ -532,3 +532,26 @@ def test_tensors_of_which_no_versions_are_counted():
         b = a.view(2)
     tie, = show_graph(a=a, b=b).diagram.ties
     assert tie.text == "one storage, no versions are counted"
+
+
+@pytest.mark.parametrize("depth", [-1, 1.5, "2", True])
+def test_wrong_depth(depth):
+    with pytest.raises(ValueError) as error:
+        show_graph(torch.ones(1), depth=depth)
+    assert_one_sentence(error, "depth=", "at least 0")
+
+
+def test_modules_that_are_not_known():
+    loss = nn.Linear(2, 1)(torch.ones(1, 2)).sum()
+    for draw in (show_graph, play_backward):
+        with pytest.raises(ValueError) as error:
+            draw(loss, detail="modules")
+        assert_one_sentence(error, "'modules'", "not known", "with modules(net):")
+
+
+@pytest.mark.parametrize("given, words", [((), "no module"), ((3,), "type int"), ((nn.Linear,), "type type")])
+def test_modules_of_what_is_no_module(given, words):
+    with pytest.raises(TypeError) as error:
+        with modules(*given):
+            pass
+    assert_one_sentence(error, words, "with modules(net)")

@@ -436,7 +436,7 @@ def test_a_cell_runs_twice_alike(shell):
 @pytest.mark.parametrize("cell, says", [
     ("%%watch", "%%watch saw no tensor in this cell."),
     ("%%watch\nprint(1)", "1\n%%watch saw no tensor in this cell."),
-    ("%%watch coarse\nprint(1)", "1\n%%watch does not know 'coarse': give it nothing, or one of full, compact, folded. "
+    ("%%watch coarse\nprint(1)", "1\n%%watch does not know 'coarse': give it nothing, or one of full, compact, folded, modules. "
                                  "The cell was not watched."),
     ("%%watch\nimport asyncio\nawait asyncio.sleep(0)",
      "%%watch cannot watch a cell that waits (await). The cell was not watched."),

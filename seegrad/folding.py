@@ -1,0 +1,91 @@
+"""What a page needs to draw a graph whose modules open and fold: plain lists in an order of their own, so that they are short."""
+
+from collections.abc import Set
+
+from .diagram import (
+    AT_LEAST,
+    BYTES,
+    LEAVES,
+    NODES,
+    NOT_KNOWN,
+    Box,
+    ChangingDiagram,
+    group_lines,
+    saved_in_words,
+    shape_in_words,
+    short_name,
+)
+from .drawing import svg_look
+from .looks import FILLS, FRAME_BORDER, FRAMES, SLOTS
+from .nesting import walk
+from .play import rows
+from .snapshot import STATES, GraphSnapshot
+
+
+def modules_data(snapshot: GraphSnapshot, everything: ChangingDiagram, opened: Set[str]) -> dict[str, object]:
+    """Return what the script modules.js draws. Its lists are described there.
+
+    everything: the diagram with all modules open. opened: the keys of those groups that are open at first.
+    """
+    assert everything.folding is not None
+    folding, texts = everything.folding, _Texts()
+    groups = list(walk(folding.root))
+    number = {group.key: at for at, group in enumerate(groups)}
+    parent = {inner.key: number[outer.key] for outer in groups for inner in outer.groups}
+    around = {item: number[group.key] for group in groups for item in group.items if isinstance(item, int)}
+    drawn = sorted(around)
+    place = {i: at for at, i in enumerate(drawn)}
+
+    def node(i: int) -> list[object]:
+        one, module = snapshot.nodes[i], folding.single.get(i)
+        lines = [*folding.lines[i], *(group_lines(module) if module else [])]
+        return [texts.of(short_name(one.name)), around[i],
+                [[place[edge.node], edge.output] for edge in one.inputs if edge and edge.node in place],
+                [texts.of(shape_in_words(shape)) for shape in one.results],
+                [texts.of(line, leaf) for leaf, line in folding.leaves[i].items()],
+                [[slot.state[0], list(slot.storages)] for slot in one.saved],
+                list(map(texts.of, lines)), *([texts.of(module.title)] if module else [])]
+
+    def tensor(box: Box) -> list[object]:
+        producers = [arrow.source for arrow in everything.first.arrows if arrow.target == box.key]
+        consumers = [arrow.target for arrow in everything.first.arrows if arrow.source == box.key]
+        return [box.key, box.kind, [words for words, _ in rows(box, box)], int(box.dashed),
+                [place[int(key[1:]) - 1] for key in producers], [place[int(key[1:]) - 1] for key in consumers], int(box.named)]
+
+    nodes = list(map(node, drawn))
+    return {
+        "words": {"nodes": [f"{{}} {word}" for word in NODES], "leaves": [f"{{}} {word}" for word in LEAVES],
+                  "size": [BYTES, AT_LEAST, f"({NOT_KNOWN})"], **{state[0]: _summed(state) for state in STATES}},
+        "looks": {state[0]: svg_look(SLOTS[state]) for state in STATES},
+        "fills": {**FILLS, "frames": FRAMES, "border": FRAME_BORDER},
+        "groups": [[texts.of(group.label), texts.of(group.kind), parent.get(group.key, -1),
+                    list(map(texts.of, group_lines(group)))] for group in groups],
+        "nodes": nodes,
+        "numbers": [i + 1 for i in drawn],
+        "storages": list(snapshot.storage_bytes),
+        "tensors": [tensor(box) for box in everything.first.boxes if box.key.startswith("t")],
+        "open": [number[key] for key in opened],
+        "texts": texts.all,
+    }
+
+
+def _summed(state: str) -> str:
+    return f"{SLOTS[state].mark} {saved_in_words('{count}', '{size}', state)}"
+
+
+class _Texts:
+    """Texts, each once.
+
+    all: the texts, in order.
+    """
+
+    def __init__(self) -> None:
+        self.all: list[str] = []
+        self._places: dict[tuple[str, int | None], int] = {}
+
+    def of(self, text: str, leaf: int | None = None) -> int:
+        """The place of a text. leaf: of the line of a leaf, which has its own place, even if another leaf has the same words."""
+        at = self._places.setdefault((text, leaf), len(self.all))
+        if at == len(self.all):
+            self.all.append(text)
+        return at

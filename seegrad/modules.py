@@ -1,0 +1,303 @@
+"""Which call of a module made which node.
+
+While modules are recorded, each call of one writes down which numbers PyTorch gives to nodes meanwhile, as a watch does for each
+line of code. All that one call from outside of all modules writes down is a log. The nodes of what it returns hold the log, so it
+is gone when its graph is; it holds numbers and words, and keeps no tensor, no node and no module alive.
+"""
+
+import contextlib
+import functools
+import threading
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._pytree import tree_leaves
+
+from .snapshot import GraphSnapshot, LiveGraph, ModuleCall, Modules, NumberLog, grad_fn_of, undisturbed
+
+MOST_MARKED = 1000      # calls of one log of which a node holds it: a node that Python has seen is freed by recursion
+
+SEVERAL_THREADS = "its nodes were made in several threads, whose numbers PyTorch does not tell apart"
+
+
+@contextlib.contextmanager
+def modules(net: nn.Module | None = None, /, **named: nn.Module) -> Iterator[None]:
+    """Record which module makes which node, while the code inside runs: ``with modules(net): loss = net(x).sum()``.
+
+    net: a module; its parameters and modules get the names that they have in it. named: more modules, each under its name, as in
+    ``modules(encoder=encoder, decoder=decoder)``.
+
+    Every picture of a graph that is made inside knows its modules from then on, and the names of the parameters:
+    ``show_graph(loss, detail="modules")``. A module that is called inside and is no part of the net is recorded by its class.
+    Nothing is kept alive. What a backward pass computes again is not recorded; what torch.compile has compiled is one node.
+
+    Raises TypeError for anything that is no module, and where none is given.
+    """
+    nets = dict(named) if net is None else {"": net, **named}
+    if not nets:
+        raise TypeError("modules was given no module: give it the net, as in `with modules(net): loss = net(x).sum()`.")
+    for name, value in nets.items():
+        if not isinstance(value, nn.Module):
+            what = f"{name}=" if name else "the argument of modules"
+            raise TypeError(f"{what} is an object of type {type(value).__name__}, not a module: give the net itself, as in "
+                            "`with modules(net): loss = net(x).sum()`.")
+    recorder = _Recorder(nets)
+    with _recording(recorder):
+        yield
+        recorder.read_parameters()      # a lazy module has made its own meanwhile
+
+
+def in_modules(graph: LiveGraph) -> GraphSnapshot:
+    """The snapshot of a graph with what is known of its modules; the snapshot as it is where nothing is."""
+    logs = _logs_of(graph)
+    if not logs:
+        return graph.snapshot
+    nodes, tensors = list(graph.snapshot.nodes), list(graph.snapshot.tensors)
+    called, calls, doubt = _called(graph, logs)
+    for i, call in called.items():
+        nodes[i] = replace(nodes[i], call=call)
+    names, tracked, untracked = _parameters({id(log.recorder): log.recorder for log in logs}.values())
+    taken = {name for tensor in tensors for name in tensor.names}
+    reached = {node.leaf for node in nodes}
+    for k, tensor in enumerate(graph.tensors):
+        if not tensors[k].names and id(tensor) in names:
+            free = []
+            for name in names[id(tensor)]:
+                while name in taken:        # the caller may call another tensor so
+                    name += "'"
+                free.append(name)
+            taken |= set(free)
+            tensors[k] = replace(tensors[k], names=tuple(free))
+    drawn = {id(tensor) for k, tensor in enumerate(graph.tensors) if k in reached}
+    not_reached = tuple(name for key, name in tracked.items() if key not in drawn)
+    return replace(graph.snapshot, nodes=tuple(nodes), tensors=tuple(tensors),
+                   modules=Modules(calls, not_reached, untracked, doubt))
+
+
+@dataclass
+class _Call:
+    """A call of a module, while it runs and afterwards.
+
+    path, kind, parent, in_net, finished: as in ModuleCall.
+    """
+
+    path: str
+    kind: str
+    parent: int | None
+    in_net: bool
+    finished: bool = False
+
+
+class _Recorder:
+    """The nets that are recorded.
+
+    thread: the one that records them.
+    paths: for the id of each of their modules, the names that lead to it; empty when the recording has ended.
+    parameters: the parameters, and the names that lead to each.
+    """
+
+    def __init__(self, nets: Mapping[str, nn.Module]) -> None:
+        self.nets = nets
+        self.thread = threading.get_ident()
+        self.paths: dict[int, str] = {}
+        for prefix, net in nets.items():
+            for path, module in net.named_modules(prefix=prefix, remove_duplicate=False):
+                known = self.paths.get(id(module))
+                self.paths[id(module)] = path if known is None else f"{known} = {path}"
+        self.read_parameters()
+
+    def read_parameters(self) -> None:
+        found: dict[int, tuple[torch.Tensor, list[str]]] = {}
+        for prefix, net in self.nets.items():
+            for name, parameter in net.named_parameters(prefix=prefix, remove_duplicate=False):
+                found.setdefault(id(parameter), (parameter, []))[1].append(name)
+        self.parameters = [(weakref.ref(parameter), tuple(names)) for parameter, names in found.values()]
+
+    def end(self) -> None:
+        """Let go of the modules."""
+        self.nets = {}
+        self.paths = {}
+
+
+class _Log:
+    """What one call from outside of all modules did.
+
+    calls: itself, and all calls in it.
+    numbers: which of these calls ran when PyTorch gave a number to a node.
+    first, end: the number of the first node that it may have made, and of the first after it.
+    marks: the numbers of the nodes that hold this log.
+    """
+
+    def __init__(self, recorder: _Recorder) -> None:
+        self.recorder = recorder
+        self.thread = threading.get_ident()
+        self.calls: list[_Call] = []
+        self.numbers = NumberLog[int]()
+        self.first = torch.autograd._get_sequence_nr()
+        self.end = self.first
+        self.marks: set[int] = set()
+        self.current: int | None = None
+
+    def run(self, call: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any) -> Any:
+        """Call a module, and write down that it runs."""
+        path, outer = self.recorder.paths.get(id(module)), self.current
+        index, this = len(self.calls), _Call(path or "", "", outer, path is not None)
+        self.calls.append(this)
+        self.current = index
+        self.numbers.note(index)
+        try:
+            result = call(module, *args, **kwargs)
+            this.finished = True
+            if index < MOST_MARKED:
+                self.mark(result)
+            return result
+        finally:
+            this.kind = type(module).__name__       # a lazy module becomes another class when it is called
+            self.current = outer
+            self.numbers.note(outer)
+            self.end = torch.autograd._get_sequence_nr()
+
+    def mark(self, result: object) -> None:
+        """Let the nodes of a result hold this log."""
+        with contextlib.suppress(Exception):        # we are in the forward pass of the caller
+            for tensor in [result] if isinstance(result, torch.Tensor) else tree_leaves(result):
+                if isinstance(tensor, torch.Tensor) and tensor.requires_grad:
+                    with undisturbed():
+                        function = grad_fn_of(tensor)
+                    if function is not None:
+                        metadata: Any = function.metadata       # a dict: PyTorch's hints say that it is a method
+                        if metadata.setdefault(__name__, self) is self:
+                            self.marks.add(function._sequence_nr())
+
+
+class _Here(threading.local):
+    """log: of the call from outside that runs in this thread."""
+
+    log: _Log | None = None
+
+
+_here = _Here()
+_recorders: list[_Recorder] = []        # in all threads
+_logs: "weakref.WeakSet[_Log]" = weakref.WeakSet()
+_lock = threading.Lock()
+_door = contextlib.ExitStack()          # closing it puts back what was there
+
+
+@contextlib.contextmanager
+def _recording(recorder: _Recorder) -> Iterator[None]:
+    """Let the calls of modules be recorded.
+
+    A global forward hook of PyTorch runs before the hooks of a module, and what these make would be counted outside. So the call
+    itself is wrapped, from the first recording that begins until the last one ends, in any thread.
+    """
+    with _lock:
+        if not _recorders:
+            original = nn.Module.__call__
+            nn.Module.__call__ = _recorded(original)        # type: ignore[method-assign]
+            _door.callback(setattr, nn.Module, "__call__", original)
+        _recorders.append(recorder)
+    try:
+        yield
+    finally:
+        with _lock:
+            _recorders.remove(recorder)
+            if not _recorders:
+                _door.close()
+        recorder.end()
+
+
+def _recorded(call: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(call)
+    def run(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        # While torch.compile compiles, nothing runs; and what a backward pass computes again belongs to no new graph.
+        if torch.compiler.is_compiling() or torch._C._current_graph_task_id() != -1:
+            return call(self, *args, **kwargs)
+        if _here.log is not None:
+            return _here.log.run(call, self, args, kwargs)
+        recorder = _recorder_of(self)
+        if recorder is None:
+            return call(self, *args, **kwargs)
+        _here.log = _Log(recorder)
+        _logs.add(_here.log)
+        try:
+            return _here.log.run(call, self, args, kwargs)
+        finally:
+            _here.log = None
+    return run
+
+
+def _recorder_of(module: nn.Module) -> _Recorder | None:
+    """Who records a call from outside: the last recording that knows the module, or else that of this thread."""
+    recorders = _recorders[::-1]
+    known = [recorder for recorder in recorders if id(module) in recorder.paths]
+    here = [recorder for recorder in recorders if recorder.thread == threading.get_ident()]
+    return next(iter(known + here), None)
+
+
+def _logs_of(graph: LiveGraph) -> list[_Log]:
+    """The logs that the nodes of a graph hold, in the order of their calls."""
+    if not _logs or not graph.functions:
+        return []
+    first, last = min(graph.made), max(graph.made)
+    candidates = [log for log in list(_logs) if log.marks and log.first <= last and log.end > first]
+    marks = set().union(*(log.marks for log in candidates))
+    held = set()
+    for function, number in zip(graph.functions, graph.made):
+        if number in marks:
+            metadata: Any = function.metadata
+            held.add(metadata.get(__name__))
+    return sorted((log for log in candidates if log in held), key=lambda log: (log.thread, log.first))
+
+
+def _called(graph: LiveGraph, logs: list[_Log]) -> tuple[dict[int, int], tuple[ModuleCall, ...], str]:
+    """For each node that a call made, the index of the innermost call; these calls; and a doubt."""
+    made = [number for node, number in zip(graph.snapshot.nodes, graph.made) if node.leaf is None]
+    if len({log.thread for log in logs}) > 1 or len(made) != len(set(made)):
+        return {}, (), SEVERAL_THREADS
+    owners: dict[int, tuple[int, int]] = {}
+    for i, number in enumerate(graph.made):
+        if graph.snapshot.nodes[i].leaf is None:
+            for k, log in enumerate(logs):
+                owner = log.numbers.owner_of(number)
+                if owner is not None:
+                    owners[i] = k, owner
+    used: set[tuple[int, int]] = set()
+    for k, owner in owners.values():
+        around: int | None = owner
+        while around is not None and (k, around) not in used:
+            used.add((k, around))
+            around = logs[k].calls[around].parent
+    calls = [(k, j, call) for k, log in enumerate(logs) for j, call in enumerate(log.calls)]
+    total, seen = Counter((call.path, call.kind) for _, _, call in calls if call.in_net), Counter[tuple[str, str]]()
+    index: dict[tuple[int, int], int] = {}
+    found: list[ModuleCall] = []
+    for k, j, call in calls:
+        seen[call.path, call.kind] += 1
+        if (k, j) in used:
+            index[k, j] = len(found)
+            parent = None if call.parent is None else index[k, call.parent]
+            number, of = (seen[call.path, call.kind], total[call.path, call.kind]) if call.in_net else (1, 1)
+            found.append(ModuleCall(call.path, call.kind, number, of, parent, call.in_net, call.finished))
+    return {i: index[owner] for i, owner in owners.items()}, tuple(found), ""
+
+
+def _parameters(recorders: Iterable[_Recorder]) -> tuple[dict[int, tuple[str, ...]], dict[int, str], tuple[str, ...]]:
+    """The parameters that are alive, by id: the names of each; the tracked ones, with a name of each; and those that are not."""
+    names: dict[int, tuple[str, ...]] = {}
+    tracked: dict[int, str] = {}
+    untracked: list[str] = []
+    for recorder in recorders:
+        for reference, called in recorder.parameters:
+            parameter = reference()
+            if parameter is not None and id(parameter) not in names:
+                names[id(parameter)] = called
+                if parameter.requires_grad:
+                    tracked[id(parameter)] = called[0]
+                else:
+                    untracked.append(called[0])
+    return names, tracked, tuple(untracked)
