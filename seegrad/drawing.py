@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element
 
 from .diagram import GROUP, NODE, Arrow, Box, Diagram, Slot, printable
 from .layout import FONT, lay_out, lay_out_apart
-from .looks import FILLS, FRAME_BORDER, FRAMES, NO_SLOT, SLOTS, SlotLook
+from .looks import FILLS, FRAME_BORDER, FRAMES, NO_SLOT, SLOTS, SlotLook, svg_look
 from .play import rows
 
 if TYPE_CHECKING:
@@ -242,12 +242,6 @@ def _row(slot: Slot, look: SlotLook) -> str:
     style = ' STYLE="dashed"' if look.dashed else ""
     return (f'<TR><TD PORT="{slot.key}" ALIGN="LEFT" CELLPADDING="{look.padding}" BORDER="{look.width}" '
             f'BGCOLOR="{look.fill}" COLOR="{look.border}"{style}>{look.mark} {_text(slot.text)}</TD></TR>')
-
-
-def svg_look(look: SlotLook) -> tuple[dict[str, str | int], dict[str, str | int]]:
-    """The attributes that Graphviz gives to the two shapes of a slot in its SVG: what is behind its words, its border."""
-    dashes = "5,2" if look.dashed else "none"
-    return {"fill": look.fill}, {"stroke": look.border, "stroke-width": look.width, "stroke-dasharray": dashes}
 
 
 def _on_white(words: str) -> str:

@@ -15,10 +15,8 @@ from .diagram import (
     shape_in_words,
     short_name,
 )
-from .drawing import svg_look
-from .looks import FILLS, FRAME_BORDER, FRAMES, SLOTS
+from .looks import FILLS, FRAME_BORDER, FRAMES, SLOTS, svg_look
 from .nesting import walk
-from .play import rows
 from .snapshot import STATES, GraphSnapshot
 
 
@@ -49,7 +47,7 @@ def modules_data(snapshot: GraphSnapshot, everything: ChangingDiagram, opened: S
     def tensor(box: Box) -> list[object]:
         producers = [arrow.source for arrow in everything.first.arrows if arrow.target == box.key]
         consumers = [arrow.target for arrow in everything.first.arrows if arrow.source == box.key]
-        return [box.key, box.kind, [words for words, _ in rows(box, box)], int(box.dashed),
+        return [box.key, box.kind, [f"{box.name} {box.title}".strip(), *box.lines], int(box.dashed),
                 [place[int(key[1:]) - 1] for key in producers], [place[int(key[1:]) - 1] for key in consumers], int(box.named)]
 
     nodes = list(map(node, drawn))

@@ -37,3 +37,9 @@ FILLS = {LEAF: "lightblue", NODE: "lightgrey", GROUP: "lightgrey", RESULT: "dark
 
 FRAMES = "#eaf1f9", "#f6f9fd"       # behind the boxes of a module that is open; one inside another has the other colour
 FRAME_BORDER = "#7799bb"
+
+
+def svg_look(look: SlotLook) -> tuple[dict[str, str | int], dict[str, str | int]]:
+    """The attributes that Graphviz gives to the two shapes of a slot in its SVG: what is behind its words, its border."""
+    dashes = "5,2" if look.dashed else "none"
+    return {"fill": look.fill}, {"stroke": look.border, "stroke-width": look.width, "stroke-dasharray": dashes}

@@ -5,14 +5,15 @@ line of code. All that one call from outside of all modules writes down is a log
 is gone when its graph is; it holds numbers and words, and keeps no tensor, no node and no module alive.
 """
 
+import bisect
 import contextlib
 import functools
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -46,19 +47,18 @@ def modules(net: nn.Module | None = None, /, **named: nn.Module) -> Iterator[Non
             what = f"{name}=" if name else "the argument of modules"
             raise TypeError(f"{what} is an object of type {type(value).__name__}, not a module: give the net itself, as in "
                             "`with modules(net): loss = net(x).sum()`.")
-    recorder = _Recorder(nets)
-    with _recording(recorder):
+    with recording(Recorder(lambda: nets)):
         yield
-        recorder.read_parameters()      # a lazy module has made its own meanwhile
 
 
 def in_modules(graph: LiveGraph) -> GraphSnapshot:
     """The snapshot of a graph with what is known of its modules; the snapshot as it is where nothing is."""
-    logs = _logs_of(graph)
+    logs = logs_of(graph)
     if not logs:
         return graph.snapshot
     nodes, tensors = list(graph.snapshot.nodes), list(graph.snapshot.tensors)
-    called, calls, doubt = _called(graph, logs)
+    made = {i: number for i, number in enumerate(graph.made) if nodes[i].leaf is None}
+    called, calls, doubt = calls_of(made, logs)
     for i, call in called.items():
         nodes[i] = replace(nodes[i], call=call)
     names, tracked, untracked = _parameters({id(log.recorder): log.recorder for log in logs}.values())
@@ -93,38 +93,50 @@ class _Call:
     finished: bool = False
 
 
-class _Recorder:
-    """The nets that are recorded.
+class Recorder:
+    """What is known of the nets that are recorded.
 
+    nets: finds them, by name.
+    grows: whether there may be more of them later.
     thread: the one that records them.
-    paths: for the id of each of their modules, the names that lead to it; empty when the recording has ended.
-    parameters: the parameters, and the names that lead to each.
     """
 
-    def __init__(self, nets: Mapping[str, nn.Module]) -> None:
+    def __init__(self, nets: Callable[[], Mapping[str, nn.Module]], grows: bool = False) -> None:
         self.nets = nets
+        self.grows = grows
         self.thread = threading.get_ident()
-        self.paths: dict[int, str] = {}
-        for prefix, net in nets.items():
-            for path, module in net.named_modules(prefix=prefix, remove_duplicate=False):
-                known = self.paths.get(id(module))
-                self.paths[id(module)] = path if known is None else f"{known} = {path}"
+        self.parameters: list[tuple[weakref.ref[torch.Tensor], tuple[str, ...]]] = []
+        self._paths: dict[int, tuple[weakref.ref[nn.Module], str]] = {}     # by ids, which others may have later
+        self.read_modules()
         self.read_parameters()
+
+    def path_of(self, module: nn.Module) -> str | None:
+        """The names that lead to a module, None where it is a part of none of the nets."""
+        known = self._paths.get(id(module))
+        return known[1] if known is not None and known[0]() is module else None
+
+    def read_modules(self) -> None:
+        self._paths.clear()
+        for prefix, net in self.nets().items():
+            for path, module in net.named_modules(prefix=prefix, remove_duplicate=False):
+                known = self.path_of(module)
+                self._paths[id(module)] = weakref.ref(module), path if known is None else f"{known} = {path}"
 
     def read_parameters(self) -> None:
         found: dict[int, tuple[torch.Tensor, list[str]]] = {}
-        for prefix, net in self.nets.items():
+        for prefix, net in self.nets().items():
             for name, parameter in net.named_parameters(prefix=prefix, remove_duplicate=False):
                 found.setdefault(id(parameter), (parameter, []))[1].append(name)
         self.parameters = [(weakref.ref(parameter), tuple(names)) for parameter, names in found.values()]
 
     def end(self) -> None:
-        """Let go of the modules."""
-        self.nets = {}
-        self.paths = {}
+        """Let go of the nets."""
+        self.read_parameters()      # a lazy module has made its own meanwhile
+        self.nets = lambda: {}
+        self._paths.clear()
 
 
-class _Log:
+class Log:
     """What one call from outside of all modules did.
 
     calls: itself, and all calls in it.
@@ -133,7 +145,7 @@ class _Log:
     marks: the numbers of the nodes that hold this log.
     """
 
-    def __init__(self, recorder: _Recorder) -> None:
+    def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
         self.thread = threading.get_ident()
         self.calls: list[_Call] = []
@@ -145,7 +157,7 @@ class _Log:
 
     def run(self, call: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any) -> Any:
         """Call a module, and write down that it runs."""
-        path, outer = self.recorder.paths.get(id(module)), self.current
+        path, outer = self.recorder.path_of(module), self.current
         index, this = len(self.calls), _Call(path or "", "", outer, path is not None)
         self.calls.append(this)
         self.current = index
@@ -178,18 +190,18 @@ class _Log:
 class _Here(threading.local):
     """log: of the call from outside that runs in this thread."""
 
-    log: _Log | None = None
+    log: Log | None = None
 
 
 _here = _Here()
-_recorders: list[_Recorder] = []        # in all threads
-_logs: "weakref.WeakSet[_Log]" = weakref.WeakSet()
+_recorders: list[Recorder] = []        # in all threads
+_logs: "weakref.WeakSet[Log]" = weakref.WeakSet()
 _lock = threading.Lock()
 _door = contextlib.ExitStack()          # closing it puts back what was there
 
 
 @contextlib.contextmanager
-def _recording(recorder: _Recorder) -> Iterator[None]:
+def recording(recorder: Recorder) -> Iterator[None]:
     """Let the calls of modules be recorded.
 
     A global forward hook of PyTorch runs before the hooks of a module, and what these make would be counted outside. So the call
@@ -222,7 +234,7 @@ def _recorded(call: Callable[..., Any]) -> Callable[..., Any]:
         recorder = _recorder_of(self)
         if recorder is None:
             return call(self, *args, **kwargs)
-        _here.log = _Log(recorder)
+        _here.log = Log(recorder)
         _logs.add(_here.log)
         try:
             return _here.log.run(call, self, args, kwargs)
@@ -231,15 +243,18 @@ def _recorded(call: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def _recorder_of(module: nn.Module) -> _Recorder | None:
+def _recorder_of(module: nn.Module) -> Recorder | None:
     """Who records a call from outside: the last recording that knows the module, or else that of this thread."""
     recorders = _recorders[::-1]
-    known = [recorder for recorder in recorders if id(module) in recorder.paths]
     here = [recorder for recorder in recorders if recorder.thread == threading.get_ident()]
+    for recorder in here:
+        if recorder.grows and recorder.path_of(module) is None:
+            recorder.read_modules()
+    known = [recorder for recorder in recorders if recorder.path_of(module) is not None]
     return next(iter(known + here), None)
 
 
-def _logs_of(graph: LiveGraph) -> list[_Log]:
+def logs_of(graph: LiveGraph) -> list[Log]:
     """The logs that the nodes of a graph hold, in the order of their calls."""
     if not _logs or not graph.functions:
         return []
@@ -254,39 +269,47 @@ def _logs_of(graph: LiveGraph) -> list[_Log]:
     return sorted((log for log in candidates if log in held), key=lambda log: (log.thread, log.first))
 
 
-def _called(graph: LiveGraph, logs: list[_Log]) -> tuple[dict[int, int], tuple[ModuleCall, ...], str]:
-    """For each node that a call made, the index of the innermost call; these calls; and a doubt."""
-    made = [number for node, number in zip(graph.snapshot.nodes, graph.made) if node.leaf is None]
-    if len({log.thread for log in logs}) > 1 or len(made) != len(set(made)):
+Key = TypeVar("Key")
+
+
+def calls_of(made: Mapping[Key, float], logs: Sequence[Log]) -> tuple[dict[Key, int], tuple[ModuleCall, ...], str]:
+    """For each node that a call made, the index of the innermost call; these calls; and why nothing is known of them, or "".
+
+    made: the numbers of nodes. logs: those that these nodes hold, in order.
+    """
+    if len({log.thread for log in logs}) > 1 or len(made) != len(set(made.values())):
         return {}, (), SEVERAL_THREADS
-    owners: dict[int, tuple[int, int]] = {}
-    for i, number in enumerate(graph.made):
-        if graph.snapshot.nodes[i].leaf is None:
-            for k, log in enumerate(logs):
-                owner = log.numbers.owner_of(number)
-                if owner is not None:
-                    owners[i] = k, owner
+    starts = [log.first for log in logs]
+    owners: dict[Key, tuple[int, int]] = {}
+    for key, number in made.items():
+        at = bisect.bisect_right(starts, number) - 1
+        owner = logs[at].numbers.owner_of(number) if at >= 0 else None
+        if owner is not None:
+            owners[key] = at, owner
     used: set[tuple[int, int]] = set()
-    for k, owner in owners.values():
+    for at, owner in owners.values():
         around: int | None = owner
-        while around is not None and (k, around) not in used:
-            used.add((k, around))
-            around = logs[k].calls[around].parent
-    calls = [(k, j, call) for k, log in enumerate(logs) for j, call in enumerate(log.calls)]
-    total, seen = Counter((call.path, call.kind) for _, _, call in calls if call.in_net), Counter[tuple[str, str]]()
+        while around is not None and (at, around) not in used:
+            used.add((at, around))
+            around = logs[at].calls[around].parent
+    total = Counter((call.path, call.kind, call.in_net) for log in logs for call in log.calls)
+    seen = Counter[tuple[str, str, bool]]()
     index: dict[tuple[int, int], int] = {}
     found: list[ModuleCall] = []
-    for k, j, call in calls:
-        seen[call.path, call.kind] += 1
-        if (k, j) in used:
-            index[k, j] = len(found)
-            parent = None if call.parent is None else index[k, call.parent]
-            number, of = (seen[call.path, call.kind], total[call.path, call.kind]) if call.in_net else (1, 1)
-            found.append(ModuleCall(call.path, call.kind, number, of, parent, call.in_net, call.finished))
-    return {i: index[owner] for i, owner in owners.items()}, tuple(found), ""
+    for at, log in enumerate(logs):
+        for j, call in enumerate(log.calls):
+            what = call.path, call.kind, call.in_net
+            seen[what] += 1
+            if (at, j) in used:
+                index[at, j] = len(found)
+                parent = None if call.parent is None else index[at, call.parent]
+                # Two modules outside of the net may be one, or alike.
+                number, times = (seen[what], total[what]) if call.in_net else (1, 1)
+                found.append(ModuleCall(call.path, call.kind, number, times, parent, call.in_net, call.finished))
+    return {key: index[owner] for key, owner in owners.items()}, tuple(found), ""
 
 
-def _parameters(recorders: Iterable[_Recorder]) -> tuple[dict[int, tuple[str, ...]], dict[int, str], tuple[str, ...]]:
+def _parameters(recorders: Iterable[Recorder]) -> tuple[dict[int, tuple[str, ...]], dict[int, str], tuple[str, ...]]:
     """The parameters that are alive, by id: the names of each; the tracked ones, with a name of each; and those that are not."""
     names: dict[int, tuple[str, ...]] = {}
     tracked: dict[int, str] = {}

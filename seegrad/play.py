@@ -9,11 +9,14 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from .diagram import GROUP, Arrow, Box, ChangingDiagram, Diagram, Level, bytes_in_words, headline, printable, short_names
+from .folding import modules_data
 from .looks import SLOTS
+from .nesting import EVERYTHING
 from .recording import Recording, Step
 from .snapshot import Bytes, Edge, GraphSnapshot, Node
 from .statements import Source
 
+MOST_INSIDE = 1_000             # steps of a play in which modules open: of a longer one, a page shows the folded modules only
 FIGURE_SPACE = "\u2007"         # as wide as a digit; a no-break space has only half the width of a letter
 
 
@@ -49,6 +52,7 @@ class Frame:
     lit: the keys of the boxes that a line of code made or changed.
     comes, goes: the keys of the boxes that are there from now on, and of those that are gone from now on.
     names: for each name of the code that has changed, what it stands for now; None where it is gone.
+    nodes: the nodes that it changed, by their indices, as they are afterwards.
     """
 
     box: str
@@ -64,6 +68,19 @@ class Frame:
     comes: tuple[str, ...] = ()
     goes: tuple[str, ...] = ()
     names: Mapping[str, Row | None] = field(default_factory=dict)
+    nodes: Mapping[int, Node] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Inside:
+    """A play in which modules open and fold.
+
+    play: the same with all modules open.
+    modules: what a page needs to draw the graph, as `modules_data` gives it.
+    """
+
+    play: "Play"
+    modules: Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -78,6 +95,7 @@ class Play:
     ending: the last sentence.
     sources: the code that ran.
     absent: the keys of the boxes that are not there before it.
+    inside: at the level "modules", unless that is too long for a page: the same, with all that the modules hide.
     """
 
     title: str
@@ -88,11 +106,21 @@ class Play:
     ending: str
     sources: tuple[Source, ...] = ()
     absent: frozenset[str] = frozenset()
+    inside: Inside | None = None
 
 
 def make_play(recording: Recording, detail: Level, depth: int | None = None) -> Play:
     """Return the :class:`Play` of a recording. depth: as for `ChangingDiagram`."""
     changing = ChangingDiagram(recording.before, detail, depth=depth)
+    play = _play(recording, changing)
+    if changing.folding is None or len(recording.steps) > MOST_INSIDE:
+        return play
+    everything = ChangingDiagram(recording.before, detail, depth=EVERYTHING)
+    modules = modules_data(recording.before, everything, changing.folding.opened)
+    return replace(play, inside=Inside(_play(recording, everything), modules))
+
+
+def _play(recording: Recording, changing: ChangingDiagram) -> Play:
     first = changing.first
     frames = tuple(frames_of(recording, changing))
     left = headline(recording.after)
@@ -126,13 +154,14 @@ def frames_of(recording: Recording, changing: ChangingDiagram) -> Iterator[Frame
             changed_tensors.update(tensors)
         changed = changing.update(changed_nodes, changed_tensors)
         arrows = tuple(_arrows(leaving, no_nodes, key, ran, given))
-        says = _says(boxes[key], steps, recording.before, short, recording.call.keeps_graph)
+        counted = len(steps) if changing.folding is None else sum(step.node in changing.folding.leaves for step in steps)
+        says = _says(boxes[key], steps, counted, recording.before, short, recording.call.keeps_graph)
         ran.add(key)
         numbers = dict(_numbers(arrows, sent))
         for step in steps:
             for way, words in _sent_along(step, recording.before, home).items():
                 sent.setdefault(way, {})[step.node] = words
-        yield Frame(key, arrows, numbers, says, changed, steps[-1].held_bytes, steps[-1].finished)
+        yield Frame(key, arrows, numbers, says, changed, steps[-1].held_bytes, steps[-1].finished, nodes=changed_nodes)
 
 
 def _arrows(leaving: dict[str, list[Arrow]], no_nodes: Set[str], key: str, ran: set[str],
@@ -185,12 +214,12 @@ def title_of(recording: Recording) -> str:
     return f"backward from {' and '.join(map(words, call.losses))}{''.join(options)}"
 
 
-def _says(box: Box, steps: list[Step], snapshot: GraphSnapshot, short: dict[str, str], keeps_graph: bool) -> str:
-    """What happened in one box, as one sentence."""
+def _says(box: Box, steps: list[Step], counted: int, snapshot: GraphSnapshot, short: dict[str, str], keeps_graph: bool) -> str:
+    """What happened in one box, as one sentence. counted: how many of the steps are those of nodes that the box counts."""
     nodes = [snapshot.nodes[step.node] for step in steps]
     received = " and ".join(total or gradient or "nothing" for total, gradient in zip(steps[0].sums, steps[0].gradients))
     if box.kind == GROUP and not box.name.startswith("["):      # it stands for many nodes
-        parts = [f"{box.name} receives {received}", f"{len(nodes)} of its nodes run"]
+        parts = [f"{box.name} receives {received}", f"{counted} of its nodes run"]
     else:
         parts = [f"{box.name} {box.title}".rstrip() + f" receives {received}"]
     if len(steps) == 1:

@@ -269,8 +269,8 @@ def _check_graph_arguments(caller: str, outputs: Iterable[object], named: Mappin
 
 def _check_modules(snapshot: GraphSnapshot, detail: Level | None) -> None:
     if detail == "modules" and snapshot.modules is None:
-        raise ValueError("detail='modules' was given, and the modules of this graph are not known: run the forward pass again, in "
-                         "`with modules(net):`.")
+        raise ValueError("detail='modules' was given, and the modules of this graph are not known: run the forward pass again, "
+                         "in `with modules(net):`.")
 
 
 def _add_names(more: Mapping[str, object], names: dict[str, torch.Tensor]) -> None:

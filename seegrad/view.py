@@ -19,11 +19,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from .diagram import LEVELS, ChangingDiagram, Diagram, Level, make_diagram, node_counts, printable
-from .drawing import draw, still, svg_look
+from .drawing import draw, still
 from .folding import modules_data
 from .history import History
 from .layout import TOO_MUCH, LayoutError
-from .looks import NO_SLOT, SLOTS
+from .looks import NO_SLOT, SLOTS, svg_look
 from .nesting import EVERYTHING
 from .play import Frame, Play, changes, make_play, rows, title_of, with_room
 from .recording import Recording
@@ -368,21 +368,35 @@ class Watch:
 
 def _player(play: Play, svg: str, stills: str, transcript: str) -> str:
     """The HTML of a play. svg: its picture, empty where there is none. stills: what is shown where no scripts run."""
-    frames = []
+    opens = play.inside is not None
+    shown = play.inside.play if play.inside else play
+    data: dict[str, object] = {
+        "title": shown.title, "start": play.first.headline, "bytes": play.first_bytes, "end": play.ending,
+        "style": _inlined("player.css"), "absent": sorted(shown.absent),
+        "sources": [dataclasses.asdict(source) for source in play.sources], "frames": list(_frames(shown, opens))}
+    if play.inside:
+        data["modules"] = play.inside.modules
+    elif svg:
+        data["picture"] = _picture(svg) | ({"svg": svg} if play.sources else {})        # of a backward, it is the first still
+    return _interactive("play", stills, _details("The steps as text", transcript), data, *["modules.js"] * opens, "player.js")
+
+
+def _frames(play: Play, by_slots: bool) -> Iterator[dict[str, object]]:
+    """What the player needs of each step. by_slots: whether a change of a node is told by the states of its slots."""
     for frame, changed in zip(play.frames, changes(play)):
-        shown = {"box": frame.box, "arrows": [["->".join(arrow), frame.numbers.get(arrow, "")] for arrow in frame.arrows],
-                 "says": sentence(frame, play.sources), "bytes": frame.held_bytes.known, "stops": not frame.finished,
-                 "changes": changed, "run": frame.run}
+        shown: dict[str, object] = {
+            "box": frame.box, "arrows": [["->".join(arrow), frame.numbers.get(arrow, "")] for arrow in frame.arrows],
+            "says": sentence(frame, play.sources), "bytes": frame.held_bytes.known, "stops": not frame.finished,
+            "changes": _by_slots(frame, changed) if by_slots else changed, "run": frame.run}
         of_code = {"line": frame.line, "lit": frame.lit, "comes": frame.comes, "goes": frame.goes, "names": {
             name: row and [row.value, row.requires_grad, row.grad, row.version] for name, row in frame.names.items()}}
-        frames.append(shown | {key: value for key, value in of_code.items() if value})
-    data = {
-        "title": play.title, "start": play.first.headline, "bytes": play.first_bytes, "end": play.ending,
-        "style": _inlined("player.css"), "absent": sorted(play.absent),
-        "sources": [dataclasses.asdict(source) for source in play.sources],
-        "picture": _picture(svg) | ({"svg": svg} if play.sources else {}) if svg else None,     # of a backward: its first still
-        "frames": frames}
-    return _interactive("play", stills, _details("The steps as text", transcript), data, "player.js")
+        yield shown | {key: value for key, value in of_code.items() if value}
+
+
+def _by_slots(frame: Frame, changed: Iterable[tuple[str, int, str, str]]) -> list[Iterable[object]]:
+    """The changes of tensors as they are; of each node the states of its slots, a letter for each."""
+    return [*(change for change in changed if change[0].startswith("t")),
+            *((f"n{i + 1}", "".join(slot.state[0] for slot in node.saved)) for i, node in frame.nodes.items() if node.saved)]
 
 
 def _picture(svg: str) -> dict[str, object]:
@@ -490,16 +504,16 @@ class WhatIf:
         return {"picture": _picture(svg) | {"svg": svg}, "shown": shown}
 
 
-def _interactive(kind: str, stills: str, more: str, data: Mapping[str, object], script: str) -> str:
-    """Stills that a script, where scripts run, makes into something to play with.
+def _interactive(kind: str, stills: str, more: str, data: Mapping[str, object], *scripts: str) -> str:
+    """Stills that scripts, where scripts run, make into something to play with.
 
-    kind: of the figure, by which the script finds it. data: what the script needs.
+    kind: of the figure, by which the scripts find it. data: what they need.
     """
     # "</" would end the script element, and "<!--" keep it open, wherever they stand.
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", r"\u003c")
-    code = f"(() => {{\n{_inlined('interactive.js')}\n{_inlined(script)}\n}})();"
+    code = "\n".join(map(_inlined, ("interactive.js", *scripts)))
     return (f'<figure class="seegrad {kind}" style="margin: 0.5em 0">{stills}{more}'
-            f'<script type="application/json">{text}</script><script>{code}</script></figure>')
+            f'<script type="application/json">{text}</script><script>(() => {{\n{code}\n}})();</script></figure>')
 
 
 @functools.cache
