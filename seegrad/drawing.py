@@ -23,6 +23,7 @@ FONT_SIZE = "15.00"
 LONGEST = 1500                              # levels that the lines of a picture cross; beyond it the layout may take long
 LONGEST_DOT = 10_000                        # characters of a DOT source of others; beyond it the layout may take long
 
+_FRAME = "cluster_"      # Graphviz takes what is called so for a frame
 _SVG = "{http://www.w3.org/2000/svg}"
 ElementTree.register_namespace("", _SVG.strip("{}"))
 _TIE = {"style": "dotted", "dir": "none", "constraint": "false", "penwidth": "2"}
@@ -84,6 +85,11 @@ def still(svg: str, room: Diagram, moment: Diagram, gone: Set[str], lit: Iterabl
     boxes, first = {box.key: box for box in moment.boxes}, {box.key: box for box in room.boxes}
     for group in drawn.findall(_SVG + "g"):
         title = group.findtext(_SVG + "title", "")
+        if title.startswith(_FRAME):
+            group.remove(group[0])
+            group.attrib = {}
+            _shrink(group)
+            continue
         ends = {end.partition(":")[0] for end in title.split("->")}
         if not ends <= boxes.keys():
             drawn.remove(group)
@@ -135,7 +141,7 @@ def _shrink(group: Element) -> None:
             left, top, right, bottom = map(round, (min(xs), min(ys), max(xs), max(ys)))
             place = {"x": left, "y": top, "width": right - left, "height": bottom - top}
             if shape.tag == _SVG + "path":
-                place["rx"] = round(max(xs) - xs[0])        # it starts where its upper right corner does
+                place["rx"] = round(min(max(xs) - xs[0], xs[0] - min(xs)))      # it starts where a corner does
             shape.tag = _SVG + "rect"
             shape.attrib = {name: value for name, value in shape.attrib.items() if name not in ("d", "points")}
             shape.attrib |= {name: str(value) for name, value in place.items() if value}
@@ -192,7 +198,7 @@ def _add_frames(graph: "Digraph", diagram: Diagram) -> None:
     for frame in diagram.frames:
         depth[frame.key] = depth[frame.frame] + 1
         look = {"bgcolor": FRAMES[depth[frame.key] % len(FRAMES)], "style": "rounded", "color": FRAME_BORDER}
-        drawn[frame.key] = Digraph(f"cluster_{frame.key}", graph_attr={
+        drawn[frame.key] = Digraph(_FRAME + frame.key, graph_attr={
             "label": _plain(frame.title), "labeljust": "l", "fontname": FONT, "fontsize": FONT_SIZE, **look})
     for box in diagram.boxes:
         if box.frame:

@@ -6,8 +6,9 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .modules import calls_of
 from .recording import Recording
-from .snapshot import ALIVE, CHANGED, FREED, Edge, GraphSnapshot, Node, SavedTensor, Tensor, in_forward_order
+from .snapshot import ALIVE, CHANGED, FREED, Edge, GraphSnapshot, Modules, Node, SavedTensor, Tensor, in_forward_order
 from .statements import Source
 from .tracing import Failure, Graph, Moment, Place, Trace
 
@@ -96,9 +97,9 @@ class History:
     whole: bool
 
 
-def make_history(trace: Trace, name_parameters: bool = True) -> History:
-    """Return the :class:`History` of code that ran. name_parameters: whether those of modules are called by their names."""
-    return _Union(trace, name_parameters).history()
+def make_history(trace: Trace, with_parameters: bool = True) -> History:
+    """Return the :class:`History` of code that ran. with_parameters: whether those of modules are among what is given."""
+    return _Union(trace, with_parameters).history()
 
 
 class _Union:
@@ -107,9 +108,9 @@ class _Union:
     A tensor that becomes the result of another node is drawn a second time: an arrow leads to it from each of its nodes.
     """
 
-    def __init__(self, trace: Trace, name_parameters: bool) -> None:
+    def __init__(self, trace: Trace, with_parameters: bool) -> None:
         self.trace = trace
-        self.nameless = frozenset() if name_parameters else trace.parameters
+        self.not_given = frozenset() if with_parameters else trace.parameters
         self.moments = [trace.before, *trace.moments]
         self.node_index: dict[int, int] = {}
         self.tensor_index: dict[_Appearance, int] = {}
@@ -127,7 +128,7 @@ class _Union:
             nodes = event.nodes | nodes
             tensors = event.tensors | tensors
         union = GraphSnapshot(tuple(nodes[i] for i in range(len(nodes))), tuple(tensors[k] for k in range(len(tensors))),
-                              tuple(map(self.storage_bytes.get, range(self.storages.count))))
+                              tuple(map(self.storage_bytes.get, range(self.storages.count))), self.modules)
         let_go = {i: event.moment.place for event in events for i in event.freed}
         since = {i: number for number, event in enumerate(events, -1) for i in event.new_nodes}
         makers = self.makers()
@@ -150,10 +151,10 @@ class _Union:
                     inputs[key] = [graph.nodes[edge.node] for edge in node.inputs if edge]
                     made[key] = number
         self.numbers = set(made.values())
+        numbered = {key: number for key, number in made.items() if number == int(number)}      # an AccumulateGrad has no number
+        self.call_of, calls, doubt = calls_of(numbered, self.trace.calls)
+        self.modules = Modules(calls, doubt=doubt) if self.trace.calls else None
         self.node_index = {key: i for i, key in enumerate(in_forward_order(inputs, made))}
-
-    def called(self, tensor: Tensor) -> tuple[str, ...]:
-        return tuple(name for name in tensor.names if name not in self.nameless)
 
     def number_tensors(self) -> None:
         """Give each tensor its place, and a name of its own: the one by which it is seen first."""
@@ -164,11 +165,11 @@ class _Union:
         for moment, graph in self.graphs():
             for k, tensor in enumerate(graph.snapshot.tensors):
                 i = self.tensor_index.setdefault(_appearance(graph, k), len(self.tensor_index))
-                called = self.called(tensor)
                 if not names.get(i):
-                    names[i] = called
+                    names[i] = tensor.names
                     lines[i] = None if moment is self.trace.before else moment.place
-                self.given |= {i} if tensor.given and (called or not tensor.names) else set()
+                is_given = tensor.given and (not tensor.names or not self.not_given.issuperset(tensor.names))
+                self.given |= {i} if is_given else set()
                 self.in_graph |= {i} if tensor.in_graph else set()
         self.names = _apart(names, lines)
 
@@ -222,7 +223,7 @@ class _Union:
                            views=None if old.views is None else tensor[old.views])
 
         nodes = {self.node_index[key]: replace(
-            node, inputs=tuple(map(edge, node.inputs)), saved=tuple(map(slot, node.saved)),
+            node, inputs=tuple(map(edge, node.inputs)), saved=tuple(map(slot, node.saved)), call=self.call_of.get(key),
             leaf=None if node.leaf is None else tensor[node.leaf]) for key, node in zip(graph.nodes, graph.snapshot.nodes)}
         tensors = {tensor[k]: replace(
             old, names=self.names[tensor[k]], given=tensor[k] in self.given, in_graph=tensor[k] in self.in_graph,
@@ -271,7 +272,7 @@ class _Union:
 
         # A tensor is called as the code calls it now; one that it no longer leads to has no name.
         now = {k: replace(tensors[k], names=()) for k in tensors}
-        now |= {k: replace(tensors[k], names=self.called(graph.snapshot.tensors[old])) for old, k in enumerate(tensor)}
+        now |= {k: replace(tensors[k], names=graph.snapshot.tensors[old].names) for old, k in enumerate(tensor)}
         before = GraphSnapshot(tuple(nodes.get(i, _NOT_YET) for i in range(len(self.node_index))),
                                tuple(now.get(k, _NO_TENSOR) for k in range(len(self.tensor_index))), ())
         call = replace(recording.call, losses=tuple(map(place, recording.call.losses)),

@@ -174,6 +174,9 @@ class Log:
             self.numbers.note(outer)
             self.end = torch.autograd._get_sequence_nr()
 
+    def order(self) -> tuple[int, int]:
+        return self.thread, self.first
+
     def mark(self, result: object) -> None:
         """Let the nodes of a result hold this log."""
         with contextlib.suppress(Exception):        # we are in the forward pass of the caller
@@ -266,7 +269,7 @@ def logs_of(graph: LiveGraph) -> list[Log]:
         if number in marks:
             metadata: Any = function.metadata
             held.add(metadata.get(__name__))
-    return sorted((log for log in candidates if log in held), key=lambda log: (log.thread, log.first))
+    return sorted((log for log in candidates if log in held), key=Log.order)
 
 
 Key = TypeVar("Key")

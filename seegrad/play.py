@@ -222,11 +222,11 @@ def _says(box: Box, steps: list[Step], counted: int, snapshot: GraphSnapshot, sh
         parts = [f"{box.name} receives {received}", f"{counted} of its nodes run"]
     else:
         parts = [f"{box.name} {box.title}".rstrip() + f" receives {received}"]
-    if len(steps) == 1:
+    if counted == 1:
         parts += _sent(nodes[0], steps[0], snapshot, short)
     freed = [(node, k) for node, step in zip(nodes, steps) for k in step.freed]
     saved = sum(len(node.saved) for node in nodes)
-    if len(steps) == 1 and len(freed) <= 3:
+    if counted == 1 and len(freed) <= 3:
         words = ", ".join(node.saved[k].name for node, k in freed)
     else:
         words = f"{len(freed)} saved tensor{'s' * (len(freed) != 1)}"

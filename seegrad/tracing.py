@@ -1,8 +1,8 @@
 """Run code line by line, and write down after each line how the graph stands.
 
 `sys.settrace` tells when a line of the watched code begins, a function of it is called or returns, and PyTorch's engine begins
-and ends a backward pass. What happens between two of these belongs to the innermost line. Nothing of PyTorch is replaced, and
-nothing that is written down keeps a tensor, a node or a frame alive.
+and ends a backward pass. What happens between two of these belongs to the innermost line. Calls of modules are recorded too.
+Nothing that is written down keeps a tensor, a node or a frame alive.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch.autograd.graph import GradientEdge
 
+from .modules import Log, Recorder, logs_of, recording
 from .recording import Backward, BackwardRecorder, Recording, words_for
 from .snapshot import (
     GraphSnapshot,
@@ -168,6 +169,7 @@ class Trace:
     moments: what happened, in order.
     parameters: the names that are those of parameters of modules.
     log: which line ran when PyTorch gave a number to a node.
+    calls: the same of calls of modules, as the nodes hold it, in order.
     more: how many lines ran after the last one that was written down.
     failure: what ended it, None where it came to its end.
     whole: False where we failed to read what came after the last moment.
@@ -178,6 +180,7 @@ class Trace:
     moments: tuple[Moment, ...]
     parameters: frozenset[str]
     log: NumberLog[Place]
+    calls: tuple[Log, ...]
     more: int
     failure: Failure | None
     whole: bool
@@ -237,6 +240,8 @@ class Tracer:
         self._scopes: list[_Scope] = []
         self._moments: list[Moment] = []
         self._log = NumberLog[Place]()
+        self._calls: dict[Log, None] = {}
+        self._recording = contextlib.ExitStack()
         self._parameters: set[str] = set()
         self._told: set[str] = set()
         self._more = 0
@@ -249,6 +254,7 @@ class Tracer:
         self._before = self._look(Place(0, 0, ""), True, "")[0]
 
     def start(self) -> None:
+        self._recording.enter_context(recording(Recorder(self._nets, grows=True)))
         self._number = torch.autograd._get_sequence_nr()
         self._outer = sys.gettrace()
         sys.settrace(self._trace)
@@ -257,6 +263,7 @@ class Tracer:
         """End the watch, and leave nothing behind. error: what the code raised. result: what a function returned."""
         if sys.gettrace() == self._trace:       # the code may have set another one
             sys.settrace(self._outer)
+        self._recording.close()
         self._end_pass()
         if self._moments and self._cell is None:        # the names inside the function are gone now
             self._result = result
@@ -266,7 +273,7 @@ class Tracer:
         self._result, self._outer, self._scopes = None, None, []
         self._fold(MOST_STEPS)
         return Trace(tuple(self._sources), self._before, tuple(self._moments), frozenset(self._parameters), self._log,
-                     self._more, failure, not self._failed)
+                     tuple(sorted(self._calls, key=Log.order)), self._more, failure, not self._failed)
 
     def _trace(self, frame: FrameType, _: str, __: object) -> Callable[..., Any] | None:
         """Python calls it where a function begins."""
@@ -394,6 +401,7 @@ class Tracer:
                 live = LiveGraph([output for output in outputs if id(output) not in known], drawn, with_contents=True)
                 numbered = Graph(live.snapshot, tuple(map(self._register.number_of_node, live.functions)),
                                  tuple(map(self._register.number_of_tensor, live.tensors)), tuple(live.made))
+                self._calls.update(dict.fromkeys(logs_of(live)))
             values = {name: self._value(*found) for name, found in told.items()}
         return Moment(place, begins, calls, numbered, numbers, frozenset(self._register.freed), values, records=records), live
 
@@ -403,8 +411,7 @@ class Tracer:
 
         A picture gives a tensor those names only that it has in the outermost scope: inside a function it has others.
         """
-        scopes = [("", self._globals())]
-        scopes += [(scope.place.function, scope.frame.f_locals) for scope in self._scopes if scope.place.function]
+        scopes = self._variables()
         if self._result is not None:
             scopes.append(("", {"what it returns": self._result}))
         drawn: dict[str, torch.Tensor] = {}
@@ -423,6 +430,21 @@ class Tracer:
                         self._told.add(free)        # what was told once is told again, or it would seem to be gone
                         told[free] = tensor, function
         return drawn, told
+
+    def _variables(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """The names of the code and what they stand for: those outside, and those of each function that runs."""
+        functions = [(scope.place.function, scope.frame.f_locals) for scope in self._scopes if scope.place.function]
+        return [("", self._globals()), *functions]
+
+    def _nets(self) -> dict[str, torch.nn.Module]:
+        """The modules by those names that the code gives them first."""
+        found: dict[int, tuple[str, torch.nn.Module]] = {}
+        for _, variables in self._variables():
+            for name, value in variables.items():
+                if isinstance(value, torch.nn.Module) and "_modules" in vars(value):        # else it is only being made
+                    found.setdefault(id(value), (name, value))
+        inside = {id(part) for _, net in found.values() for part in net.modules() if part is not net}
+        return {name: net for name, net in found.values() if id(net) not in inside}
 
     def _globals(self) -> dict[str, Any]:
         """What the names of the namespace stand for that the code uses or has given a value."""

@@ -216,7 +216,8 @@ class GraphView(Picture):
         modules = modules_data(self.snapshot, everything, self._changing.folding.opened)
         data = {"style": _inlined("player.css"), "title": self.caption, **modules}
         more = _details("The picture as text", self.transcript)
-        stills = f'<div class="stills">{_figure(self.svg, self.alt, self.caption)}</div>'
+        short = still(self.svg, self.diagram, self.diagram, frozenset(), ())
+        stills = f'<div class="stills">{_figure(short, self.alt, self.caption)}</div>'
         return bundle | {"text/html": _interactive("modules", stills, more, data, "modules.js")}
 
     def _figure(self) -> str:

@@ -19,8 +19,10 @@ from .diagram import (
     short_name,
     short_names,
 )
+from .folding import modules_data
 from .history import Event, History, make_history
-from .play import Frame, Play, Row, frames_of, title_of
+from .nesting import EVERYTHING
+from .play import MOST_INSIDE, Frame, Inside, Play, Row, frames_of, title_of
 from .snapshot import CHANGED, FREED, Bytes, GraphSnapshot, Node, SavedTensor, Tensor
 from .tracing import Place, Trace, Value
 
@@ -35,18 +37,25 @@ NOT_RECORDED = "nothing is recorded here"
 def tell(trace: Trace, detail: Level | None = None) -> tuple[Play, History]:
     """Return what a reader sees of code that ran, and its facts. detail: None for the finest level that is not too large.
 
-    At the coarsest level, the parameters of modules have no boxes of their own.
+    At the coarser levels, the parameters of modules have no boxes of their own.
     """
     history = make_history(trace)
     level = detail or _finest(history)
-    if level == "folded":
-        history = make_history(trace, name_parameters=False)
+    if level in ("folded", "modules"):
+        history = make_history(trace, with_parameters=False)
     return make_watch(history, level), history
 
 
 def make_watch(history: History, detail: Level = "full") -> Play:
     """Return the :class:`seegrad.play.Play` of code that was watched, drawn at one level of detail."""
-    return _Watching(history, detail).play()
+    watching = _Watching(history, detail)
+    play, folding = watching.play(), watching.changing.folding
+    steps = len(history.events) + sum(len(event.backward.steps) for event in history.events if event.backward)
+    if folding is None or steps > MOST_INSIDE:
+        return play
+    everything = _Watching(history, detail, EVERYTHING)
+    modules = modules_data(history.union, everything.changing, folding.opened)
+    return replace(play, inside=Inside(everything.play(), modules))
 
 
 def _finest(history: History) -> Level:
@@ -54,7 +63,7 @@ def _finest(history: History) -> Level:
     for level in finer:
         if len(ChangingDiagram(history.union, level).first.boxes) <= MOST_BOXES:
             return level
-    return "folded"
+    return "modules" if history.union.modules else "folded"
 
 
 class _Watching:
@@ -74,9 +83,9 @@ class _Watching:
     filled: the tensors whose `.grad` the last step of a backward pass has told.
     """
 
-    def __init__(self, history: History, detail: Level) -> None:
+    def __init__(self, history: History, detail: Level, depth: int | None = None) -> None:
         self.history, self.union = history, history.union
-        self.changing = ChangingDiagram(self.union, detail, self.versioned(), self.origins())
+        self.changing = ChangingDiagram(self.union, detail, self.versioned(), self.origins(), depth)
         short = short_names(self.union)
         self.words = {k: " = ".join(short[name] for name in tensor.names)
                       for k, tensor in enumerate(self.union.tensors) if tensor.names}
@@ -169,6 +178,7 @@ class _Watching:
 
     def frame(self, event: Event, says: str) -> Frame:
         rows = self.rows_of(event)
+        nodes = self.new[0]
         changed = self.changing.update(*self.new, self.freed)
         self.new, self.freed = ({}, {}), []
         there = {self.changing.first.home[i] for i in self.alive}
@@ -181,7 +191,7 @@ class _Watching:
         in_order = [box.key for box in self.changing.first.boxes]
         ordered = [tuple(key for key in in_order if key in keys) for keys in (lit, comes, goes)]
         return Frame("", (), {}, says, changed, self.held(), True, self.runs, _line(event.moment.place), ordered[0], ordered[1],
-                     ordered[2], names)
+                     ordered[2], names, nodes)
 
     def rows_of(self, event: Event) -> dict[str, Row]:
         return {name: Row(value.words, value.requires_grad, value.grad or "None", value.version)

@@ -253,9 +253,20 @@ def test_a_graph_that_is_too_large_is_told_at_a_coarser_level():
         return out.sum()
 
     seen = watch(step)
-    assert len(seen.play.first.boxes) < 10 and "makes 80 nodes" in seen.transcript
-    sizes = [box.title for box in seen.play.first.boxes if "nodes" in box.title]
-    assert sizes and not any(name.startswith("layers.") for name in seen.transcript.split())
+    names = [box.name for box in seen.play.first.boxes]
+    assert len(names) < 10 and "makes 80 nodes" in seen.transcript
+    assert "0 Linear" in names and "1 … 39: 39 × Linear, alike" in names
+    assert not any(name.startswith("layers.") for name in names), "a parameter is a line in the box that uses it"
+    inside = [box.name for box in seen.play.inside.play.first.boxes]
+    assert len(inside) > 40 and "39 Linear" in inside
+
+    def functional():
+        out = x * torch.ones(1, 2, requires_grad=True)
+        for _ in range(80):
+            out = out.exp()
+        return out.sum()
+
+    assert len(watch(functional).play.first.boxes) < 10
 
 
 def test_a_box_of_many_nodes_counts_those_that_are_there():
