@@ -724,9 +724,18 @@ class _Modules(_Compact):
         """The leaves that are lines in the box of a node, with these lines."""
         call = self.nodes[i].call
         path = self.snapshot.modules.calls[call].path if self.snapshot.modules and call is not None else ""
+        prefixes = [f"{name}." for name in path.split(" = ")]
         leaves = dict.fromkeys(self.leaf_of[edge.node] for edge in self.nodes[i].inputs if edge and edge.node in self.leaf_of)
-        return {leaf: f"{self.names[leaf].removeprefix(f'{path}.')} {shape_in_words(self.tensors[leaf].shape)}" for leaf in leaves
+        return {leaf: f"{self.name_inside(leaf, prefixes)} {shape_in_words(self.tensors[leaf].shape)}" for leaf in leaves
                 if leaf not in self.places}
+
+    def name_inside(self, leaf: int, prefixes: Sequence[str]) -> str:
+        """What a leaf is called in a module: without the names that lead to the module."""
+        for name in self.tensors[leaf].names:
+            for prefix in prefixes:
+                if name.startswith(prefix):
+                    return short_name(name.removeprefix(prefix))
+        return self.names[leaf]
 
     def node_box(self, i: int) -> Box:
         box = super().node_box(i)

@@ -1,11 +1,12 @@
 """A diagram as text: what a reader who sees no picture gets, and what the regression run compares."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from .diagram import Diagram
+from .diagram import Diagram, ModuleFrame
 from .play import Frame, Play, Source
 
 MOST_BOXES_IN_ALT = 12
+INDENT = "    "
 
 
 def make_transcript(diagram: Diagram) -> str:
@@ -17,7 +18,7 @@ def make_alt(diagram: Diagram) -> str:
     """One paragraph for the picture's alt text. It names every box of a small graph, and counts those of a large one."""
     if len(diagram.boxes) > MOST_BOXES_IN_ALT:
         return f"Computation graph: {diagram.headline}. It is drawn as {len(diagram.boxes)} boxes."
-    return "Computation graph: " + ". ".join([diagram.headline, *_box_lines(diagram), *_tie_lines(diagram)]) + "."
+    return "Computation graph: " + ". ".join([diagram.headline, *map(str.strip, _box_lines(diagram)), *_tie_lines(diagram)]) + "."
 
 
 def make_play_transcript(play: Play) -> str:
@@ -57,16 +58,32 @@ def place_in_words(frame: Frame, sources: Sequence[Source]) -> str:
 
 
 def _box_lines(diagram: Diagram) -> Iterator[str]:
-    names = {box.key: box.name for box in diagram.boxes}
+    """A line for each box. What stands in a frame is indented under the title of the frame."""
+    boxes = {box.key: box for box in diagram.boxes}
+    frames = {frame.key: frame for frame in diagram.frames}
     sources: dict[str, list[str]] = {box.key: [] for box in diagram.boxes}
     for arrow in diagram.arrows:
+        source, target = boxes[arrow.source], boxes[arrow.target]
+        where = f" of {frames[source.frame].title}" if source.frame not in ("", target.frame) and source.named else ""
         text = f"({arrow.text})" if arrow.cut else arrow.text
-        sources[arrow.target].append(f"{names[arrow.source]} {text}".rstrip())
+        sources[arrow.target].append(f"{source.name}{where} {text}".rstrip())
+    around: list[str] = []
     for box in diagram.boxes:
+        inside = _around(box.frame, frames)
+        for depth, key in enumerate(inside):
+            if around[depth: depth + 1] != [key]:
+                around = inside[:depth]
+                yield f"{INDENT * depth}{frames[key].title}:"
+        around = inside
         line = " ".join(filter(None, (box.name, box.title)))
         if sources[box.key]:
             line += " from " + ", ".join(sources[box.key])
-        yield "; ".join([line, *box.lines, *(slot.text for slot in box.slots)])
+        yield INDENT * len(inside) + "; ".join([line, *box.lines, *(slot.text for slot in box.slots)])
+
+
+def _around(key: str, frames: Mapping[str, ModuleFrame]) -> list[str]:
+    """The keys of a frame and of those around it, the outermost first."""
+    return [*_around(frames[key].frame, frames), key] if key else []
 
 
 def _tie_lines(diagram: Diagram) -> Iterator[str]:
