@@ -45,10 +45,11 @@ def modules_data(snapshot: GraphSnapshot, everything: ChangingDiagram, opened: S
                 list(map(texts.of, lines)), *([texts.of(module.title)] if module else [])]
 
     def tensor(box: Box) -> list[object]:
-        producers = [arrow.source for arrow in everything.first.arrows if arrow.target == box.key]
+        made = [snapshot.tensors[k].producer for k, key in everything.home.items() if key == box.key]
         consumers = [arrow.target for arrow in everything.first.arrows if arrow.source == box.key]
         return [box.key, box.kind, [f"{box.name} {box.title}".strip(), *box.lines], int(box.dashed),
-                [place[int(key[1:]) - 1] for key in producers], [place[int(key[1:]) - 1] for key in consumers], int(box.named)]
+                [[place[edge.node], edge.output] for edge in made if edge and edge.node in place],
+                [place[int(key[1:]) - 1] for key in consumers], int(box.named)]
 
     nodes = list(map(node, drawn))
     return {
