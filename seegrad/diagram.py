@@ -165,6 +165,7 @@ class Folding:
     single: the modules that made one node, by these nodes.
     leaves: for each node that has a box, the leaves that are lines in it, with these lines.
     lines: for each of them, what is said of it besides.
+    counts: for each of them, how many nodes it stands for, with those that lead from its leaves to it.
     """
 
     root: Group
@@ -172,6 +173,7 @@ class Folding:
     single: Mapping[int, Group]
     leaves: Mapping[int, Mapping[int, str]]
     lines: Mapping[int, tuple[str, ...]]
+    counts: Mapping[int, int]
 
 
 class ChangingDiagram:
@@ -652,12 +654,22 @@ class _Modules(_Compact):
     opened: the keys of those that are open.
     frames: for the key of each box, the key of the frame in which it stands.
     leaf_of: for each node that is drawn with a leaf, this leaf.
+    with_leaf: for each other node, those that lead from its leaves to it: they are counted with it.
     """
 
     def __init__(self, snapshot: GraphSnapshot, depth: int | None) -> None:
         super().__init__(snapshot)
         consumers = {edge.node for node in self.nodes for edge in node.inputs if edge}
         self.leaf_of = {i: leaf for i, leaf in self.nodes_of_leaves()[0].items() if i in consumers}
+        user: dict[int, int] = {}
+        for i in reversed(range(len(self.nodes))):      # a leaf stands with the first node that uses it
+            for edge in self.nodes[i].inputs:
+                if edge and edge.node in self.leaf_of:
+                    user[edge.node] = user.get(i, i)
+        self.with_leaf: dict[int, list[int]] = {}
+        for i in sorted(user):
+            if not self.tensors[self.leaf_of[i]].given:
+                self.with_leaf.setdefault(user[i], []).append(i)
         self.root, self.single = group_by_modules(snapshot, self.leaf_of.keys())
         self.groups = {group.key: group for group in walk(self.root)}
         self.opened = opened(self.root, MOST_SEEN, depth)
@@ -673,14 +685,13 @@ class _Modules(_Compact):
         return "" if group == self.root.key else group
 
     def place(self, arrows: list[Arrow]) -> None:
-        for leaf in dict.fromkeys(self.leaf_of.values()):
+        for i, leaf in self.leaf_of.items():
             if self.tensors[leaf].given:
                 self.place_tensor(leaf)
+                self.home[i] = f"t{leaf}"
         self.place_group(self.root)
-        for i in reversed(range(len(self.nodes))):      # a leaf stands with the first node that uses it
-            for edge in self.nodes[i].inputs:
-                if edge and edge.node in self.leaf_of:
-                    self.home[edge.node] = self.places.get(self.leaf_of[edge.node], self.home[i])
+        for user, nodes in self.with_leaf.items():
+            self.home.update(dict.fromkeys(nodes, self.home[user]))
         along: dict[tuple[str, str], dict[Edge, None]] = {}
         for i, node in enumerate(self.nodes):
             for edge in node.inputs:
@@ -747,10 +758,11 @@ class _Modules(_Compact):
         return replace(box, name=module.title, title="", lines=lines, named=True)
 
     def module_box(self, group: Group) -> Box:
-        members = list(group.members())
-        nodes = [self.nodes[i] for i in members if i not in self.absent] or [self.nodes[i] for i in members]
+        members = [i for i in group.members() if i not in self.absent] or list(group.members())
+        nodes = [self.nodes[i] for i in members]
         leaves = {leaf for i in members for leaf in self.leaves_of(i)}
-        lines = [count_in_words(len(nodes), *NODES) + f", {count_in_words(len(leaves), *LEAVES)}" * bool(leaves)]
+        count = len(members) + sum(len(self.with_leaf.get(i, ())) for i in members)
+        lines = [count_in_words(count, *NODES) + f", {count_in_words(len(leaves), *LEAVES)}" * bool(leaves)]
         lines += group_lines(group)
         hidden = sum(node.hides_saved for node in nodes)
         if hidden:
@@ -761,7 +773,8 @@ class _Modules(_Compact):
 
     def folding(self) -> Folding:
         others = {i: super(_Modules, self).node_box(i).lines for i in self.root.members()}
-        return Folding(self.root, frozenset(self.opened), self.single, {i: self.leaves_of(i) for i in others}, others)
+        return Folding(self.root, frozenset(self.opened), self.single, {i: self.leaves_of(i) for i in others}, others,
+                       {i: 1 + len(self.with_leaf.get(i, ())) for i in others})
 
 
 def group_lines(group: Group) -> list[str]:

@@ -42,7 +42,7 @@ def modules_data(snapshot: GraphSnapshot, everything: ChangingDiagram, opened: S
                 [texts.of(shape_in_words(shape)) for shape in one.results],
                 [texts.of(line, leaf) for leaf, line in folding.leaves[i].items()],
                 [[slot.state[0], list(slot.storages)] for slot in one.saved],
-                list(map(texts.of, lines)), *([texts.of(module.title)] if module else [])]
+                list(map(texts.of, lines)), folding.counts[i], texts.of(module.title) if module else -1]
 
     def tensor(box: Box) -> list[object]:
         made = [snapshot.tensors[k].producer for k, key in everything.home.items() if key == box.key]

@@ -154,8 +154,8 @@ def frames_of(recording: Recording, changing: ChangingDiagram) -> Iterator[Frame
             changed_tensors.update(tensors)
         changed = changing.update(changed_nodes, changed_tensors)
         arrows = tuple(_arrows(leaving, no_nodes, key, ran, given))
-        counted = len(steps) if changing.folding is None else sum(step.node in changing.folding.leaves for step in steps)
-        says = _says(boxes[key], steps, counted, recording.before, short, recording.call.keeps_graph)
+        drawn = len(steps) if changing.folding is None else sum(step.node in changing.folding.leaves for step in steps)
+        says = _says(boxes[key], steps, drawn, recording.before, short, recording.call.keeps_graph)
         ran.add(key)
         numbers = dict(_numbers(arrows, sent))
         for step in steps:
@@ -214,19 +214,19 @@ def title_of(recording: Recording) -> str:
     return f"backward from {' and '.join(map(words, call.losses))}{''.join(options)}"
 
 
-def _says(box: Box, steps: list[Step], counted: int, snapshot: GraphSnapshot, short: dict[str, str], keeps_graph: bool) -> str:
-    """What happened in one box, as one sentence. counted: how many of the steps are those of nodes that the box counts."""
+def _says(box: Box, steps: list[Step], drawn: int, snapshot: GraphSnapshot, short: dict[str, str], keeps_graph: bool) -> str:
+    """What happened in one box, as one sentence. drawn: how many of the nodes that ran are not drawn with a leaf."""
     nodes = [snapshot.nodes[step.node] for step in steps]
     received = " and ".join(total or gradient or "nothing" for total, gradient in zip(steps[0].sums, steps[0].gradients))
     if box.kind == GROUP and not box.name.startswith("["):      # it stands for many nodes
-        parts = [f"{box.name} receives {received}", f"{counted} of its nodes run"]
+        parts = [f"{box.name} receives {received}", f"{len(steps)} of its nodes run"]
     else:
         parts = [f"{box.name} {box.title}".rstrip() + f" receives {received}"]
-    if counted == 1:
+    if drawn == 1:
         parts += _sent(nodes[0], steps[0], snapshot, short)
     freed = [(node, k) for node, step in zip(nodes, steps) for k in step.freed]
     saved = sum(len(node.saved) for node in nodes)
-    if counted == 1 and len(freed) <= 3:
+    if drawn == 1 and len(freed) <= 3:
         words = ", ".join(node.saved[k].name for node, k in freed)
     else:
         words = f"{len(freed)} saved tensor{'s' * (len(freed) != 1)}"

@@ -101,7 +101,7 @@ def test_layers_that_are_alike_are_one_box():
     names = [box.name for box in view.diagram.boxes]
     assert "1 … 8: 8 × Block, alike" in names and "first Linear" in names
     box, = (box for box in view.diagram.boxes if "alike" in box.name)
-    assert box.lines == ("32 nodes, 32 leaves",)
+    assert box.lines == ("80 nodes, 32 leaves",)
 
 
 def test_a_graph_beyond_the_limit_is_folded_where_its_modules_are_known():
