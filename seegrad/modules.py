@@ -5,6 +5,7 @@ line of code. All that one call from outside of all modules writes down is a log
 is gone when its graph is; it holds numbers and words, and keeps no tensor, no node and no module alive.
 """
 
+import bisect
 import contextlib
 import functools
 import threading
@@ -16,11 +17,10 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch._C._dynamo.eval_frame import _FrameAction, _FrameExecStrategy, set_code_exec_strategy
 from torch.utils._pytree import tree_leaves
 
-from .snapshot import GraphSnapshot, LiveGraph, ModuleCall, Modules, NumberLog, grad_fn_of, undisturbed
-
-MOST_MARKED = 1000      # calls of one log of which a node holds it: a node that Python has seen is freed by recursion
+from .snapshot import GraphSnapshot, LiveGraph, ModuleCall, Modules, NumberLog, deepest_walk, grad_fn_of, undisturbed
 
 SEVERAL_THREADS = "its nodes were made in several threads, whose numbers PyTorch does not tell apart"
 
@@ -61,7 +61,7 @@ def in_modules(graph: LiveGraph) -> GraphSnapshot:
     called, calls, doubt = _called(graph, logs)
     for i, call in called.items():
         nodes[i] = replace(nodes[i], call=call)
-    names, tracked, untracked = _parameters({id(log.recorder): log.recorder for log in logs}.values())
+    names, tracked, untracked = _parameters(dict.fromkeys(recorder for log in logs for recorder in log.recorders))
     taken = {name for tensor in tensors for name in tensor.names}
     reached = {node.leaf for node in nodes}
     for k, tensor in enumerate(graph.tensors):
@@ -79,7 +79,7 @@ def in_modules(graph: LiveGraph) -> GraphSnapshot:
                    modules=Modules(calls, not_reached, untracked, doubt))
 
 
-@dataclass
+@dataclass(slots=True)
 class _Call:
     """A call of a module, while it runs and afterwards.
 
@@ -90,25 +90,28 @@ class _Call:
     kind: str
     parent: int | None
     in_net: bool
-    finished: bool = False
+    finished: bool = True
 
 
 class _Recorder:
     """The nets that are recorded.
 
     thread: the one that records them.
-    paths: for the id of each of their modules, the names that lead to it; empty when the recording has ended.
+    modules: each of their modules: as long as they are held here, no other object has the id of one.
+    paths: for the id of each of them, the names that lead to it; empty when the recording has ended.
     parameters: the parameters, and the names that lead to each.
     """
 
     def __init__(self, nets: Mapping[str, nn.Module]) -> None:
         self.nets = nets
         self.thread = threading.get_ident()
+        self.modules: list[nn.Module] = []
         self.paths: dict[int, str] = {}
         for prefix, net in nets.items():
             for path, module in net.named_modules(prefix=prefix, remove_duplicate=False):
                 known = self.paths.get(id(module))
                 self.paths[id(module)] = path if known is None else f"{known} = {path}"
+                self.modules.append(module)
         self.read_parameters()
 
     def read_parameters(self) -> None:
@@ -120,72 +123,101 @@ class _Recorder:
 
     def end(self) -> None:
         """Let go of the modules."""
-        self.nets = {}
-        self.paths = {}
+        self.nets, self.modules, self.paths = {}, [], {}
 
 
 class _Log:
     """What one call from outside of all modules did.
 
+    recorders: those that know a module of which it has a call.
+    thread: where it ran.
     calls: itself, and all calls in it.
     numbers: which of these calls ran when PyTorch gave a number to a node.
-    first, end: the number of the first node that it may have made, and of the first after it.
     marks: the numbers of the nodes that hold this log.
+    room: how many nodes may hold it because a call inside returned them. A node that Python has seen is freed by recursion.
+    later: logs that no node holds, because too many others are held.
     """
 
-    def __init__(self, recorder: _Recorder) -> None:
-        self.recorder = recorder
+    def __init__(self, recorder: _Recorder, room: int) -> None:
+        self.recorders = [recorder]
         self.thread = threading.get_ident()
         self.calls: list[_Call] = []
         self.numbers = NumberLog[int]()
-        self.first = torch.autograd._get_sequence_nr()
-        self.end = self.first
         self.marks: set[int] = set()
+        self.room = room
+        self.later: list[_Log] = []
         self.current: int | None = None
 
     def run(self, call: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any) -> Any:
         """Call a module, and write down that it runs."""
-        path, outer = self.recorder.paths.get(id(module)), self.current
-        index, this = len(self.calls), _Call(path or "", "", outer, path is not None)
+        path, outer, index = self.recorders[0].paths.get(id(module)), self.current, len(self.calls)
+        if path is None:
+            path = self.path_elsewhere(module)
+        this = _Call(path or "", type(module).__name__, outer, path is not None)
         self.calls.append(this)
         self.current = index
         self.numbers.note(index)
         try:
-            result = call(module, *args, **kwargs)
-            this.finished = True
-            if index < MOST_MARKED:
+            result = call(*args, **kwargs)
+            if outer is None or len(self.marks) < self.room:
                 self.mark(result)
             return result
+        except BaseException:
+            this.finished = False
+            raise
         finally:
             this.kind = type(module).__name__       # a lazy module becomes another class when it is called
             self.current = outer
             self.numbers.note(outer)
-            self.end = torch.autograd._get_sequence_nr()
+
+    def path_elsewhere(self, module: nn.Module) -> str | None:
+        """The names of a module in the nets of another recording."""
+        for recorder in reversed(_recorders):
+            if id(module) in recorder.paths:
+                if recorder not in self.recorders:
+                    self.recorders.append(recorder)
+                return recorder.paths[id(module)]
+        return None
 
     def mark(self, result: object) -> None:
         """Let the nodes of a result hold this log."""
-        with contextlib.suppress(Exception):        # we are in the forward pass of the caller
-            for tensor in [result] if isinstance(result, torch.Tensor) else tree_leaves(result):
-                if isinstance(tensor, torch.Tensor) and tensor.requires_grad:
-                    with undisturbed():
-                        function = grad_fn_of(tensor)
-                    if function is not None:
-                        metadata: Any = function.metadata       # a dict: PyTorch's hints say that it is a method
-                        if metadata.setdefault(__name__, self) is self:
-                            self.marks.add(function._sequence_nr())
+        if self.room < 0:
+            return
+        try:
+            # What is changed in place later loses its node, if it is a view: its base then leads here.
+            with undisturbed():
+                for one in [result] if isinstance(result, torch.Tensor) else _tensors_in(result):
+                    for function in map(grad_fn_of, (one,) if one._base is None else (one, one._base)):
+                        if function is not None:
+                            metadata: Any = function.metadata       # a dict: PyTorch's hints say that it is a method
+                            if metadata.setdefault(__name__, self) is self:
+                                self.marks.add(function._sequence_nr())
+        except Exception:       # we are in the forward pass of the caller
+            pass
+
+
+def _tensors_in(result: object) -> list[torch.Tensor]:
+    """The tensors in what a module returns: in lists, dicts and the like, and in the fields of an object."""
+    found = [leaf for part in tree_leaves(result) for leaf in ([part] if isinstance(part, torch.Tensor) else
+                                                              tree_leaves(getattr(part, "__dict__", None)))]
+    return [leaf for leaf in found if isinstance(leaf, torch.Tensor)]
 
 
 class _Here(threading.local):
-    """log: of the call from outside that runs in this thread."""
+    """What this thread records.
+
+    log: of the call from outside that runs.
+    last: the last one that a node may hold.
+    """
 
     log: _Log | None = None
+    last: "Callable[[], _Log | None]" = staticmethod(lambda: None)
 
 
 _here = _Here()
 _recorders: list[_Recorder] = []        # in all threads
-_logs: "weakref.WeakSet[_Log]" = weakref.WeakSet()
+_logs: "weakref.WeakSet[_Log]" = weakref.WeakSet()      # those that a node may hold
 _lock = threading.Lock()
-_door = contextlib.ExitStack()          # closing it puts back what was there
 
 
 @contextlib.contextmanager
@@ -193,13 +225,12 @@ def _recording(recorder: _Recorder) -> Iterator[None]:
     """Let the calls of modules be recorded.
 
     A global forward hook of PyTorch runs before the hooks of a module, and what these make would be counted outside. So the call
-    itself is wrapped, from the first recording that begins until the last one ends, in any thread.
+    itself is recorded, from the first recording that begins until the last one ends, in any thread: at the place where PyTorch
+    looks for a module that was compiled. Where torch.compile looks for changes of a module, there is none.
     """
     with _lock:
         if not _recorders:
-            original = nn.Module.__call__
-            nn.Module.__call__ = _recorded(original)        # type: ignore[method-assign]
-            _door.callback(setattr, nn.Module, "__call__", original)
+            nn.Module._compiled_call_impl = _door        # type: ignore[assignment]
         _recorders.append(recorder)
     try:
         yield
@@ -207,28 +238,48 @@ def _recording(recorder: _Recorder) -> Iterator[None]:
         with _lock:
             _recorders.remove(recorder)
             if not _recorders:
-                _door.close()
+                nn.Module._compiled_call_impl = None
         recorder.end()
 
 
-def _recorded(call: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(call)
-    def run(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        # While torch.compile compiles, nothing runs; and what a backward pass computes again belongs to no new graph.
-        if torch.compiler.is_compiling() or torch._C._current_graph_task_id() != -1:
-            return call(self, *args, **kwargs)
-        if _here.log is not None:
-            return _here.log.run(call, self, args, kwargs)
-        recorder = _recorder_of(self)
-        if recorder is None:
-            return call(self, *args, **kwargs)
-        _here.log = _Log(recorder)
-        _logs.add(_here.log)
-        try:
-            return _here.log.run(call, self, args, kwargs)
-        finally:
-            _here.log = None
-    return run
+def _recorded(module: nn.Module) -> Callable[..., Any]:
+    """What runs when a module is called."""
+    return functools.partial(_run, module.__dict__.get("_compiled_call_impl") or module._call_impl, module)
+
+
+def _compiled(module: nn.Module, call: Callable[..., Any]) -> None:
+    module.__dict__["_compiled_call_impl"] = call
+
+
+_door = property(_recorded, _compiled)
+
+
+def _run(call: Callable[..., Any], module: nn.Module, /, *args: Any, **kwargs: Any) -> Any:
+    # While torch.compile compiles, nothing runs; and what a backward pass computes again belongs to no new graph.
+    if torch.compiler.is_compiling() or torch._C._current_graph_task_id() != -1:
+        return call(*args, **kwargs)
+    if _here.log is not None:
+        return _here.log.run(call, module, args, kwargs)
+    recorder = _recorder_of(module)
+    if recorder is None:
+        return call(*args, **kwargs)
+    try:
+        _here.log = _log_of(recorder)
+        return _here.log.run(call, module, args, kwargs)
+    finally:
+        _here.log = None
+
+
+def _log_of(recorder: _Recorder) -> _Log:
+    """A log for a call from outside. Where there are many, a node holds the last of them, and this one holds the next ones."""
+    most, last = deepest_walk() // 4, _here.last()
+    if len(_logs) >= most and last is not None:
+        last.later.append(_Log(recorder, -1))
+        return last.later[-1]
+    log = _Log(recorder, most // (10 * (1 + len(_logs))))
+    _here.last = weakref.ref(log)
+    _logs.add(log)
+    return log
 
 
 def _recorder_of(module: nn.Module) -> _Recorder | None:
@@ -239,33 +290,48 @@ def _recorder_of(module: nn.Module) -> _Recorder | None:
     return next(iter(known + here), None)
 
 
+def _leave_alone(functions: Iterable[Any], inside: _FrameAction) -> None:
+    """Let torch.compile leave our functions as they are, where it breaks code into parts. inside: what it does with what they
+    call."""
+    for function in functions:
+        set_code_exec_strategy(function.__code__, _FrameExecStrategy(_FrameAction.SKIP, inside))
+
+
+_leave_alone([_run, _Log.run], _FrameAction.DEFAULT)
+_leave_alone([_recorded, _recorder_of, _log_of, _Call.__init__, _Log.mark, _Log.path_elsewhere, NumberLog.note],
+             _FrameAction.SKIP)
+
+
 def _logs_of(graph: LiveGraph) -> list[_Log]:
     """The logs that the nodes of a graph hold, in the order of their calls."""
     if not _logs or not graph.functions:
         return []
-    first, last = min(graph.made), max(graph.made)
-    candidates = [log for log in list(_logs) if log.marks and log.first <= last and log.end > first]
-    marks = set().union(*(log.marks for log in candidates))
-    held = set()
+    marks = set().union(*(log.marks for log in list(_logs)))
+    held: dict[_Log, None] = {}
     for function, number in zip(graph.functions, graph.made):
         if number in marks:
             metadata: Any = function.metadata
-            held.add(metadata.get(__name__))
-    return sorted((log for log in candidates if log in held), key=lambda log: (log.thread, log.first))
+            if log := metadata.get(__name__):
+                held.update(dict.fromkeys([log, *log.later]))
+    return sorted(held, key=lambda log: (log.thread, log.numbers.first))
 
 
 def _called(graph: LiveGraph, logs: list[_Log]) -> tuple[dict[int, int], tuple[ModuleCall, ...], str]:
     """For each node that a call made, the index of the innermost call; these calls; and a doubt."""
-    made = [number for node, number in zip(graph.snapshot.nodes, graph.made) if node.leaf is None]
-    if len({log.thread for log in logs}) > 1 or len(made) != len(set(made)):
+    nodes, made = graph.snapshot.nodes, graph.made
+    numbers = [number for node, number in zip(nodes, made) if node.leaf is None]
+    in_order = all(made[edge.node] < made[i] for i, node in enumerate(nodes) for edge in node.inputs
+                   if edge and nodes[edge.node].leaf is None)
+    if len({log.thread for log in logs}) > 1 or len(numbers) != len(set(numbers)) or not in_order:
         return {}, (), SEVERAL_THREADS
     owners: dict[int, tuple[int, int]] = {}
+    firsts = [log.numbers.first for log in logs]
     for i, number in enumerate(graph.made):
-        if graph.snapshot.nodes[i].leaf is None:
-            for k, log in enumerate(logs):
-                owner = log.numbers.owner_of(number)
-                if owner is not None:
-                    owners[i] = k, owner
+        k = bisect.bisect_right(firsts, number) - 1
+        if graph.snapshot.nodes[i].leaf is None and k >= 0:
+            owner = logs[k].numbers.owner_of(number)
+            if owner is not None:
+                owners[i] = k, owner
     used: set[tuple[int, int]] = set()
     for k, owner in owners.values():
         around: int | None = owner
