@@ -151,8 +151,8 @@ class _Union:
                     inputs[key] = [graph.nodes[edge.node] for edge in node.inputs if edge]
                     made[key] = number
         self.numbers = set(made.values())
-        numbered = {key: number for key, number in made.items() if number == int(number)}      # an AccumulateGrad has no number
-        self.call_of, calls, doubt = calls_of(numbered, self.trace.calls)
+        numbered = {key: inputs[key] for key, number in made.items() if number == int(number)}     # an AccumulateGrad has none
+        self.call_of, calls, doubt = calls_of(made, numbered, self.trace.calls)
         self.modules = Modules(calls, doubt=doubt) if self.trace.calls else None
         self.node_index = {key: i for i, key in enumerate(in_forward_order(inputs, made))}
 

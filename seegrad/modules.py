@@ -17,11 +17,12 @@ from typing import Any, TypeVar
 
 import torch
 from torch import nn
+from torch._C._dynamo.eval_frame import _FrameAction, _FrameExecStrategy, set_code_exec_strategy
 from torch.utils._pytree import tree_leaves
 
-from .snapshot import GraphSnapshot, LiveGraph, ModuleCall, Modules, NumberLog, grad_fn_of, undisturbed
+from .snapshot import GraphSnapshot, LiveGraph, ModuleCall, Modules, NumberLog, deepest_walk, grad_fn_of, undisturbed
 
-MOST_MARKED = 1000      # calls of one log of which a node holds it: a node that Python has seen is freed by recursion
+MOST_REPLAYED = 4       # nodes that PyTorch makes for a view of what was changed in place
 
 SEVERAL_THREADS = "its nodes were made in several threads, whose numbers PyTorch does not tell apart"
 
@@ -57,11 +58,11 @@ def in_modules(graph: LiveGraph) -> GraphSnapshot:
     if not logs:
         return graph.snapshot
     nodes, tensors = list(graph.snapshot.nodes), list(graph.snapshot.tensors)
-    made = {i: number for i, number in enumerate(graph.made) if nodes[i].leaf is None}
-    called, calls, doubt = calls_of(made, logs)
+    inputs = {i: [edge.node for edge in node.inputs if edge] for i, node in enumerate(nodes) if node.leaf is None}
+    called, calls, doubt = calls_of(dict(enumerate(graph.made)), inputs, logs)
     for i, call in called.items():
         nodes[i] = replace(nodes[i], call=call)
-    names, tracked, untracked = _parameters({id(log.recorder): log.recorder for log in logs}.values())
+    names, tracked, untracked = _parameters(dict.fromkeys(recorder for log in logs for recorder in log.recorders))
     taken = {name for tensor in tensors for name in tensor.names}
     reached = {node.leaf for node in nodes}
     for k, tensor in enumerate(graph.tensors):
@@ -79,7 +80,7 @@ def in_modules(graph: LiveGraph) -> GraphSnapshot:
                    modules=Modules(calls, not_reached, untracked, doubt))
 
 
-@dataclass
+@dataclass(slots=True)
 class _Call:
     """A call of a module, while it runs and afterwards.
 
@@ -90,7 +91,7 @@ class _Call:
     kind: str
     parent: int | None
     in_net: bool
-    finished: bool = False
+    finished: bool = True
 
 
 class Recorder:
@@ -139,68 +140,99 @@ class Recorder:
 class Log:
     """What one call from outside of all modules did.
 
+    recorders: those that know a module of which it has a call.
+    thread: where it ran.
     calls: itself, and all calls in it.
     numbers: which of these calls ran when PyTorch gave a number to a node.
-    first, end: the number of the first node that it may have made, and of the first after it.
     marks: the numbers of the nodes that hold this log.
+    room: how many nodes may hold it because a call inside returned them. A node that Python has seen is freed by recursion.
+    later: logs that no node holds, because too many others are held.
     """
 
-    def __init__(self, recorder: Recorder) -> None:
-        self.recorder = recorder
+    def __init__(self, recorder: Recorder, room: int) -> None:
+        self.recorders = [recorder]
         self.thread = threading.get_ident()
         self.calls: list[_Call] = []
         self.numbers = NumberLog[int]()
-        self.first = torch.autograd._get_sequence_nr()
-        self.end = self.first
         self.marks: set[int] = set()
+        self.room = room
+        self.later: list[Log] = []
         self.current: int | None = None
 
     def run(self, call: Callable[..., Any], module: nn.Module, args: Any, kwargs: Any) -> Any:
         """Call a module, and write down that it runs."""
-        path, outer = self.recorder.path_of(module), self.current
-        index, this = len(self.calls), _Call(path or "", "", outer, path is not None)
+        path, outer, index = self.recorders[0].path_of(module), self.current, len(self.calls)
+        if path is None:
+            path = self.path_elsewhere(module)
+        this = _Call(path or "", type(module).__name__, outer, path is not None)
         self.calls.append(this)
         self.current = index
         self.numbers.note(index)
         try:
-            result = call(module, *args, **kwargs)
-            this.finished = True
-            if index < MOST_MARKED:
+            result = call(*args, **kwargs)
+            if outer is None or len(self.marks) < self.room:
                 self.mark(result)
             return result
+        except BaseException:
+            this.finished = False
+            raise
         finally:
             this.kind = type(module).__name__       # a lazy module becomes another class when it is called
             self.current = outer
             self.numbers.note(outer)
-            self.end = torch.autograd._get_sequence_nr()
+
+    def path_elsewhere(self, module: nn.Module) -> str | None:
+        """The names of a module in the nets of another recording."""
+        for recorder in reversed(_recorders):
+            path = recorder.path_of(module)
+            if path is not None:
+                if recorder not in self.recorders:
+                    self.recorders.append(recorder)
+                return path
+        return None
 
     def order(self) -> tuple[int, int]:
-        return self.thread, self.first
+        return self.thread, self.numbers.first
 
     def mark(self, result: object) -> None:
         """Let the nodes of a result hold this log."""
-        with contextlib.suppress(Exception):        # we are in the forward pass of the caller
-            for tensor in [result] if isinstance(result, torch.Tensor) else tree_leaves(result):
-                if isinstance(tensor, torch.Tensor) and tensor.requires_grad:
-                    with undisturbed():
-                        function = grad_fn_of(tensor)
-                    if function is not None:
-                        metadata: Any = function.metadata       # a dict: PyTorch's hints say that it is a method
-                        if metadata.setdefault(__name__, self) is self:
-                            self.marks.add(function._sequence_nr())
+        if self.room < 0:
+            return
+        try:
+            # What is changed in place later loses its node, if it is a view: its base then leads here.
+            with undisturbed():
+                for one in [result] if isinstance(result, torch.Tensor) else _tensors_in(result):
+                    for function in map(grad_fn_of, (one,) if one._base is None else (one, one._base)):
+                        if function is not None:
+                            metadata: Any = function.metadata       # a dict: PyTorch's hints say that it is a method
+                            if metadata.setdefault(__name__, self) is self:
+                                self.marks.add(function._sequence_nr())
+        except Exception:       # we are in the forward pass of the caller
+            pass
+
+
+def _tensors_in(result: object) -> list[torch.Tensor]:
+    """The tensors in what a module returns: in lists, dicts and the like, and in the fields of an object."""
+    found = [leaf for part in tree_leaves(result) for leaf in ([part] if isinstance(part, torch.Tensor) else
+                                                              tree_leaves(getattr(part, "__dict__", None)))]
+    return [leaf for leaf in found if isinstance(leaf, torch.Tensor)]
 
 
 class _Here(threading.local):
-    """log: of the call from outside that runs in this thread."""
+    """What this thread records.
+
+    log: of the call from outside that runs.
+    last: the last one that a node may hold.
+    """
 
     log: Log | None = None
+    last: "Callable[[], Log | None]" = staticmethod(lambda: None)
 
 
 _here = _Here()
 _recorders: list[Recorder] = []        # in all threads
-_logs: "weakref.WeakSet[Log]" = weakref.WeakSet()
+_logs: "weakref.WeakSet[Log]" = weakref.WeakSet()      # those that a node may hold
 _lock = threading.Lock()
-_door = contextlib.ExitStack()          # closing it puts back what was there
 
 
 @contextlib.contextmanager
@@ -208,13 +240,12 @@ def recording(recorder: Recorder) -> Iterator[None]:
     """Let the calls of modules be recorded.
 
     A global forward hook of PyTorch runs before the hooks of a module, and what these make would be counted outside. So the call
-    itself is wrapped, from the first recording that begins until the last one ends, in any thread.
+    itself is recorded, from the first recording that begins until the last one ends, in any thread: at the place where PyTorch
+    looks for a module that was compiled. Where torch.compile looks for changes of a module, there is none.
     """
     with _lock:
         if not _recorders:
-            original = nn.Module.__call__
-            nn.Module.__call__ = _recorded(original)        # type: ignore[method-assign]
-            _door.callback(setattr, nn.Module, "__call__", original)
+            nn.Module._compiled_call_impl = _door        # type: ignore[assignment]
         _recorders.append(recorder)
     try:
         yield
@@ -222,28 +253,48 @@ def recording(recorder: Recorder) -> Iterator[None]:
         with _lock:
             _recorders.remove(recorder)
             if not _recorders:
-                _door.close()
+                nn.Module._compiled_call_impl = None
         recorder.end()
 
 
-def _recorded(call: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(call)
-    def run(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        # While torch.compile compiles, nothing runs; and what a backward pass computes again belongs to no new graph.
-        if torch.compiler.is_compiling() or torch._C._current_graph_task_id() != -1:
-            return call(self, *args, **kwargs)
-        if _here.log is not None:
-            return _here.log.run(call, self, args, kwargs)
-        recorder = _recorder_of(self)
-        if recorder is None:
-            return call(self, *args, **kwargs)
-        _here.log = Log(recorder)
-        _logs.add(_here.log)
-        try:
-            return _here.log.run(call, self, args, kwargs)
-        finally:
-            _here.log = None
-    return run
+def _recorded(module: nn.Module) -> Callable[..., Any]:
+    """What runs when a module is called."""
+    return functools.partial(_run, module.__dict__.get("_compiled_call_impl") or module._call_impl, module)
+
+
+def _compiled(module: nn.Module, call: Callable[..., Any]) -> None:
+    module.__dict__["_compiled_call_impl"] = call
+
+
+_door = property(_recorded, _compiled)
+
+
+def _run(call: Callable[..., Any], module: nn.Module, /, *args: Any, **kwargs: Any) -> Any:
+    # While torch.compile compiles, nothing runs; and what a backward pass computes again belongs to no new graph.
+    if torch.compiler.is_compiling() or torch._C._current_graph_task_id() != -1:
+        return call(*args, **kwargs)
+    if _here.log is not None:
+        return _here.log.run(call, module, args, kwargs)
+    recorder = _recorder_of(module)
+    if recorder is None:
+        return call(*args, **kwargs)
+    try:
+        _here.log = _log_of(recorder)
+        return _here.log.run(call, module, args, kwargs)
+    finally:
+        _here.log = None
+
+
+def _log_of(recorder: Recorder) -> Log:
+    """A log for a call from outside. Where there are many, a node holds the last of them, and this one holds the next ones."""
+    most, last = deepest_walk() // 4, _here.last()
+    if len(_logs) >= most and last is not None:
+        last.later.append(Log(recorder, -1))
+        return last.later[-1]
+    log = Log(recorder, most // (10 * (1 + len(_logs))))
+    _here.last = weakref.ref(log)
+    _logs.add(log)
+    return log
 
 
 def _recorder_of(module: nn.Module) -> Recorder | None:
@@ -257,36 +308,52 @@ def _recorder_of(module: nn.Module) -> Recorder | None:
     return next(iter(known + here), None)
 
 
+def _leave_alone(functions: Iterable[Any], inside: _FrameAction) -> None:
+    """Let torch.compile leave our functions as they are, where it breaks code into parts. inside: what it does with what they
+    call."""
+    for function in functions:
+        set_code_exec_strategy(function.__code__, _FrameExecStrategy(_FrameAction.SKIP, inside))
+
+
+_leave_alone([_run, Log.run], _FrameAction.DEFAULT)
+_leave_alone([_recorded, _recorder_of, _log_of, _Call.__init__, Log.mark, Log.path_elsewhere, Recorder.path_of, NumberLog.note],
+             _FrameAction.SKIP)
+
+
 def logs_of(graph: LiveGraph) -> list[Log]:
     """The logs that the nodes of a graph hold, in the order of their calls."""
     if not _logs or not graph.functions:
         return []
-    first, last = min(graph.made), max(graph.made)
-    candidates = [log for log in list(_logs) if log.marks and log.first <= last and log.end > first]
-    marks = set().union(*(log.marks for log in candidates))
-    held = set()
+    marks = set().union(*(log.marks for log in list(_logs)))
+    held: dict[Log, None] = {}
     for function, number in zip(graph.functions, graph.made):
         if number in marks:
             metadata: Any = function.metadata
-            held.add(metadata.get(__name__))
-    return sorted((log for log in candidates if log in held), key=Log.order)
+            if log := metadata.get(__name__):
+                held.update(dict.fromkeys([log, *log.later]))
+    return sorted(held, key=Log.order)
 
 
 Key = TypeVar("Key")
 
 
-def calls_of(made: Mapping[Key, float], logs: Sequence[Log]) -> tuple[dict[Key, int], tuple[ModuleCall, ...], str]:
+def calls_of(made: Mapping[Key, float], inputs: Mapping[Key, Sequence[Key]],
+             logs: Sequence[Log]) -> tuple[dict[Key, int], tuple[ModuleCall, ...], str]:
     """For each node that a call made, the index of the innermost call; these calls; and why nothing is known of them, or "".
 
-    made: the numbers of nodes. logs: those that these nodes hold, in order.
+    made: the numbers of all nodes. inputs: of those nodes that got one from PyTorch, the inputs. logs: those that these nodes
+    hold, in order.
     """
-    if len({log.thread for log in logs}) > 1 or len(made) != len(set(made.values())):
+    # A view whose base was changed in place gets its node when it is used, and so just after the node that uses it.
+    in_order = all(made[source] < made[key] + MOST_REPLAYED * len(sources)
+                   for key, sources in inputs.items() for source in sources if source in inputs)
+    if len({log.thread for log in logs}) > 1 or len(inputs) != len({made[key] for key in inputs}) or not in_order:
         return {}, (), SEVERAL_THREADS
-    starts = [log.first for log in logs]
+    starts = [log.numbers.first for log in logs]
     owners: dict[Key, tuple[int, int]] = {}
-    for key, number in made.items():
-        at = bisect.bisect_right(starts, number) - 1
-        owner = logs[at].numbers.owner_of(number) if at >= 0 else None
+    for key in inputs:
+        at = bisect.bisect_right(starts, made[key]) - 1
+        owner = logs[at].numbers.owner_of(made[key]) if at >= 0 else None
         if owner is not None:
             owners[key] = at, owner
     used: set[tuple[int, int]] = set()

@@ -26,6 +26,8 @@ from graphlib import TopologicalSorter
 from typing import Any, Generic, TypeVar
 
 import torch
+from torch._C import _len_torch_dispatch_stack
+from torch._ops import _len_torch_dispatch_stack_pre_dispatch
 from torch.autograd.graph import GradientEdge
 from torch.autograd.graph import Node as Function
 from torch.utils._python_dispatch import _disable_current_modes, is_traceable_wrapper_subclass
@@ -417,6 +419,11 @@ class NumberLog(Generic[Owner]):
         self._starts.append(torch.autograd._get_sequence_nr() if number is None else number)
         self._owners.append(owner)
 
+    @property
+    def first(self) -> int:
+        """The first number of which anything is known."""
+        return self._starts[0]
+
     def owner_of(self, number: float) -> Owner | None:
         """Whose a node with this number is."""
         at = bisect.bisect_right(self._starts, number) - 1
@@ -473,9 +480,15 @@ class Register:
         self._nodes.clear()
 
 
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
+def undisturbed() -> contextlib.AbstractContextManager[None]:
     """Tensor subclasses and modes may run code of their own on every attribute that is read: not while we look."""
+    if _len_torch_dispatch_stack() or _len_torch_dispatch_stack_pre_dispatch():
+        return _without_modes()
+    return torch._C.DisableTorchFunction()
+
+
+@contextlib.contextmanager
+def _without_modes() -> Iterator[None]:
     with torch._C.DisableTorchFunction(), _disable_current_modes():
         yield
 
@@ -496,7 +509,7 @@ def reachable(functions: Iterable[Function | None]) -> list[Function]:
     found: dict[int, Function] = {}
     seen = {id(function): function for function in pending}     # those that wait too: they have Python objects
     others = sum(mark not in map(_mark_of, roots) for mark in _deep_walks)
-    deepest = max(_deepest_walk() >> others, LEAST_WALK)
+    deepest = max(deepest_walk() >> others, LEAST_WALK)
     next_look = deepest
     while pending:
         function = pending.pop()
@@ -540,7 +553,7 @@ def _mark(roots: Iterable[Function]) -> None:
 
 
 @functools.cache
-def _deepest_walk() -> int:
+def deepest_walk() -> int:
     """How deep the first walk may go: a third of the depth at which freeing was measured to crash on the stack that there is."""
     largest = 8 * 2**20
     try:

@@ -110,3 +110,16 @@ def test_a_graph_beyond_the_limit_is_folded_where_its_modules_are_known():
     assert show_graph(loss_of(net), max_boxes=1000).detail == "full"
     loss = nn.CrossEntropyLoss()(net(torch.ones(1, 3)), torch.tensor([0]))
     assert show_graph(loss, max_boxes=30).is_too_large
+
+
+def test_a_view_that_gets_its_node_late_does_not_look_like_a_second_thread():
+    class Views(nn.Module):
+        def forward(self, x):
+            first, second = x[0], x[1]
+            x.mul_(2)
+            return torch.stack([first, second]) * 3
+
+    net = nn.Sequential(nn.Linear(3, 3), Views())
+    with modules(net):
+        loss = net(torch.ones(4, 3)).sum()
+    assert ("AsStridedBackward0", "1") in paths(show_graph(loss))
