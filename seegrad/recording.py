@@ -18,6 +18,8 @@ import torch
 from .rules import MOST_VALUES, RULES, Reason, are_few, few, reasons, sum_in_words
 from .snapshot import FREED, Bytes, Edge, GraphSnapshot, LiveGraph, Node, Output, SavedTensor, Tensor, undisturbed, version_of
 
+LARGEST_PART = 2**16    # numbers of a large tensor that are taken at once
+
 Gradient = torch.Tensor | Sequence[torch.Tensor | None] | None      # what torch.autograd.backward takes
 
 
@@ -234,7 +236,7 @@ class BackwardRecorder:
         self.arrived: dict[tuple[int, int], list[torch.Tensor | None]] = {}
         self.outside = [*graph.outside_with_grad(), *results]
         inside = [k for tensors in self.with_grad.values() for k in tensors]
-        with undisturbed(), torch.no_grad():
+        with undisturbed():
             self.grads = {k: self.words_for_grad(k) for k in (*inside, *self.outside)}
             self.marks = {k: self.mark(k) for k in self.outside}
 
@@ -252,7 +254,7 @@ class BackwardRecorder:
 
     def begin_step(self, i: int, gradients: Sequence[torch.Tensor | None]) -> None:
         # Backward goes on, whatever we cannot read: we are in one of its hooks.
-        with contextlib.suppress(Exception), undisturbed(), torch.no_grad():
+        with contextlib.suppress(Exception), undisturbed():
             if is_in_another_thread(self.thread):       # its backward goes through a node that both graphs have
                 return
             self.end_finished()
@@ -271,7 +273,7 @@ class BackwardRecorder:
                           for name, value in self.graph.few_saved(step.node, MOST_VALUES).items()}
 
     def finish(self, i: int, sent: Sequence[torch.Tensor | None], received: object) -> None:
-        with contextlib.suppress(Exception), undisturbed(), torch.no_grad():
+        with contextlib.suppress(Exception), undisturbed():
             if is_in_another_thread(self.thread):
                 return
             self.end_finished()
@@ -307,7 +309,7 @@ class BackwardRecorder:
 
     def end(self, error: Exception | None = None) -> Recording:
         """Write down what ran last. error: what ended backward."""
-        with undisturbed(), torch.no_grad():
+        with undisturbed():
             while self.running:
                 self.end_step()
             # A hook of the caller may have stopped backward between a `.grad` and the node.
@@ -392,21 +394,36 @@ def _words(tensor: torch.Tensor) -> str:
 
 
 def _numbers(tensor: torch.Tensor, shape: str) -> str:
-    if 1 < tensor.numel() <= MOST_VALUES and len(set(tensor.flatten().tolist())) > 1:
-        return f"[{', '.join(f'{value:.4g}' for value in tensor.flatten().tolist())}]"
     whole = tensor.numel()
-    for dim, stride in enumerate(tensor.stride()):      # what is expanded is not in memory, and shall not come there
-        if stride == 0:
-            tensor = tensor.narrow(dim, 0, 1)
-    times = whole // tensor.numel()
+    if 1 < whole <= MOST_VALUES and len(set(tensor.flatten().tolist())) > 1:
+        return f"[{', '.join(f'{value:.4g}' for value in tensor.flatten().tolist())}]"
+    times = 1
+    if 0 in tensor.stride():        # what is expanded is not in memory, and shall not come there
+        for dim, stride in enumerate(tensor.stride()):
+            if stride == 0:
+                tensor = tensor.narrow(dim, 0, 1)
+        times = whole // tensor.numel()
     first = tensor[(0,) * tensor.dim()]
     if whole == 1:
         return f"{first.item():.4g}"
-    if bool((tensor == first).all()):
-        return f"{first.item():.4g} in all of {shape}"
-    wide = tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)      # 16 bits overflow in a sum of squares
-    nan, infinite = times * int(wide.isnan().sum()), times * int(wide.isinf().sum())
-    if nan or infinite:
+    wide = torch.complex128 if tensor.is_complex() else torch.float64       # 16 bits overflow in a sum of squares
+    norm = _norm(tensor, wide)
+    # Where all numbers are the same, the norm follows from one of them: only then it is worth while to compare them all.
+    if not math.isfinite(norm) or math.isclose(norm, abs(first.item()) * math.sqrt(tensor.numel()), rel_tol=1e-6):
+        if bool((tensor == first).all()):
+            return f"{first.item():.4g} in all of {shape}"
+    if not math.isfinite(norm):
+        numbers = tensor.to(wide)
+        nan, infinite = times * int(numbers.isnan().sum()), times * int(numbers.isinf().sum())
         counts = [f"{count} {name}" for count, name in ((infinite, "inf"), (nan, "nan")) if count]
-        return f"{shape} with {' and '.join(counts)}"
-    return f"{shape} of norm {math.sqrt(times) * torch.linalg.vector_norm(wide).item():.3g}"
+        if counts:
+            return f"{shape} with {' and '.join(counts)}"
+    return f"{shape} of norm {math.sqrt(times) * norm:.3g}"
+
+
+def _norm(tensor: torch.Tensor, wide: torch.dtype) -> float:
+    """A large tensor is taken in parts, so that no wide copy of all of it is made."""
+    parts = tensor.flatten().split(LARGEST_PART) if tensor.numel() > LARGEST_PART else [tensor]
+    if tensor.dtype.itemsize == 1 or not (tensor.is_floating_point() or tensor.is_complex()):      # they have no norm
+        parts = [part.to(wide) for part in parts]
+    return math.hypot(*(torch.linalg.vector_norm(part, dtype=wide).item() for part in parts))

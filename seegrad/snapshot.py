@@ -297,18 +297,25 @@ class LiveGraph:
 
     def freed_slots(self, i: int) -> list[int]:
         """The indices of those slots of node `i` that are freed now."""
-        if not self.snapshot.nodes[i].saved:
-            return []
-        states = {slot.name: slot.state for slot in self._reader.slots(self.functions[i])}
-        # A freed list of saved tensors is one slot: PyTorch no longer knows how many there were.
-        return [k for k, slot in enumerate(self.snapshot.nodes[i].saved)
-                if FREED in (states.get(slot.name), states.get(slot.name.partition("[")[0]))]
+        function, found = self.functions[i], list[int]()
+        raw: dict[str, _Raw] = {}
+        for k, slot in enumerate(self.snapshot.nodes[i].saved):
+            name, is_one_of_many, number = slot.name.partition("[")
+            if name not in raw:
+                try:
+                    raw[name] = getattr(function, _RAW + name)
+                except RuntimeError:    # a list of saved tensors, freed: PyTorch no longer knows how many there were
+                    raw[name] = None
+            item = raw[name][int(number[:-1])] if is_one_of_many and raw[name] is not None else raw[name]
+            if item is None or item.data is None and item.unpack_hook is None:      # a hook may have packed None
+                found.append(k)
+        return found
 
     def few_saved(self, i: int, most: int) -> dict[str, object]:
         """What node `i` has saved, by name, of its plain numbers, and of its tensors with at most so many numbers."""
         function, found = self.functions[i], dict[str, object]()
         packed = {slot.name for slot in self.snapshot.nodes[i].saved if slot.packed}
-        for name in self._reader.saved_names(type(function)):
+        for name in self._reader.attributes_of(type(function), _SAVED):
             if name in packed:      # reading it would call the hook of whoever packed it
                 continue
             with contextlib.suppress(RuntimeError):     # freed, or changed in place
@@ -396,11 +403,25 @@ class Register:
         self._nodes.clear()
 
 
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Tensor subclasses and modes may run code of their own on every attribute that is read: not while we look."""
-    with torch._C.DisableTorchFunction(), _disable_current_modes():
-        yield
+class undisturbed:
+    """Tensor subclasses and modes may run code of their own on every attribute that is read: not while we look. What we compute
+    is not recorded. A hook enters it at each node that backward runs, so it does nothing that it need not do."""
+
+    def __enter__(self) -> None:
+        self._functions = torch._C.DisableTorchFunction()
+        self._functions.__enter__()
+        self._records = torch.is_grad_enabled()
+        torch._C._set_grad_enabled(False)
+        are_some = torch._C._len_torch_dispatch_stack() or torch._ops._len_torch_dispatch_stack_pre_dispatch()
+        self._modes = _disable_current_modes() if are_some else None
+        if self._modes is not None:
+            self._modes.__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        if self._modes is not None:
+            self._modes.__exit__(None, None, None)
+        torch._C._set_grad_enabled(self._records)
+        self._functions.__exit__(None, None, None)
 
 
 class TooDeepError(ValueError):
@@ -524,7 +545,7 @@ class _Reader:
         there.
     extents: for each storage, the indices of the drawn tensors there, and which bytes each has.
     counters: for each storage, the addresses of its version counters.
-    attributes: for each type of a node, the names of its slots.
+    attributes: for each type of a node and each prefix, the names of its attributes that begin so.
     made: for the id of each node, a number that grows as nodes are made in one thread.
     """
 
@@ -541,7 +562,7 @@ class _Reader:
         self.holding: dict[tuple[object, ...], int] = {}
         self.extents: dict[int, list[tuple[int, range | None]]] = {}
         self.counters: dict[int, list[int]] = {}
-        self.attributes: dict[type[Function], list[str]] = {}
+        self.attributes: dict[tuple[type[Function], str], list[str]] = {}
         for output in outputs:
             if isinstance(output, GradientEdge):
                 self.edges.append(output)
@@ -601,10 +622,9 @@ class _Reader:
         return [found[key] for key in in_forward_order(inputs, self.made)]
 
     def slots(self, function: Function) -> Iterator[SavedTensor]:
-        for attribute in self.slot_attributes(type(function)):
-            name = attribute.removeprefix(_RAW)
+        for name in self.attributes_of(type(function), _RAW):
             try:
-                raw = getattr(function, attribute)
+                raw = getattr(function, _RAW + name)
             except RuntimeError:        # a list of saved tensors, freed: PyTorch no longer knows how many there were
                 yield SavedTensor(name, FREED)
                 continue
@@ -651,15 +671,12 @@ class _Reader:
         sharing = [i for i, other in others if extent and max(extent.start, other.start) < min(extent.stop, other.stop)]
         return next(iter(containing + sharing), None)
 
-    def slot_attributes(self, function_type: type[Function]) -> list[str]:
-        if function_type not in self.attributes:
-            names = [name for name in dir(function_type) if name.startswith(_RAW)]
-            self.attributes[function_type] = sorted(names, key=lambda name: (name != _RAW + "self", name))
-        return self.attributes[function_type]
-
-    @staticmethod
-    def saved_names(function_type: type[Function]) -> list[str]:
-        return [name.removeprefix(_SAVED) for name in dir(function_type) if name.startswith(_SAVED)]
+    def attributes_of(self, function_type: type[Function], prefix: str) -> list[str]:
+        """What a type of node calls its attributes that begin so, without the prefix: "self" first."""
+        if (function_type, prefix) not in self.attributes:
+            names = [name.removeprefix(prefix) for name in dir(function_type) if name.startswith(prefix)]
+            self.attributes[function_type, prefix] = sorted(names, key=lambda name: (name != "self", name))
+        return self.attributes[function_type, prefix]
 
     def storage_of(self, tensor: torch.Tensor) -> int | None:
         storage = storage_behind(tensor)
