@@ -334,7 +334,7 @@ def _changed_unnoticed(was: SavedTensor, slot: SavedTensor) -> bool:
     return slot.state == ALIVE and slot.checked and None not in (was.content, slot.content) and was.content != slot.content
 
 
-_NOT_YET = Node("", (), (), 1)
+_NOT_YET = Node("", (), (), (None,))
 _NO_TENSOR = Tensor((), False, (), "", "", False, False, False, None, None, False, None, None, None)
 
 

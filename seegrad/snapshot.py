@@ -41,6 +41,7 @@ Layout = tuple[int | torch.SymInt, Size | None, Size, str]      # offset, shape,
 
 Output = torch.Tensor | GradientEdge            # what backward can start from
 
+_HasShape = Any                                 # a tensor, or what a node knows of one: a torch._C._autograd._InputMetadata
 _Raw = Any                                      # a torch._C._autograd.SavedTensor, which has no hints
 _Versions = tuple[int, int]                     # when saved, now
 # A state, None where no tensor was saved; versions, where known; and whether the tensor is tracked, where known.
@@ -116,7 +117,7 @@ class Node:
     name: of its type, as in "MulBackward0".
     inputs: where it sends gradient to, None for each input that needs none.
     saved: its slots.
-    outputs: how many results the operation has.
+    results: the shape of each result of the operation, None where it has no single shape.
     leaf: of an AccumulateGrad, the index of its leaf among the tensors; else None.
     transposes: whether its result is its input, transposed.
     hides_a_node: whether it wraps a second node, which PyTorch shows to nobody: a write into a part of a tensor does.
@@ -127,11 +128,16 @@ class Node:
     name: str
     inputs: tuple[Edge | None, ...]
     saved: tuple[SavedTensor, ...]
-    outputs: int
+    results: tuple[Size | None, ...]
     leaf: int | None = None
     transposes: bool = False
     hides_a_node: bool = False
     hides_saved: bool = False
+
+    @property
+    def outputs(self) -> int:
+        """How many results the operation has."""
+        return len(self.results)
 
 
 @dataclass(frozen=True)
@@ -598,7 +604,7 @@ class _Reader:
                 self.extents.setdefault(storage, []).insert(0, (i, _extent(tensor)))
         nodes = tuple(
             Node(_name(function), edges[i], tuple(self.slots(function)),
-                 len(function._input_metadata),     # what comes in backward is what went out forward
+                 tuple(map(_shape, function._input_metadata)),      # what comes in backward is what went out forward
                  leaf[i], _name(function) == _TRANSPOSE, _name(function) == _WRITE_INTO_A_PART,
                  type(function).__name__ in (_WRITE_INTO_A_PART, _WITHOUT_ATTRIBUTES))
             for i, function in enumerate(functions))
@@ -840,7 +846,7 @@ def _base(tensor: torch.Tensor) -> torch.Tensor | None:
     return tensor._base if tensor._is_view() else None
 
 
-def _shape(tensor: torch.Tensor) -> Size | None:
+def _shape(tensor: _HasShape) -> Size | None:
     try:
         return _sizes(tensor.shape)
     except RuntimeError:

@@ -411,4 +411,4 @@ def _listed(words: Sequence[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-_NO_NODE = Node("", (), (), 1)
+_NO_NODE = Node("", (), (), (None,))
