@@ -16,7 +16,20 @@ from typing import Any
 import torch
 
 from .rules import MOST_VALUES, RULES, Reason, are_few, few, reasons, sum_in_words
-from .snapshot import FREED, Bytes, Edge, GraphSnapshot, LiveGraph, Node, Output, SavedTensor, Size, Tensor, undisturbed, version_of
+from .snapshot import (
+    FREED,
+    Bytes,
+    Edge,
+    GraphSnapshot,
+    LiveGraph,
+    Node,
+    Output,
+    SavedTensor,
+    Size,
+    Tensor,
+    undisturbed,
+    version_of,
+)
 
 LARGEST_PART = 2**16    # numbers of a large tensor that are taken at once
 
@@ -339,7 +352,8 @@ class BackwardRecorder:
             grads = [(k, was, now) for k, was, now in self.filled_grads(i) if finished or was != now]
         except Exception:
             readable = False
-        self.steps.append(Step(i, step.gradients, step.sums, step.sent, tuple(freed), tuple(grads), self.held, finished, readable))
+        self.steps.append(
+            Step(i, step.gradients, step.sums, step.sent, tuple(freed), tuple(grads), self.held, finished, readable))
 
     def free(self, i: int, freed: Sequence[int]) -> None:
         bytes_freed = 0
