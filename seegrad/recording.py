@@ -16,7 +16,22 @@ from typing import Any
 import torch
 
 from .rules import MOST_VALUES, RULES, Reason, are_few, few, reasons, sum_in_words
-from .snapshot import FREED, Bytes, Edge, GraphSnapshot, LiveGraph, Node, Output, SavedTensor, Tensor, undisturbed, version_of
+from .snapshot import (
+    FREED,
+    Bytes,
+    Edge,
+    GraphSnapshot,
+    LiveGraph,
+    Node,
+    Output,
+    SavedTensor,
+    Size,
+    Tensor,
+    undisturbed,
+    version_of,
+)
+
+LARGEST_PART = 2**16    # numbers of a large tensor that are taken at once
 
 Gradient = torch.Tensor | Sequence[torch.Tensor | None] | None      # what torch.autograd.backward takes
 
@@ -204,13 +219,14 @@ class BackwardRecorder:
     steps: those that are written down.
     running: those that are not: several where a node runs a backward of its own.
     freed: (index of a node, index of a slot) of all slots that are freed.
-    held_bytes: the bytes that the saved tensors hold, of those storages whose size is known.
-    unknown: how many saved tensors hold memory whose size is not known.
+    held: what the saved tensors hold.
+    unknown: (index of a node, index of a slot) of the saved tensors that hold memory whose size is not known.
     holders: for the number of each storage, how many slots hold it.
     with_grad: for each node that fills a `.grad`, the indices of its tensors.
     outside: the indices of the tensors that no node of the graph fills. A backward inside a node may, as in a checkpoint,
         and PyTorch itself where backward was given a result as an input.
     grads: for each of all these tensors, its `.grad` in words.
+    tells: for each node, whether it may send few numbers, which are told.
     arrived: for each output of each node, the gradients that were sent to it so far; None for one of many numbers.
     marks: for each tensor outside, what tells whether its `.grad` is still the same.
     """
@@ -220,11 +236,14 @@ class BackwardRecorder:
         self.thread = threading.get_ident()
         self.steps: list[Step] = []
         self.running: list[_Running] = []
-        self.freed = {(i, k) for i, node in enumerate(graph.snapshot.nodes)
-                      for k, slot in enumerate(node.saved) if slot.state == FREED}
-        self.held_bytes = graph.snapshot.saved_bytes
-        self.unknown = sum(not graph.snapshot.bytes_of([slot]).all_known for slot in graph.snapshot.saved)
-        self.holders = Counter(storage for slot in graph.snapshot.saved for storage in slot.storages)
+        nodes, sizes = graph.snapshot.nodes, graph.snapshot.storage_bytes
+        slots = {(i, k): slot for i, node in enumerate(nodes) for k, slot in enumerate(node.saved)}
+        self.freed = {place for place, slot in slots.items() if slot.state == FREED}
+        self.unknown = {place for place, slot in slots.items() if place not in self.freed
+                        and (not slot.storages or None in [sizes[storage] for storage in slot.storages])}
+        self.held = Bytes(graph.snapshot.saved_bytes, not self.unknown)
+        self.holders = Counter(storage for slot in slots.values() for storage in slot.storages)
+        self.tells = [any(edge and _may_be_few(nodes[edge.node].results[edge.output]) for edge in node.inputs) for node in nodes]
         self.with_grad = graph.tensors_with_grad()
         # A result among the inputs gets its `.grad` where its node would run, and does not.
         places = [place for place in map(graph.place_of, backward.inputs or ()) if isinstance(place, int)]
@@ -234,7 +253,7 @@ class BackwardRecorder:
         self.arrived: dict[tuple[int, int], list[torch.Tensor | None]] = {}
         self.outside = [*graph.outside_with_grad(), *results]
         inside = [k for tensors in self.with_grad.values() for k in tensors]
-        with undisturbed(), torch.no_grad():
+        with undisturbed():
             self.grads = {k: self.words_for_grad(k) for k in (*inside, *self.outside)}
             self.marks = {k: self.mark(k) for k in self.outside}
 
@@ -251,13 +270,13 @@ class BackwardRecorder:
                 handle.remove()
 
     def begin_step(self, i: int, gradients: Sequence[torch.Tensor | None]) -> None:
-        # Backward goes on, whatever we cannot read: we are in one of its hooks.
-        with contextlib.suppress(Exception), undisturbed(), torch.no_grad():
-            if is_in_another_thread(self.thread):       # its backward goes through a node that both graphs have
-                return
+        if is_in_another_thread(self.thread):       # its backward goes through a node that both graphs have
+            return
+        with contextlib.suppress(Exception), undisturbed():     # backward goes on, whatever we cannot read
             self.end_finished()
-            words = tuple(map(words_for, gradients))
-            step = _Running(i, words, tuple(self.sum_of(i, k, gradients[k], words[k]) for k in range(len(words))))
+            words = tuple([words_for(gradient) for gradient in gradients])
+            sums = tuple([self.sum_of(i, k, gradient, words[k]) for k, gradient in enumerate(gradients)])
+            step = _Running(i, words, sums)
             if self.graph.snapshot.nodes[i].name in RULES and len(gradients) == 1:
                 with contextlib.suppress(Exception):
                     self.look_before(step, gradients[0])
@@ -271,34 +290,38 @@ class BackwardRecorder:
                           for name, value in self.graph.few_saved(step.node, MOST_VALUES).items()}
 
     def finish(self, i: int, sent: Sequence[torch.Tensor | None], received: object) -> None:
-        with contextlib.suppress(Exception), undisturbed(), torch.no_grad():
-            if is_in_another_thread(self.thread):
-                return
+        if is_in_another_thread(self.thread):
+            return
+        if self.running and self.running[-1].node == i and not self.tells[i]:       # there is nothing to read
+            self.running[-1].finished = True
+            return
+        with contextlib.suppress(Exception), undisturbed():
             self.end_finished()
-            if i not in [step.node for step in self.running]:
+            if not any(step.node == i for step in self.running):
                 return
             while self.running[-1].node != i:       # a backward inside, which failed, and whoever ran it has caught the error
                 self.end_step()
             self.running[-1].finished = True
-            self.running[-1].sent = tuple(self.send(self.running[-1], sent))
+            self.running[-1].sent = self.send(self.running[-1], sent)
 
-    def send(self, step: _Running, sent: Sequence[torch.Tensor | None]) -> Iterator[Sent | None]:
+    def send(self, step: _Running, sent: Sequence[torch.Tensor | None]) -> tuple[Sent | None, ...]:
         node = self.graph.snapshot.nodes[step.node]
         why = [None] * len(sent) if step.received is None else reasons(node.name, step.received, step.saved, sent)
+        told: list[Sent | None] = []
         for edge, tensor, reason in zip(node.inputs, sent, why):
-            if edge is None or tensor is None:
-                yield None
-                continue
-            is_few = are_few(tensor)
-            self.arrived.setdefault((edge.node, edge.output), []).append(tensor.clone() if is_few else None)
-            yield Sent(few(tensor), words_for(tensor) or "", reason) if is_few else None
+            is_few = edge is not None and are_few(tensor)
+            if edge is not None and tensor is not None:
+                self.arrived.setdefault((edge.node, edge.output), []).append(tensor.clone() if is_few else None)
+            told.append(Sent(few(tensor), words_for(tensor) or "", reason) if is_few else None)
+        return tuple(told)
 
     def sum_of(self, i: int, output: int, gradient: torch.Tensor | None, words: str | None) -> str | None:
         arrived = self.arrived.pop((i, output), [])
-        parts = [part for part in arrived if part is not None]
-        if gradient is not None and words is not None and 1 < len(parts) == len(arrived):
-            with contextlib.suppress(Exception):
-                return sum_in_words(parts, gradient, words)
+        if len(arrived) > 1 and gradient is not None and words is not None:
+            parts = [part for part in arrived if part is not None]
+            if len(parts) == len(arrived):
+                with contextlib.suppress(Exception):
+                    return sum_in_words(parts, gradient, words)
         return None
 
     def end_finished(self) -> None:
@@ -307,7 +330,7 @@ class BackwardRecorder:
 
     def end(self, error: Exception | None = None) -> Recording:
         """Write down what ran last. error: what ended backward."""
-        with undisturbed(), torch.no_grad():
+        with undisturbed():
             while self.running:
                 self.end_step()
             # A hook of the caller may have stopped backward between a `.grad` and the node.
@@ -320,26 +343,27 @@ class BackwardRecorder:
         """Write down the step that ran last: what it freed can be seen only now."""
         step = self.running.pop()
         i, finished, readable = step.node, step.finished, True
-        freed: tuple[int, ...] = ()
-        grads: tuple[tuple[int, str | None, str | None], ...] = ()
+        freed: list[int] = []
+        grads: list[tuple[int, str | None, str | None]] = []
         try:
-            freed = tuple(k for k in self.graph.freed_slots(i) if (i, k) not in self.freed)
-            for k in freed:
-                self.free(i, k)
-            grads = tuple((k, was, now) for k, was, now in self.filled_grads(i) if finished or was != now)
+            freed = [k for k in self.graph.freed_slots(i) if (i, k) not in self.freed]
+            if freed:
+                self.free(i, freed)
+            grads = [(k, was, now) for k, was, now in self.filled_grads(i) if finished or was != now]
         except Exception:
             readable = False
-        held = Bytes(self.held_bytes, not self.unknown)
-        self.steps.append(Step(i, step.gradients, step.sums, step.sent, freed, grads, held, finished, readable))
+        self.steps.append(
+            Step(i, step.gradients, step.sums, step.sent, tuple(freed), tuple(grads), self.held, finished, readable))
 
-    def free(self, i: int, k: int) -> None:
-        self.freed.add((i, k))
-        slot = self.graph.snapshot.nodes[i].saved[k]
-        self.unknown -= not self.graph.snapshot.bytes_of([slot]).all_known
-        for storage in slot.storages:
-            self.holders[storage] -= 1
-            if not self.holders[storage]:
-                self.held_bytes -= self.graph.snapshot.storage_bytes[storage] or 0
+    def free(self, i: int, freed: Sequence[int]) -> None:
+        bytes_freed = 0
+        for k in freed:
+            for storage in self.graph.snapshot.nodes[i].saved[k].storages:
+                self.holders[storage] -= 1
+                if not self.holders[storage]:
+                    bytes_freed += self.graph.snapshot.storage_bytes[storage] or 0
+        self.freed.update((i, k) for k in freed)
+        self.held = Bytes(self.held.known - bytes_freed, self.unknown <= self.freed)
 
     def words_for_grad(self, k: int) -> str | None:
         try:
@@ -364,6 +388,12 @@ class BackwardRecorder:
                 yield k, before, self.grads[k]
 
 
+def _may_be_few(shape: Size | None) -> bool:
+    """Whether a gradient of this shape can be told number by number. The engine lets no other shape through."""
+    sizes = [size for size in shape or () if isinstance(size, int)]
+    return shape is None or len(sizes) < len(shape) or math.prod(sizes) <= MOST_VALUES
+
+
 def words_for(tensor: torch.Tensor | None) -> str | None:
     """A gradient in words: its numbers where they are few or all the same, else its norm. None where there is none.
 
@@ -380,7 +410,7 @@ def words_for(tensor: torch.Tensor | None) -> str | None:
 def _words(tensor: torch.Tensor) -> str:
     if tensor.is_nested and tensor.layout == torch.strided:
         return "nested, its shape varies"
-    shape = f"({', '.join(map(str, tensor.shape))}{',' * (tensor.dim() == 1)})"
+    shape = str(tuple(tensor.shape))
     if tensor.layout != torch.strided:
         return f"{str(tensor.layout).removeprefix('torch.')} {shape}"
     if tensor.numel() == 0:
@@ -392,21 +422,36 @@ def _words(tensor: torch.Tensor) -> str:
 
 
 def _numbers(tensor: torch.Tensor, shape: str) -> str:
-    if 1 < tensor.numel() <= MOST_VALUES and len(set(tensor.flatten().tolist())) > 1:
-        return f"[{', '.join(f'{value:.4g}' for value in tensor.flatten().tolist())}]"
     whole = tensor.numel()
-    for dim, stride in enumerate(tensor.stride()):      # what is expanded is not in memory, and shall not come there
-        if stride == 0:
-            tensor = tensor.narrow(dim, 0, 1)
-    times = whole // tensor.numel()
-    first = tensor[(0,) * tensor.dim()]
+    if 1 < whole <= MOST_VALUES and len(set(tensor.flatten().tolist())) > 1:
+        return f"[{', '.join(f'{value:.4g}' for value in tensor.flatten().tolist())}]"
+    times = 1
+    if 0 in tensor.stride():        # what is expanded is not in memory, and shall not come there
+        for dim, stride in enumerate(tensor.stride()):
+            if stride == 0:
+                tensor = tensor.narrow(dim, 0, 1)
+        times = whole // tensor.numel()
+    first = tensor.as_strided((), ())
     if whole == 1:
         return f"{first.item():.4g}"
-    if bool((tensor == first).all()):
-        return f"{first.item():.4g} in all of {shape}"
-    wide = tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)      # 16 bits overflow in a sum of squares
-    nan, infinite = times * int(wide.isnan().sum()), times * int(wide.isinf().sum())
-    if nan or infinite:
+    wide = torch.complex128 if tensor.is_complex() else torch.float64       # 16 bits overflow in a sum of squares
+    norm = _norm(tensor, wide)
+    # Where all numbers are the same, the norm follows from one of them: only then it is worth while to compare them all.
+    if not math.isfinite(norm) or math.isclose(norm, abs(first.item()) * math.sqrt(tensor.numel()), rel_tol=1e-6):
+        if bool((tensor == first).all()):
+            return f"{first.item():.4g} in all of {shape}"
+    if not math.isfinite(norm):
+        numbers = tensor.to(wide)
+        nan, infinite = times * int(numbers.isnan().sum()), times * int(numbers.isinf().sum())
         counts = [f"{count} {name}" for count, name in ((infinite, "inf"), (nan, "nan")) if count]
-        return f"{shape} with {' and '.join(counts)}"
-    return f"{shape} of norm {math.sqrt(times) * torch.linalg.vector_norm(wide).item():.3g}"
+        if counts:
+            return f"{shape} with {' and '.join(counts)}"
+    return f"{shape} of norm {math.sqrt(times) * norm:.3g}"
+
+
+def _norm(tensor: torch.Tensor, wide: torch.dtype) -> float:
+    """A large tensor is taken in parts, so that no wide copy of all of it is made."""
+    if tensor.numel() > LARGEST_PART:
+        return math.hypot(*(_norm(part, wide) for part in tensor.flatten().split(LARGEST_PART)))
+    has_norm = tensor.dtype.itemsize > 1 and (tensor.is_floating_point() or tensor.is_complex())
+    return torch.linalg.vector_norm(tensor if has_norm else tensor.to(wide), dtype=wide).item()

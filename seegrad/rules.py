@@ -117,8 +117,8 @@ def agree(first: torch.Tensor, second: torch.Tensor) -> bool:
 
 def are_few(tensor: torch.Tensor | None) -> TypeGuard[torch.Tensor]:
     """Whether a tensor can be told number by number: it is of real numbers, and of few."""
-    return (tensor is not None and tensor.layout == torch.strided and not tensor.is_nested and not tensor.is_meta
-            and not tensor.is_complex() and 0 < tensor.numel() <= MOST_VALUES)
+    return (tensor is not None and tensor.layout == torch.strided and not tensor.is_nested and 0 < tensor.numel() <= MOST_VALUES
+            and not tensor.is_meta and not tensor.is_complex())
 
 
 def few(value: object) -> str:

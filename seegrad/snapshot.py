@@ -22,12 +22,9 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from graphlib import TopologicalSorter
 from typing import Any, Generic, TypeVar
 
 import torch
-from torch._C import _len_torch_dispatch_stack
-from torch._ops import _len_torch_dispatch_stack_pre_dispatch
 from torch.autograd.graph import GradientEdge
 from torch.autograd.graph import Node as Function
 from torch.utils._python_dispatch import _disable_current_modes, is_traceable_wrapper_subclass
@@ -43,11 +40,13 @@ Size = tuple[int | str, ...]                    # of a tensor; a symbolic size i
 Layout = tuple[int | torch.SymInt, Size | None, Size, str]      # offset, shape, strides, dtype
 
 Owner = TypeVar("Owner")
+Key = TypeVar("Key")
 
 Output = torch.Tensor | GradientEdge            # what backward can start from
 
 _HasShape = Any                                 # a tensor, or what a node knows of one: a torch._C._autograd._InputMetadata
 _Raw = Any                                      # a torch._C._autograd.SavedTensor, which has no hints
+_Inputs = tuple[tuple[Function | None, int], ...]       # the `next_functions` of a node
 _Versions = tuple[int, int]                     # when saved, now
 # A state, None where no tensor was saved; versions, where known; and whether the tensor is tracked, where known.
 _Check = tuple[str | None, _Versions | None, bool | None]
@@ -344,7 +343,7 @@ class LiveGraph:
             self._reader = _Reader(outputs, names, with_contents)
             self.snapshot = self._reader.read()
         self.functions, self.tensors = self._reader.functions, self._reader.tensors
-        self.made = [self._reader.made[id(function)] for function in self.functions]
+        self.made = [self._reader.made[function] for function in self.functions]
 
     def place_of(self, output: Output) -> int | Edge | None:
         """The index of a drawn tensor, or the edge into a node; None where neither is here."""
@@ -354,18 +353,25 @@ class LiveGraph:
 
     def freed_slots(self, i: int) -> list[int]:
         """The indices of those slots of node `i` that are freed now."""
-        if not self.snapshot.nodes[i].saved:
-            return []
-        states = {slot.name: slot.state for slot in self._reader.slots(self.functions[i])}
-        # A freed list of saved tensors is one slot: PyTorch no longer knows how many there were.
-        return [k for k, slot in enumerate(self.snapshot.nodes[i].saved)
-                if FREED in (states.get(slot.name), states.get(slot.name.partition("[")[0]))]
+        function, found = self.functions[i], list[int]()
+        raw: dict[str, _Raw] = {}
+        for k, slot in enumerate(self.snapshot.nodes[i].saved):
+            name, is_one_of_many, number = slot.name.partition("[")
+            if name not in raw:
+                try:
+                    raw[name] = getattr(function, _RAW + name)
+                except RuntimeError:    # a list of saved tensors, freed: PyTorch no longer knows how many there were
+                    raw[name] = None
+            item = raw[name][int(number[:-1])] if is_one_of_many and raw[name] is not None else raw[name]
+            if item is None or item.data is None and item.unpack_hook is None:      # a hook may have packed None
+                found.append(k)
+        return found
 
     def few_saved(self, i: int, most: int) -> dict[str, object]:
         """What node `i` has saved, by name, of its plain numbers, and of its tensors with at most so many numbers."""
         function, found = self.functions[i], dict[str, object]()
         packed = {slot.name for slot in self.snapshot.nodes[i].saved if slot.packed}
-        for name in self._reader.saved_names(type(function)):
+        for name in self._reader.attributes_of(type(function), _SAVED):
             if name in packed:      # reading it would call the hook of whoever packed it
                 continue
             with contextlib.suppress(RuntimeError):     # freed, or changed in place
@@ -480,17 +486,25 @@ class Register:
         self._nodes.clear()
 
 
-def undisturbed() -> contextlib.AbstractContextManager[None]:
-    """Tensor subclasses and modes may run code of their own on every attribute that is read: not while we look."""
-    if _len_torch_dispatch_stack() or _len_torch_dispatch_stack_pre_dispatch():
-        return _without_modes()
-    return torch._C.DisableTorchFunction()
+class undisturbed:
+    """Tensor subclasses and modes may run code of their own on every attribute that is read: not while we look. What we compute
+    is not recorded. A hook enters it at each node that backward runs, so it does nothing that it need not do."""
 
+    def __enter__(self) -> None:
+        self._functions = torch._C.DisableTorchFunction()
+        self._functions.__enter__()
+        self._records = torch.is_grad_enabled()
+        torch._C._set_grad_enabled(False)
+        are_some = torch._C._len_torch_dispatch_stack() or torch._ops._len_torch_dispatch_stack_pre_dispatch()
+        self._modes = _disable_current_modes() if are_some else None
+        if self._modes is not None:
+            self._modes.__enter__()
 
-@contextlib.contextmanager
-def _without_modes() -> Iterator[None]:
-    with torch._C.DisableTorchFunction(), _disable_current_modes():
-        yield
+    def __exit__(self, *_: object) -> None:
+        if self._modes is not None:
+            self._modes.__exit__(None, None, None)
+        torch._C._set_grad_enabled(self._records)
+        self._functions.__exit__(None, None, None)
 
 
 class TooDeepError(ValueError):
@@ -503,31 +517,39 @@ def reachable(functions: Iterable[Function | None]) -> list[Function]:
     Raises TooDeepError before it has walked so deep that the graph could not be freed later: a node that was seen from Python
     is freed inside the freeing of the node before it, and thousands of these inside each other crash the process.
     """
+    return list(_walk(functions))
+
+
+def _walk(functions: Iterable[Function | None]) -> dict[Function, _Inputs]:
+    """The same, with the inputs of each node. While they are held here, PyTorch makes no new Python objects for them."""
     roots = [function for function in functions if function is not None]
-    pending = roots[::-1]
-    # By their ids: while they are held here, PyTorch makes no new Python objects for them.
-    found: dict[int, Function] = {}
-    seen = {id(function): function for function in pending}     # those that wait too: they have Python objects
     others = sum(mark not in map(_mark_of, roots) for mark in _deep_walks)
     deepest = max(deepest_walk() >> others, LEAST_WALK)
-    next_look = deepest
+    found: dict[Function, _Inputs] = {}
+    depth: dict[Function, int] = {}     # of a node behind which all is walked: the length of the longest way from it
+    length = longest = 0                # of the way to where we are, and of the longest one
+    pending = roots[::-1]
     while pending:
-        function = pending.pop()
-        if id(function) not in found:
-            found[id(function)] = function
-            inputs = [other for other, _ in function.next_functions if other is not None]
+        function = pending[-1]
+        if function not in found:
+            found[function] = function.next_functions
+            inputs = [other for other, _ in found[function] if other is not None]
             pending += reversed(inputs)     # so that the first input is found first
-            seen.update((id(other), other) for other in inputs)
-            if len(seen) >= next_look:
-                depth = _depth(seen)
-                if depth >= deepest:
-                    _mark(roots)
-                    raise TooDeepError(f"This graph is at least {deepest:,} operations deep, and to walk it would crash Python "
-                                       "when the graph is freed: look at a shorter one, as of fewer steps of a loop.")
-                next_look = len(seen) + max(deepest - depth, deepest // 4)
-    if len(seen) > deepest // 2 and _depth(seen) > deepest // 2:
+            length += 1
+            longest = max(longest, length + max([depth.get(other, 0) for other in inputs], default=0))
+            if longest >= deepest:
+                _mark(roots)
+                raise TooDeepError(f"This graph is at least {longest:,} operations deep, and to walk it would crash Python "
+                                   "when the graph is freed: look at a shorter one, as of fewer steps of a loop.")
+        else:
+            pending.pop()
+            if function not in depth:       # we come back to it
+                length -= 1
+                depth[function] = 1 + max([depth[other] for other, _ in found[function] if other is not None], default=0)
+                longest = max(longest, length + depth[function])
+    if longest > deepest // 2:
         _mark(roots)
-    return list(found.values())
+    return found
 
 
 class _Mark:
@@ -566,21 +588,12 @@ def deepest_walk() -> int:
     return stack // 600
 
 
-def _depth(nodes: dict[int, Function]) -> int:
-    """The length of the longest way that begins in these nodes, given by their ids, and leaves them at most once."""
-    inputs = {key: [id(other) for other, _ in node.next_functions if other is not None] for key, node in nodes.items()}
-    depth: dict[int, int] = {}
-    for key in TopologicalSorter(inputs).static_order():
-        depth[key] = 1 + max((depth[other] for other in inputs.get(key, ())), default=0)
-    return max(depth.values())
-
-
-def in_forward_order(inputs: Mapping[int, Sequence[int]], made: Mapping[int, float]) -> list[int]:
+def in_forward_order(inputs: Mapping[Key, Sequence[Key]], made: Mapping[Key, float]) -> list[Key]:
     """Put nodes, given by any keys, in order: inputs before consumers, otherwise as they were made.
 
     inputs: for each node, its inputs, each as often as it is one. made: a number for each node, which grows as nodes are made.
     """
-    consumers: dict[int, list[int]] = {}
+    consumers: dict[Key, list[Key]] = {}
     for key, sources in inputs.items():
         for source in sources:
             consumers.setdefault(source, []).append(key)
@@ -614,13 +627,13 @@ class _Reader:
         there.
     extents: for each storage, the indices of the drawn tensors there, and which bytes each has.
     counters: for each storage, the addresses of its version counters.
-    attributes: for each type of a node, the names of its slots.
-    made: for the id of each node, a number that grows as nodes are made in one thread.
+    attributes: for each type of a node and each prefix, the names of its attributes that begin so.
+    made: for each node, a number that grows as nodes are made in one thread.
     """
 
     def __init__(self, outputs: Iterable[Output], names: Mapping[str, torch.Tensor], with_contents: bool) -> None:
         self.with_contents = with_contents
-        self.made: dict[int, float] = {}
+        self.made: dict[Function, float] = {}
         self.edges: list[GradientEdge] = []
         self.tensors: list[torch.Tensor] = []
         self.tensor_index: dict[int, int] = {}
@@ -631,7 +644,7 @@ class _Reader:
         self.holding: dict[tuple[object, ...], int] = {}
         self.extents: dict[int, list[tuple[int, range | None]]] = {}
         self.counters: dict[int, list[int]] = {}
-        self.attributes: dict[type[Function], list[str]] = {}
+        self.attributes: dict[tuple[type[Function], str], list[str]] = {}
         for output in outputs:
             if isinstance(output, GradientEdge):
                 self.edges.append(output)
@@ -653,49 +666,49 @@ class _Reader:
         return index
 
     def read(self) -> GraphSnapshot:
-        self.functions = functions = self.walk()
-        index = {id(function): i for i, function in enumerate(functions)}
-        edges = [tuple(None if f is None else Edge(index[id(f)], number) for f, number in function.next_functions)
+        inputs = _walk([*map(grad_fn_of, self.tensors), *(edge.node for edge in self.edges)])
+        names = {function: _name(function) for function in inputs}
+        self.functions = functions = self.in_order(inputs, names)
+        index = {function: i for i, function in enumerate(functions)}
+        edges = [tuple([None if other is None else Edge(index[other], number) for other, number in inputs[function]])
                  for function in functions]
-        leaf = [self.add_tensor(_leaf(f)) if _is_accumulate(f) else None for f in functions]
+        leaf = [self.add_tensor(_leaf(f)) if names[f] == _ACCUMULATE else None for f in functions]
         for i, tensor in reversed(list(enumerate(self.tensors))):     # reversed: the first of several wins
             storage = self.storage_of(tensor)
             if storage is not None:
                 layout = _layout(tensor)
                 for place in ((storage, layout), (storage, layout, tensor.requires_grad)):
                     self.holding[place] = i
-                self.extents.setdefault(storage, []).insert(0, (i, _extent(tensor)))
+                self.extents.setdefault(storage, []).insert(0, (i, _extent(tensor, layout)))
         nodes = tuple(
-            Node(_name(function), edges[i], tuple(self.slots(function)),
+            Node(names[function], edges[i], tuple(self.slots(function)),
                  tuple(map(_shape, function._input_metadata)),      # what comes in backward is what went out forward
-                 leaf[i], _name(function) == _TRANSPOSE, _name(function) == _WRITE_INTO_A_PART,
+                 leaf[i], names[function] == _TRANSPOSE, names[function] == _WRITE_INTO_A_PART,
                  type(function).__name__ in (_WRITE_INTO_A_PART, _WITHOUT_ATTRIBUTES),
-                 _name(function).startswith(_COMPILED))
+                 names[function].startswith(_COMPILED))
             for i, function in enumerate(functions))
         leaves = set(leaf)
         tensors = tuple(self.describe(i, tensor, index, leaves) for i, tensor in enumerate(self.tensors))
         return GraphSnapshot(nodes, tensors, tuple(map(self.storage_bytes.get, range(len(self.storages)))))
 
-    def walk(self) -> list[Function]:
+    def in_order(self, inputs: Mapping[Function, _Inputs], names: Mapping[Function, str]) -> list[Function]:
         """All nodes, inputs before consumers, otherwise in the order in which they were made."""
-        found = {id(f): f for f in reachable([*map(grad_fn_of, self.tensors), *(edge.node for edge in self.edges)])}
-        consumers: dict[int, list[Function]] = {}
-        for function in found.values():
-            for other, _ in function.next_functions:
-                if other is not None:
-                    consumers.setdefault(id(other), []).append(function)
         # An AccumulateGrad has no creation number of its own: it stands just before the first node that needs it.
-        self.made = {key: f._sequence_nr() for key, f in found.items() if not _is_accumulate(f)}
-        for key in found.keys() - self.made.keys():
-            self.made[key] = min((self.made[id(c)] for c in consumers.get(key, ())), default=0) - 0.5
-        inputs = {key: [id(f) for f, _ in function.next_functions if f is not None] for key, function in found.items()}
-        return [found[key] for key in in_forward_order(inputs, self.made)]
+        # Not told by its attribute `variable`: a custom Function's context may have one too.
+        made: dict[Function, float] = {f: f._sequence_nr() for f in inputs if names[f] != _ACCUMULATE}
+        before: dict[Function, float] = {}
+        for function in made:
+            for other, _ in inputs[function]:
+                if other is not None and other not in made:
+                    before[other] = min(made[function], before.get(other, made[function]))
+        made |= {f: before.get(f, 0) - 0.5 for f in inputs if f not in made}
+        self.made = made
+        return in_forward_order({f: [other for other, _ in inputs[f] if other is not None] for f in inputs}, made)
 
     def slots(self, function: Function) -> Iterator[SavedTensor]:
-        for attribute in self.slot_attributes(type(function)):
-            name = attribute.removeprefix(_RAW)
+        for name in self.attributes_of(type(function), _RAW):
             try:
-                raw = getattr(function, attribute)
+                raw = getattr(function, _RAW + name)
             except RuntimeError:        # a list of saved tensors, freed: PyTorch no longer knows how many there were
                 yield SavedTensor(name, FREED)
                 continue
@@ -720,8 +733,10 @@ class _Reader:
         storage, layout = self.storage_of(data), _layout(data)
         storages = storages_behind(data)
         numbers = tuple(map(self.number_of, storages))
-        self.storage_bytes.update(zip(numbers, map(size_of, storages)))
-        extent = _extent(data)
+        for number, behind in zip(numbers, storages):
+            if number not in self.storage_bytes:
+                self.storage_bytes[number] = size_of(behind)
+        extent = _extent(data, layout)
         size = self.storage_bytes[numbers[0]] if numbers == (storage,) else None
         is_part = size is not None and extent is not None and len(extent) < size
         itself = self.tensor_index.get(id(data))
@@ -732,7 +747,8 @@ class _Reader:
             holds = self.holding.get(place) if holds is None else holds
         views = self.view_of(storage, extent) if holds is None else None
         value, content = (few_in_words(data), content_of(data)) if self.with_contents else ("", None)
-        return SavedTensor(name, state, _shape(data), _dtype(data), numbers, is_part,
+        shape, dtype = (layout[1], layout[3]) if layout else (_shape(data), _dtype(data.dtype))
+        return SavedTensor(name, state, shape, dtype, numbers, is_part,
                            storage, layout, tracked, holds, views, versions, packed, checked, value, content)
 
     def view_of(self, storage: int | None, extent: range | None) -> int | None:
@@ -742,15 +758,12 @@ class _Reader:
         sharing = [i for i, other in others if extent and max(extent.start, other.start) < min(extent.stop, other.stop)]
         return next(iter(containing + sharing), None)
 
-    def slot_attributes(self, function_type: type[Function]) -> list[str]:
-        if function_type not in self.attributes:
-            names = [name for name in dir(function_type) if name.startswith(_RAW)]
-            self.attributes[function_type] = sorted(names, key=lambda name: (name != _RAW + "self", name))
-        return self.attributes[function_type]
-
-    @staticmethod
-    def saved_names(function_type: type[Function]) -> list[str]:
-        return [name.removeprefix(_SAVED) for name in dir(function_type) if name.startswith(_SAVED)]
+    def attributes_of(self, function_type: type[Function], prefix: str) -> list[str]:
+        """What a type of node calls its attributes that begin so, without the prefix: "self" first."""
+        if (function_type, prefix) not in self.attributes:
+            names = [name.removeprefix(prefix) for name in dir(function_type) if name.startswith(prefix)]
+            self.attributes[function_type, prefix] = sorted(names, key=lambda name: (name != "self", name))
+        return self.attributes[function_type, prefix]
 
     def storage_of(self, tensor: torch.Tensor) -> int | None:
         storage = storage_behind(tensor)
@@ -759,16 +772,17 @@ class _Reader:
     def number_of(self, storage: torch.UntypedStorage) -> int:
         return self.storages.setdefault(storage._cdata, len(self.storages))
 
-    def describe(self, i: int, tensor: torch.Tensor, index: dict[int, int], leaves: set[int | None]) -> Tensor:
+    def describe(self, i: int, tensor: torch.Tensor, index: dict[Function, int], leaves: set[int | None]) -> Tensor:
         # A leaf of this graph that was made a result later has a node that is not of this graph.
-        node = index.get(id(grad_fn_of(tensor)))
+        function = grad_fn_of(tensor)
+        node = None if function is None else index.get(function)
         producer = None if node is None else Edge(node, tensor.output_nr)
         # Reading `.grad` of a result warns, and finds nothing unless the caller asked for it.
         leaf = is_leaf(tensor)
         grad = tensor.grad if leaf or tensor.retains_grad else None
         keeps_grad = tensor.requires_grad and leaf or tensor.retains_grad
         return Tensor(
-            names=tuple(self.tensor_names[i]), given=i < self.given, shape=_shape(tensor), dtype=_dtype(tensor),
+            names=tuple(self.tensor_names[i]), given=i < self.given, shape=_shape(tensor), dtype=_dtype(tensor.dtype),
             device=str(tensor.device), requires_grad=tensor.requires_grad, is_leaf=leaf,
             in_graph=producer is not None or i in leaves, producer=producer,
             base=self.tensor_index.get(id(_base(tensor))) if i < self.given else None,
@@ -785,11 +799,6 @@ class _Reader:
             counters.append(counter)
             return len(counters) - 1
         return counters.index(counter)
-
-
-def _is_accumulate(function: Function) -> bool:
-    # Not by its attribute `variable`: a custom Function's context may have one too.
-    return _name(function) == _ACCUMULATE
 
 
 def _leaf(accumulate: Function) -> torch.Tensor:
@@ -887,16 +896,19 @@ def storage_behind(tensor: torch.Tensor) -> torch.UntypedStorage | None:
 
 
 def storages_behind(tensor: torch.Tensor) -> list[torch.UntypedStorage]:
-    """Every storage in which a tensor lies: those of its parts where it is made of parts. Empty where one cannot be seen."""
+    """Every storage in which a tensor lies: those of its parts where it is made of parts. Empty where one cannot be seen.
+
+    Called in `undisturbed`.
+    """
     try:
-        with torch.no_grad():
-            parts = _parts(tensor)
-            return [part.untyped_storage() for part in parts]
+        return [part.untyped_storage() for part in _parts(tensor)]
     except Exception:       # a type that refuses, by code of its own
         return []
 
 
 def _parts(tensor: torch.Tensor) -> list[torch.Tensor]:
+    if type(tensor) in (torch.Tensor, torch.nn.Parameter) and tensor.layout == torch.strided:       # most are
+        return [tensor]
     if is_traceable_wrapper_subclass(tensor):
         return [part for name in tensor.__tensor_flatten__()[0] for part in _parts(getattr(tensor, name))]
     if type(tensor).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
@@ -922,7 +934,7 @@ def _shape(tensor: _HasShape) -> Size | None:
 
 
 def _sizes(sizes: Iterable[int | torch.SymInt]) -> Size:
-    return tuple(str(n) if isinstance(n, torch.SymInt) else n for n in sizes)
+    return tuple([n if type(n) is int else str(n) for n in sizes])
 
 
 def size_of(storage: torch.UntypedStorage) -> int | None:
@@ -934,17 +946,16 @@ def size_of(storage: torch.UntypedStorage) -> int | None:
 
 
 def few_in_words(tensor: torch.Tensor) -> str:
-    """The numbers of a tensor, or an empty string where they are not few and plain."""
+    """The numbers of a tensor, or an empty string where they are not few and plain. Called in `undisturbed`."""
     try:
-        with torch.no_grad():
-            return few(tensor.detach()) if are_few(tensor) else ""
+        return few(tensor.detach()) if are_few(tensor) else ""
     except Exception:       # a type that refuses, by code of its own
         return ""
 
 
 def content_of(tensor: torch.Tensor) -> int | None:
     """A number that tells whether its memory still holds the same bytes; None where that is not small, or cannot be seen."""
-    storage, extent = storage_behind(tensor), _extent(tensor)
+    storage, extent = storage_behind(tensor), _extent(tensor, _layout(tensor))
     if storage is None or storage.device.type != "cpu" or type(tensor).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
         return None
     try:
@@ -956,25 +967,30 @@ def content_of(tensor: torch.Tensor) -> int | None:
     return hash(ctypes.string_at(address + extent.start, len(extent)))
 
 
-def _extent(tensor: torch.Tensor) -> range | None:
-    """The bytes of its storage from its first element to its last; None where that cannot be seen."""
-    layout = _layout(tensor)
-    if layout is None or layout[1] is None or not all(isinstance(n, int) for n in (layout[0], *layout[1], *layout[2])):
+def _extent(tensor: torch.Tensor, layout: Layout | None) -> range | None:
+    """The bytes of its storage from its first element to its last; None where that cannot be seen. layout: its own."""
+    if layout is None or layout[1] is None:
         return None
-    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride()))
-    start, size = tensor.storage_offset(), tensor.element_size()
-    return range(start * size, (start + last + 1) * size) if tensor.numel() else range(0)
+    start, last, item = layout[0], 0, tensor.element_size()
+    for size, stride in zip(layout[1], layout[2]):
+        if not isinstance(size, int) or not isinstance(stride, int):
+            return None
+        last += (size - 1) * stride
+    if not isinstance(start, int):
+        return None
+    return range(start * item, (start + last + 1) * item) if 0 not in layout[1] else range(0)
 
 
 def _layout(tensor: torch.Tensor) -> Layout | None:
     try:
-        return tensor.storage_offset(), _shape(tensor), _sizes(tensor.stride()), _dtype(tensor)
+        return tensor.storage_offset(), _shape(tensor), _sizes(tensor.stride()), _dtype(tensor.dtype)
     except (RuntimeError, NotImplementedError):
         return None
 
 
-def _dtype(tensor: torch.Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
+@functools.cache
+def _dtype(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def version_of(tensor: torch.Tensor) -> int | None:

@@ -393,7 +393,7 @@ class Tracer:
     def _look(self, place: Place, begins: bool, calls: str, outputs: Iterable[Output] = ()) -> tuple[Moment, LiveGraph | None]:
         numbers = self._number, torch.autograd._get_sequence_nr()
         records = self._records, _records()
-        with undisturbed(), torch.no_grad():
+        with undisturbed():
             drawn, told = self._named_tensors()
             known = set(map(id, drawn.values()))
             live = numbered = None

@@ -5,17 +5,14 @@ Run by hand: `make benchmark`. It needs the `dot` program of Graphviz, which the
 
 import argparse
 import shutil
-import statistics
 import sys
-import time
 import warnings
 
 import torch
+from timing import ROUNDS, heading, medians, row
 from torch import nn
 
 from seegrad import show_graph
-
-ROUNDS = 15
 
 
 class Residual(nn.Module):
@@ -74,20 +71,12 @@ def main(arguments=None):
             **{detail: drawn(detail) for detail in ("full", "compact", "folded")}}
     print(f"Milliseconds for one picture (median of {ROUNDS}, interleaved), and the ratio to torchviz + dot.\n"
           "as called: show_graph(output) as a cell shows it, a summary beyond 150 boxes; the others draw all boxes.")
-    print(f"{'':14}{'nodes':>7}" + "".join(f"{way:>20}" for way in ways))
+    print(heading(ways, "nodes"))
     for build in (four_nodes, classifier, residual_50, encoder_12):
         torch.manual_seed(0)
         output = build()
-        times = {way: [] for way in ways}
-        for _ in range(ROUNDS + 1):         # the first round warms up, and is left out
-            for way, draw in ways.items():
-                start = time.perf_counter()
-                draw(output)
-                times[way].append(time.perf_counter() - start)
-        medians = {way: statistics.median(t[1:]) * 1000 for way, t in times.items()}
-        base = medians["torchviz + dot"]
-        cells = "".join(f"{f'{ms:.1f}  ({ms / base:.2f}x)':>20}" for ms in medians.values())
-        print(f"{build.__name__:14}{len(show_graph(output).snapshot.nodes):>7}{cells}")
+        median = medians({way: (lambda: (output,), draw) for way, draw in ways.items()})
+        print(row(build.__name__, median, len(show_graph(output).snapshot.nodes)))
 
 
 if __name__ == "__main__":

@@ -4,48 +4,49 @@ Run by hand: `make benchmark`.
 """
 
 import argparse
-import statistics
-import time
 import warnings
 
 import torch
-from cost_of_drawing import ROUNDS, classifier, encoder_12, four_nodes
+from cost_of_drawing import classifier, encoder_12, four_nodes
+from timing import ROUNDS, heading, medians, row
 
 from seegrad import play_backward
+from seegrad.recording import Backward, record
+from seegrad.snapshot import LiveGraph
+
+
+def read(output):
+    """What the recording of a backward from here begins with."""
+    return LiveGraph([], {"loss": output}, with_contents=True), Backward([output])
 
 
 def plain(output):
     output.backward()
 
 
-def recorded(output):
-    play_backward(output, max_boxes=10**6)
+def called(output):
+    return play_backward(output, max_boxes=10**6)
 
 
 def shown(output):
     """What a cell does that ends in a play of a real network."""
-    play_backward(output, detail="compact", max_boxes=10**6)._repr_mimebundle_()
+    return play_backward(output, detail="compact", max_boxes=10**6)._repr_mimebundle_()
 
 
 def main(arguments=None):
     argparse.ArgumentParser(description=__doc__).parse_args(arguments)
     warnings.simplefilter("ignore")
-    ways = (plain, recorded, shown)
     print(f"\nMilliseconds for one backward (median of {ROUNDS}, interleaved), and the ratio to a plain one.\n"
-          "recorded: play_backward(loss); shown: the same, and its player at detail=\"compact\".")
-    print(f"{'':14}" + "".join(f"{way.__name__:>20}" for way in ways))
+          "recorded: the backward alone, of a graph that was read; called: play_backward(loss), which reads it too; shown: the "
+          "same, and its player at detail=\"compact\".")
+    print(heading(("plain", "recorded", "called", "shown")))
     for build in (four_nodes, classifier, encoder_12):
-        times = {way: [] for way in ways}
-        for number in range(ROUNDS + 1):
-            for way in ways:
-                torch.manual_seed(0)
-                output = build()
-                begin = time.perf_counter()
-                way(output)
-                if number:                  # the first round imports and fills caches
-                    times[way].append(1000 * (time.perf_counter() - begin))
-        median = {way: statistics.median(values) for way, values in times.items()}
-        print(f"{build.__name__:14}" + "".join(f"{median[way]:11.1f} {median[way] / median[plain]:7.1f}x" for way in ways))
+        def output():
+            torch.manual_seed(0)
+            return (build(),)
+        print(row(build.__name__, medians({
+            "plain": (output, plain), "recorded": (lambda: read(*output()), record),
+            "called": (output, called), "shown": (output, shown)})))
 
 
 if __name__ == "__main__":

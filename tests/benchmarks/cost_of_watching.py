@@ -4,11 +4,10 @@ Run by hand: `make benchmark`.
 """
 
 import argparse
-import statistics
-import time
+import functools
 
 import torch
-from cost_of_drawing import ROUNDS
+from timing import ROUNDS, heading, medians, row
 from torch import nn
 
 from seegrad import watch
@@ -59,35 +58,18 @@ def arguments_of(function):
     return (trunk, *branches, torch.optim.SGD(parameters, lr=0.1), torch.randn(64, 1, 24, 24), torch.rand(64, 2).round())
 
 
-def plain(function, arguments):
-    function(*arguments)
-
-
-def watched(function, arguments):
-    watch(function, *arguments)
-
-
-def shown(function, arguments):
-    watch(function, *arguments)._repr_mimebundle_()
+def shown(function, *arguments):
+    return watch(function, *arguments)._repr_mimebundle_()
 
 
 def main(arguments=None):
     argparse.ArgumentParser(description=__doc__).parse_args(arguments)
-    ways = (plain, watched, shown)
     print(f"\nMilliseconds for a function (median of {ROUNDS}, interleaved), and the ratio to it alone.\n"
           "watched: watch(function, …); shown: the same, and its player.")
-    print(f"{'':14}" + "".join(f"{way.__name__:>20}" for way in ways))
+    print(heading(("plain", "watched", "shown")))
     for function in (ten_lines, two_branches, twenty_steps):
-        times = {way: [] for way in ways}
-        for number in range(ROUNDS + 1):
-            for way in ways:
-                given = arguments_of(function)
-                begin = time.perf_counter()
-                way(function, given)
-                if number:                  # the first round imports and fills caches
-                    times[way].append(1000 * (time.perf_counter() - begin))
-        median = {way: statistics.median(values) for way, values in times.items()}
-        print(f"{function.__name__:14}" + "".join(f"{median[way]:11.1f} {median[way] / median[plain]:7.1f}x" for way in ways))
+        ways = {"plain": function, "watched": functools.partial(watch, function), "shown": functools.partial(shown, function)}
+        print(row(function.__name__, medians({way: (lambda: arguments_of(function), run) for way, run in ways.items()})))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
@@ -718,20 +717,23 @@ def test_a_graph_that_is_too_much_for_graphviz_is_shown_as_text(monkeypatch, tmp
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system cannot send a signal to a thread")
 def test_a_layout_that_may_take_long_can_be_interrupted(monkeypatch):
     """It runs in a process of its own, which ends with the wait for it."""
-    processes = []
+    waited_for, killed = [], []
 
     class Popen(subprocess.Popen):
-        def __init__(self, *args, **options):
-            super().__init__(*args, **options)
-            processes.append(self)
-            threading.Timer(0.5, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT]).start()
+        def communicate(self, *args, **options):        # the process waits for its graph, so it does not end by itself
+            waited_for.append(self)
+            signal.raise_signal(signal.SIGINT)
+
+        def kill(self):
+            super().kill()
+            killed.append(self)
 
     monkeypatch.setattr(subprocess, "Popen", Popen)
     view = show_graph(every_earlier_one(40))
     with pytest.raises(KeyboardInterrupt):
         assert not view.svg
-    process, = processes
-    assert process.wait(timeout=10) != 0
+    process, = waited_for
+    assert killed == [process] and process.wait() == -signal.SIGKILL
 
 
 def test_a_layout_apart_is_the_same_picture():

@@ -93,7 +93,8 @@ def test_the_library_declares_what_it_imports():
 def test_the_project_declares_what_it_imports():
     cells = [re.sub("(?m)^%.*", "", cell.source) for path in notebooks() for cell in read(path).cells
              if cell.cell_type == "code"]
-    declared = requirements(ROOT / "requirements.txt") | requirements(ROOT / "tests/browser/requirements.txt") | LIBRARY
+    declared = LIBRARY.union(*(requirements(ROOT / folder / "requirements.txt")
+                               for folder in ("", "tests/browser", "tests/benchmarks")))
     assert undeclared([*cells, *sources("tools"), *sources("tests"), *sources("notebooks/course")], declared) == set()
 
 
