@@ -215,7 +215,7 @@ def _notes(modules: Modules | None) -> Iterator[str]:
         return
     if modules.not_reached:
         count = count_in_words(len(modules.not_reached), "parameter is", "parameters are")
-        yield f"{count} not reached: {_some(modules.not_reached)}"
+        yield f"{count} not reached: {_some([one.names[0] for one in modules.not_reached])}"
     if modules.not_tracked:
         yield f"{count_in_words(len(modules.not_tracked), 'parameter is', 'parameters are')} not tracked"
     if modules.doubt:

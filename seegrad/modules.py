@@ -20,7 +20,19 @@ from torch import nn
 from torch._C._dynamo.eval_frame import _FrameAction, _FrameExecStrategy, set_code_exec_strategy
 from torch.utils._pytree import tree_leaves
 
-from .snapshot import GraphSnapshot, LiveGraph, ModuleCall, Modules, NumberLog, deepest_walk, grad_fn_of, undisturbed
+from .gradients import size_of_gradient
+from .snapshot import (
+    GraphSnapshot,
+    LiveGraph,
+    ModuleCall,
+    Modules,
+    NumberLog,
+    Parameter,
+    deepest_walk,
+    grad_fn_of,
+    shape_of,
+    undisturbed,
+)
 
 MOST_REPLAYED = 4       # nodes that PyTorch makes for a view of what was changed in place
 
@@ -52,8 +64,11 @@ def modules(net: nn.Module | None = None, /, **named: nn.Module) -> Iterator[Non
         yield
 
 
-def in_modules(graph: LiveGraph) -> GraphSnapshot:
-    """The snapshot of a graph with what is known of its modules; the snapshot as it is where nothing is."""
+def in_modules(graph: LiveGraph, gradients: bool = False) -> GraphSnapshot:
+    """The snapshot of a graph with what is known of its modules; the snapshot as it is where nothing is.
+
+    gradients: whether the sizes of the parameters' gradients are read.
+    """
     logs = logs_of(graph)
     if not logs:
         return graph.snapshot
@@ -62,22 +77,24 @@ def in_modules(graph: LiveGraph) -> GraphSnapshot:
     called, calls, doubt = calls_of(dict(enumerate(graph.made)), inputs, logs)
     for i, call in called.items():
         nodes[i] = replace(nodes[i], call=call)
-    names, tracked, untracked = _parameters(dict.fromkeys(recorder for log in logs for recorder in log.recorders))
+    parameters = _parameters(dict.fromkeys(recorder for log in logs for recorder in log.recorders))
     taken = {name for tensor in tensors for name in tensor.names}
     reached = {node.leaf for node in nodes}
     for k, tensor in enumerate(graph.tensors):
-        if not tensors[k].names and id(tensor) in names:
+        if not tensors[k].names and id(tensor) in parameters:
             free = []
-            for name in names[id(tensor)]:
+            for name in parameters[id(tensor)][1]:
                 while name in taken:        # the caller may call another tensor so
                     name += "'"
                 free.append(name)
             taken |= set(free)
             tensors[k] = replace(tensors[k], names=tuple(free))
-    drawn = {id(tensor) for k, tensor in enumerate(graph.tensors) if k in reached}
-    not_reached = tuple(name for key, name in tracked.items() if key not in drawn)
-    return replace(graph.snapshot, nodes=tuple(nodes), tensors=tuple(tensors),
-                   modules=Modules(calls, not_reached, untracked, doubt))
+    leaves = {id(tensor): k for k, tensor in enumerate(graph.tensors) if k in reached}
+    with undisturbed():
+        described = tuple(Parameter(called, shape_of(parameter), parameter.requires_grad, leaves.get(key),
+                                    size_of_gradient(parameter.grad) if gradients else None)
+                          for key, (parameter, called) in parameters.items())
+    return replace(graph.snapshot, nodes=tuple(nodes), tensors=tuple(tensors), modules=Modules(calls, described, doubt))
 
 
 @dataclass(slots=True)
@@ -379,18 +396,12 @@ def calls_of(made: Mapping[Key, float], inputs: Mapping[Key, Sequence[Key]],
     return {key: index[owner] for key, owner in owners.items()}, tuple(found), ""
 
 
-def _parameters(recorders: Iterable[Recorder]) -> tuple[dict[int, tuple[str, ...]], dict[int, str], tuple[str, ...]]:
-    """The parameters that are alive, by id: the names of each; the tracked ones, with a name of each; and those that are not."""
-    names: dict[int, tuple[str, ...]] = {}
-    tracked: dict[int, str] = {}
-    untracked: list[str] = []
+def _parameters(recorders: Iterable[Recorder]) -> dict[int, tuple[torch.Tensor, tuple[str, ...]]]:
+    """The parameters that are alive, by id, with the names of each."""
+    found: dict[int, tuple[torch.Tensor, tuple[str, ...]]] = {}
     for recorder in recorders:
         for reference, called in recorder.parameters:
             parameter = reference()
-            if parameter is not None and id(parameter) not in names:
-                names[id(parameter)] = called
-                if parameter.requires_grad:
-                    tracked[id(parameter)] = called[0]
-                else:
-                    untracked.append(called[0])
-    return names, tracked, tuple(untracked)
+            if parameter is not None:
+                found.setdefault(id(parameter), (parameter, called))
+    return found

@@ -53,7 +53,7 @@ def show_graph(*outputs: Output | Names, detail: Level | None = None, depth: int
     if not tensors and not names:
         raise TypeError("show_graph was given no tensor: give it the result whose graph you want to see, "
                         "as in show_graph(loss) or show_graph(loss=loss, x=x).")
-    snapshot = in_modules(LiveGraph(tensors, names))
+    snapshot = in_modules(LiveGraph(tensors, names), gradients=True)
     _check_modules(snapshot, detail)
     return GraphView(snapshot, detail, max_boxes, depth)
 

@@ -212,19 +212,61 @@ class ModuleCall:
 
 
 @dataclass(frozen=True)
+class GradientSize:
+    """How large a gradient is.
+
+    norm: the square root of the sum of its squares, in 64 bits; None where it cannot be read.
+    numbers: how many numbers it has.
+    zeros, inf, nan: how many of them are zero, infinite, and not a number.
+    """
+
+    norm: float | None
+    numbers: int = 0
+    zeros: int = 0
+    inf: int = 0
+    nan: int = 0
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of the net.
+
+    names: those that lead to it in the net; one that several modules share has several.
+    shape: None where it has no single one, as before a lazy module has made it.
+    tracked: whether it requires a gradient.
+    leaf: its index among the drawn tensors, None where no way leads to it in this graph.
+    gradient: how large its `.grad` is, None where there is none, and where it was not asked for.
+    """
+
+    names: tuple[str, ...]
+    shape: Size | None
+    tracked: bool
+    leaf: int | None
+    gradient: GradientSize | None = None
+
+
+@dataclass(frozen=True)
 class Modules:
     """The modules that made a graph.
 
     calls: all calls that made a node of it, and those around them; each after the one around it.
-    not_reached: the names of the tracked parameters of the net to which no way leads in this graph.
-    not_tracked: the names of its parameters that need no gradient.
+    parameters: those of the net, in its order.
     doubt: why nothing is known of the calls, in words; "" where it is.
     """
 
     calls: tuple[ModuleCall, ...]
-    not_reached: tuple[str, ...] = ()
-    not_tracked: tuple[str, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
     doubt: str = ""
+
+    @property
+    def not_reached(self) -> tuple[Parameter, ...]:
+        """The tracked ones to which no way leads in this graph."""
+        return tuple(one for one in self.parameters if one.tracked and one.leaf is None)
+
+    @property
+    def not_tracked(self) -> tuple[Parameter, ...]:
+        """Those that need no gradient."""
+        return tuple(one for one in self.parameters if not one.tracked)
 
 
 @dataclass(frozen=True)
@@ -667,7 +709,7 @@ class _Reader:
                 self.extents.setdefault(storage, []).insert(0, (i, _extent(tensor)))
         nodes = tuple(
             Node(_name(function), edges[i], tuple(self.slots(function)),
-                 tuple(map(_shape, function._input_metadata)),      # what comes in backward is what went out forward
+                 tuple(map(shape_of, function._input_metadata)),      # what comes in backward is what went out forward
                  leaf[i], _name(function) == _TRANSPOSE, _name(function) == _WRITE_INTO_A_PART,
                  type(function).__name__ in (_WRITE_INTO_A_PART, _WITHOUT_ATTRIBUTES),
                  _name(function).startswith(_COMPILED))
@@ -732,7 +774,7 @@ class _Reader:
             holds = self.holding.get(place) if holds is None else holds
         views = self.view_of(storage, extent) if holds is None else None
         value, content = (few_in_words(data), content_of(data)) if self.with_contents else ("", None)
-        return SavedTensor(name, state, _shape(data), _dtype(data), numbers, is_part,
+        return SavedTensor(name, state, shape_of(data), _dtype(data), numbers, is_part,
                            storage, layout, tracked, holds, views, versions, packed, checked, value, content)
 
     def view_of(self, storage: int | None, extent: range | None) -> int | None:
@@ -768,11 +810,11 @@ class _Reader:
         grad = tensor.grad if leaf or tensor.retains_grad else None
         keeps_grad = tensor.requires_grad and leaf or tensor.retains_grad
         return Tensor(
-            names=tuple(self.tensor_names[i]), given=i < self.given, shape=_shape(tensor), dtype=_dtype(tensor),
+            names=tuple(self.tensor_names[i]), given=i < self.given, shape=shape_of(tensor), dtype=_dtype(tensor),
             device=str(tensor.device), requires_grad=tensor.requires_grad, is_leaf=leaf,
             in_graph=producer is not None or i in leaves, producer=producer,
             base=self.tensor_index.get(id(_base(tensor))) if i < self.given else None,
-            keeps_grad=keeps_grad, grad_shape=None if grad is None else _shape(grad), version=version_of(tensor),
+            keeps_grad=keeps_grad, grad_shape=None if grad is None else shape_of(grad), version=version_of(tensor),
             storage=self.storage_of(tensor), counter=self.counter_of(tensor))
 
     def counter_of(self, tensor: torch.Tensor) -> int | None:
@@ -914,7 +956,8 @@ def _base(tensor: torch.Tensor) -> torch.Tensor | None:
     return tensor._base if tensor._is_view() else None
 
 
-def _shape(tensor: _HasShape) -> Size | None:
+def shape_of(tensor: _HasShape) -> Size | None:
+    """The shape of a tensor, None where it has no single one."""
     try:
         return _sizes(tensor.shape)
     except RuntimeError:
@@ -968,7 +1011,7 @@ def _extent(tensor: torch.Tensor) -> range | None:
 
 def _layout(tensor: torch.Tensor) -> Layout | None:
     try:
-        return tensor.storage_offset(), _shape(tensor), _sizes(tensor.stride()), _dtype(tensor)
+        return tensor.storage_offset(), shape_of(tensor), _sizes(tensor.stride()), _dtype(tensor)
     except (RuntimeError, NotImplementedError):
         return None
 
