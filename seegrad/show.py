@@ -15,7 +15,7 @@ from .modules import in_modules
 from .recording import Backward, Gradient, record
 from .snapshot import GraphSnapshot, LiveGraph, Output, is_leaf
 from .tracing import Trace, Tracer
-from .view import BackwardPlay, GraphView, Picture, SideBySide, Watch, WhatIf, level_for, too_many_boxes
+from .view import RECORD_MODULES, BackwardPlay, GraphView, Picture, SideBySide, Watch, WhatIf, level_for, too_many_boxes
 from .watching import tell
 
 if TYPE_CHECKING:
@@ -269,8 +269,7 @@ def _check_graph_arguments(caller: str, outputs: Iterable[object], named: Mappin
 
 def _check_modules(snapshot: GraphSnapshot, detail: Level | None) -> None:
     if detail == "modules" and snapshot.modules is None:
-        raise ValueError("detail='modules' was given, and the modules of this graph are not known: run the forward pass again, "
-                         "in `with modules(net):`.")
+        raise ValueError(f"detail='modules' was given, and the modules of this graph are not known: {RECORD_MODULES}")
 
 
 def _add_names(more: Mapping[str, object], names: dict[str, torch.Tensor]) -> None:

@@ -12,7 +12,6 @@ import html
 import itertools
 import json
 import math
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -27,7 +26,10 @@ from .looks import NO_SLOT, SLOTS, svg_look
 from .nesting import EVERYTHING
 from .play import Frame, Play, changes, make_play, rows, title_of, with_room
 from .recording import Recording
+from .saving import Shown, Writer
 from .snapshot import GraphSnapshot
+from .summaries import gradients_of
+from .table import Table
 from .transcript import make_alt, make_play_transcript, make_transcript, make_watch_transcript, place_in_words, sentence
 from .union import missing, unite, without
 
@@ -36,10 +38,11 @@ PIXELS = 4 / 3      # in a point
 SCALE = 0.7         # of a picture on the screen: the words in the boxes are about as large then as those around the picture
 LEAST_TEXT = 12     # pixels
 PADDING = 8         # pixels, around a picture
+RECORD_MODULES = "run the forward pass again, in `with modules(net):`."
 MOST_OF_STILLS = 20_000     # characters, for the pictures of a watch where no scripts run
 
 
-class Picture:
+class Picture(Shown):
     """A picture that shows itself in Jupyter and has a text of its own.
 
     svg: the picture, an SVG string.
@@ -67,21 +70,11 @@ class Picture:
     def transcript(self) -> str:
         return self._transcript
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the picture to a file that ends in .svg and return its path.
+    def _page_title(self) -> str:
+        return self.caption or self.alt
 
-        Raises ValueError for another ending and OSError where the file cannot be written.
-        """
-        path = Path(path)
-        if path.suffix != ".svg":
-            raise ValueError(f"save() writes SVG, but the path is {str(path)!r}: let it end in .svg.")
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")      # what stands at `path` is not lost
-        try:                                                            # when drawing or the disk fails
-            unfinished.write_text(self.svg, encoding="utf-8", newline="\n")
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        return path
+    def _writers(self) -> dict[str, Writer]:
+        return {".svg": lambda: self.svg, **super()._writers()}
 
     def __repr__(self) -> str:
         return self.transcript
@@ -194,11 +187,24 @@ class GraphView(Picture):
     def transcript(self) -> str:
         return self._summary() if self.is_too_large else make_transcript(self.diagram)
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """As :meth:`Picture.save`. Raises ValueError too where the graph is too large to draw."""
+    @property
+    def gradients(self) -> Table:
+        """The gradients of the net's parameters as they were: those that are missing, and why, then from large to small.
+
+        The parameters to which no way leads from what was given stand in front. A norm is the square root of the sum of
+        squares. Returns a :class:`seegrad.table.Table`. Raises ValueError where the modules are not known.
+        """
+        if self.snapshot.modules is None:
+            raise ValueError(f"the names of the parameters of this graph are not known: {RECORD_MODULES}")
+        return gradients_of(self.snapshot)
+
+    def _drawing(self) -> str:
         if not self.svg:
             raise ValueError(self._too_large() if self.is_too_large else f"{TOO_MUCH}.")
-        return super().save(path)
+        return self.svg
+
+    def _writers(self) -> dict[str, Writer]:
+        return super()._writers() | {".svg": self._drawing}
 
     def _too_large(self) -> str:
         return too_many_boxes(self.snapshot, len(self.diagram.boxes), self.detail, self.max_boxes)
@@ -265,7 +271,7 @@ def _coarser(snapshot: GraphSnapshot, detail: Level, max_boxes: int) -> str:
     return 'name the tensors that matter, as in show_graph(loss, h=h), and try detail="folded"'
 
 
-class SideBySide:
+class SideBySide(Shown):
     """Pictures in a row, each under its title. Made by :func:`seegrad.side_by_side`.
 
     pictures: a dict from title to picture.
@@ -282,7 +288,7 @@ class SideBySide:
         return {"text/plain": repr(self), "text/html": row}
 
 
-class BackwardPlay:
+class BackwardPlay(Shown):
     """A backward pass, to be stepped through. Made by :func:`seegrad.play_backward`.
 
     recording: the facts, a :class:`seegrad.recording.Recording`.
@@ -336,7 +342,7 @@ class BackwardPlay:
         return _player(play, pictures[0], stills, self.transcript)
 
 
-class Watch:
+class Watch(Shown):
     """Code that ran, to be stepped through line by line. Made by :func:`seegrad.watch` and by ``%%watch``.
 
     play: what happened, a :class:`seegrad.play.Play` with code.
@@ -458,7 +464,7 @@ def _words(value: object) -> str:
     return printable(getattr(value, "__name__", None) or re.sub(r" at 0x[0-9a-f]+", "", str(value)))
 
 
-class WhatIf:
+class WhatIf(Shown):
     """A picture for each combination of choices, of which a reader sees one at a time. Made by :func:`seegrad.what_if`.
 
     choices: a dict from name to its values.
