@@ -8,6 +8,7 @@ is gone when its graph is; it holds numbers and words, and keeps no tensor, no n
 import bisect
 import contextlib
 import functools
+import math
 import threading
 import weakref
 from collections import Counter
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 from torch._C._dynamo.eval_frame import _FrameAction, _FrameExecStrategy, set_code_exec_strategy
+from torch.autograd.graph import Node as Function
 from torch.utils._pytree import tree_leaves
 
 from .gradients import size_of_gradient
@@ -30,6 +32,7 @@ from .snapshot import (
     Parameter,
     deepest_walk,
     grad_fn_of,
+    numbers_of,
     shape_of,
     undisturbed,
 )
@@ -69,7 +72,7 @@ def in_modules(graph: LiveGraph, gradients: bool = False) -> GraphSnapshot:
 
     gradients: whether the sizes of the parameters' gradients are read.
     """
-    logs = logs_of(graph)
+    logs = logs_of(graph.functions, graph.made)
     if not logs:
         return graph.snapshot
     nodes, tensors = list(graph.snapshot.nodes), list(graph.snapshot.tensors)
@@ -97,8 +100,8 @@ def in_modules(graph: LiveGraph, gradients: bool = False) -> GraphSnapshot:
     return replace(graph.snapshot, nodes=tuple(nodes), tensors=tuple(tensors), modules=Modules(calls, described, doubt))
 
 
-@dataclass(slots=True)
-class _Call:
+@dataclass(eq=False, slots=True)
+class Call:
     """A call of a module, while it runs and afterwards.
 
     path, kind, parent, in_net, finished: as in ModuleCall.
@@ -169,7 +172,7 @@ class Log:
     def __init__(self, recorder: Recorder, room: int) -> None:
         self.recorders = [recorder]
         self.thread = threading.get_ident()
-        self.calls: list[_Call] = []
+        self.calls: list[Call] = []
         self.numbers = NumberLog[int]()
         self.marks: set[int] = set()
         self.room = room
@@ -181,7 +184,7 @@ class Log:
         path, outer, index = self.recorders[0].path_of(module), self.current, len(self.calls)
         if path is None:
             path = self.path_elsewhere(module)
-        this = _Call(path or "", type(module).__name__, outer, path is not None)
+        this = Call(path or "", type(module).__name__, outer, path is not None)
         self.calls.append(this)
         self.current = index
         self.numbers.note(index)
@@ -333,17 +336,37 @@ def _leave_alone(functions: Iterable[Any], inside: _FrameAction) -> None:
 
 
 _leave_alone([_run, Log.run], _FrameAction.DEFAULT)
-_leave_alone([_recorded, _recorder_of, _log_of, _Call.__init__, Log.mark, Log.path_elsewhere, Recorder.path_of, NumberLog.note],
+_leave_alone([_recorded, _recorder_of, _log_of, Call.__init__, Log.mark, Log.path_elsewhere, Recorder.path_of, NumberLog.note],
              _FrameAction.SKIP)
 
 
-def logs_of(graph: LiveGraph) -> list[Log]:
-    """The logs that the nodes of a graph hold, in the order of their calls."""
-    if not _logs or not graph.functions:
+def running() -> Call | None:
+    """The innermost call that runs in this thread now."""
+    log = _here.log
+    return None if log is None or log.current is None else log.calls[log.current]
+
+
+def calls_behind(functions: Sequence[Function]) -> tuple[dict[int, ModuleCall], str]:
+    """For each node that a call made, by its id, this call; and why nothing is known of them, or "".
+
+    The node of a leaf is that of the first call that uses it.
+    """
+    made = numbers_of(functions)
+    logs = logs_of(functions, [made[id(function)] for function in functions])
+    inputs = {id(function): [id(source) for source, _ in function.next_functions if source is not None]
+              for function in functions if made[id(function)] == int(made[id(function)])}       # an AccumulateGrad has none
+    called, calls, doubt = calls_of(made, inputs, logs)
+    by_number = {made[key]: calls[at] for key, at in called.items()}
+    return {key: by_number[math.ceil(number)] for key, number in made.items() if math.ceil(number) in by_number}, doubt
+
+
+def logs_of(functions: Sequence[Function], made: Sequence[float]) -> list[Log]:
+    """The logs that nodes hold, in the order of their calls. made: the numbers of these nodes."""
+    if not _logs or not functions:
         return []
     marks = set().union(*(log.marks for log in list(_logs)))
     held: dict[Log, None] = {}
-    for function, number in zip(graph.functions, graph.made):
+    for function, number in zip(functions, made):
         if number in marks:
             metadata: Any = function.metadata
             if log := metadata.get(__name__):

@@ -617,6 +617,23 @@ def _depth(nodes: dict[int, Function]) -> int:
     return max(depth.values())
 
 
+def numbers_of(functions: Iterable[Function]) -> dict[int, float]:
+    """For each of these nodes, by its id, a number that grows as nodes are made in one thread: the one that PyTorch gives it.
+
+    An AccumulateGrad has none of its own: its number is half a one less than that of the first of these that needs it.
+    """
+    found = {id(function): function for function in functions}
+    consumers: dict[int, list[Function]] = {}
+    for function in found.values():
+        for other, _ in function.next_functions:
+            if other is not None:
+                consumers.setdefault(id(other), []).append(function)
+    made: dict[int, float] = {key: f._sequence_nr() for key, f in found.items() if not _is_accumulate(f)}
+    for key in found.keys() - made.keys():
+        made[key] = min((made[id(c)] for c in consumers.get(key, ())), default=0) - 0.5
+    return made
+
+
 def in_forward_order(inputs: Mapping[int, Sequence[int]], made: Mapping[int, float]) -> list[int]:
     """Put nodes, given by any keys, in order: inputs before consumers, otherwise as they were made.
 
@@ -721,15 +738,7 @@ class _Reader:
     def walk(self) -> list[Function]:
         """All nodes, inputs before consumers, otherwise in the order in which they were made."""
         found = {id(f): f for f in reachable([*map(grad_fn_of, self.tensors), *(edge.node for edge in self.edges)])}
-        consumers: dict[int, list[Function]] = {}
-        for function in found.values():
-            for other, _ in function.next_functions:
-                if other is not None:
-                    consumers.setdefault(id(other), []).append(function)
-        # An AccumulateGrad has no creation number of its own: it stands just before the first node that needs it.
-        self.made = {key: f._sequence_nr() for key, f in found.items() if not _is_accumulate(f)}
-        for key in found.keys() - self.made.keys():
-            self.made[key] = min((self.made[id(c)] for c in consumers.get(key, ())), default=0) - 0.5
+        self.made = numbers_of(found.values())
         inputs = {key: [id(f) for f, _ in function.next_functions if f is not None] for key, function in found.items()}
         return [found[key] for key in in_forward_order(inputs, self.made)]
 

@@ -1,14 +1,17 @@
 """The tables of a network: gradients, saved bytes, and what a run of it costs; and how they show themselves."""
 
 import csv
+import gc
 import math
+import weakref
 
 import pytest
 import torch
 from bs4 import BeautifulSoup
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
-from seegrad import modules, show_graph
+from seegrad import measure, modules, show_graph
 from seegrad.table import MOST_ROWS, Table
 from test_input import assert_one_sentence
 
@@ -220,3 +223,168 @@ def test_a_table_is_saved_as_a_page_and_as_numbers(tmp_path):
         table.save(tmp_path / "t.svg")
     assert_one_sentence(caught)
     assert str(caught.value).startswith("a Table is saved as .html or .csv, but ")
+
+
+# What each module costs
+
+
+class Block(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.first, self.second = nn.Linear(width, width), nn.Linear(width, width)
+
+    def forward(self, x):
+        return x + self.second(torch.tanh(self.first(x)))
+
+
+class Deep(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.head = Block(3), Block(3), nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.head(self.b(self.a(x)) @ torch.ones(3, 3))
+
+
+class Recomputed(Deep):
+    def forward(self, x):
+        return self.head(checkpoint(self.b, self.a(x), use_reentrant=self.reentrant))
+
+
+class Penalised(Deep):
+    """Its forward runs a backward of its own."""
+
+    def forward(self, x):
+        y = self.b(self.a(x))
+        gradient, = torch.autograd.grad(y.pow(2).sum(), x, create_graph=True)
+        return self.head(y) * gradient.pow(2).sum()
+
+
+def recomputed(reentrant):
+    net = Recomputed()
+    net.reentrant = reentrant
+    return net
+
+
+def shared():
+    net = Deep()
+    net.b = net.a
+    return net
+
+
+NETS = {"plain": Deep, "a module that is called twice": shared, "checkpoint": lambda: recomputed(False),
+        "reentrant checkpoint": lambda: recomputed(True), "a backward inside": Penalised,
+        "lstm": lambda: nn.LSTM(3, 4), "lazy": lambda: nn.Sequential(nn.LazyLinear(4), nn.Tanh()),
+        "convolutions": lambda: nn.Sequential(nn.Unflatten(1, (1, 3)), nn.Conv1d(1, 2, 2), nn.ReLU(inplace=True))}
+
+
+def step_of(net):
+    x = torch.linspace(-1, 1, 15).view(5, 3).requires_grad_()
+
+    def step():
+        y = net(x)
+        (y[0] if isinstance(y, tuple) else y).pow(2).sum().backward()
+    return step
+
+
+@pytest.mark.parametrize("case", NETS)
+def test_the_costs_of_all_modules_add_up(case):
+    torch.manual_seed(0)
+    net = NETS[case]()
+    with modules(net):
+        measured = measure(step_of(net))
+    total = {field: sum(getattr(cost, field) for cost in measured.modules)
+             for field in ("forward_flops", "backward_flops", "node_runs", "peak_saved_bytes")}
+    assert total["forward_flops"] + total["backward_flops"] == measured.flops
+    assert (total["node_runs"], total["peak_saved_bytes"]) == (measured.node_runs, measured.peak_saved_bytes)
+    table = measured.by_module
+    for name, field in (("forward FLOPs", "forward_flops"), ("backward FLOPs", "backward_flops"), ("node runs", "node_runs"),
+                        ("saved bytes at the peak", "peak_saved_bytes")):
+        assert sum(column(table, name).values()) == total[field]
+    assert "Lazy" not in repr(table)
+
+
+def test_the_cost_of_each_module():
+    """A layer of 3 to 3 on 5 rows: 2·5·3·3 FLOPs forward, twice that backward; it has a node, a transpose and two leaves."""
+    net = Deep()
+    with modules(net):
+        table = measure(step_of(net)).by_module
+    layer, head = 2 * 5 * 3 * 3, 2 * 5 * 3 * 2
+    layers = ["a.first", "a.second", "b.first", "b.second"]
+    assert column(table, "forward FLOPs") == {
+        **dict.fromkeys(layers, layer), "head": head, "Deep": layer, "a": 0, "b": 0, "outside of all modules": 0}
+    assert column(table, "backward FLOPs") == {
+        **dict.fromkeys(layers, 2 * layer), "head": 2 * head, "Deep": layer, "a": 0, "b": 0, "outside of all modules": 0}
+    # x has a node too, and x + … uses it first in a.first.
+    assert column(table, "node runs") == {
+        **dict.fromkeys(layers, 4), "a.first": 5, "head": 4, "Deep": 1, "a": 2, "b": 2, "outside of all modules": 2}
+    activation, weight = 5 * 3 * 4, 3 * 3 * 4
+    # What tanh saves is its result, which the second layer saves too; what a gives is saved by b.first.
+    assert column(table, "saved bytes at the peak") == {
+        "a.first": activation + weight, "a": activation, "a.second": weight, "b.first": activation + weight, "b": activation,
+        "b.second": weight, "Deep": weight, "head": activation + 2 * weight // 3, "outside of all modules": 5 * 2 * 4}
+
+
+def test_the_recording_may_be_inside_of_what_is_measured():
+    net = Deep()
+    step = step_of(net)
+
+    def recorded():
+        with modules(net):
+            step()
+    with modules(net):
+        outside = measure(step)
+    assert measure(recorded) == outside
+
+
+def test_a_forward_pass_before_counts_its_modules_in_backward():
+    net = Deep()
+    with modules(net):
+        loss = net(torch.ones(5, 3)).sum()
+    table = measure(loss.backward).by_module
+    assert column(table, "backward FLOPs")["b.first"] == 4 * 5 * 3 * 3
+    assert set(column(table, "forward FLOPs").values()) == {0}
+
+
+def test_what_a_hook_of_the_caller_computes_belongs_to_no_module():
+    net = nn.Linear(3, 3)
+    x = torch.ones(5, 3, requires_grad=True)
+
+    def step():
+        y = net(x)
+        y.register_hook(lambda gradient: gradient @ torch.ones(3, 3))
+        y.exp().sum().backward()
+    with modules(net):
+        table = measure(step).by_module
+    assert column(table, "backward FLOPs") == {"Linear": 4 * 5 * 3 * 3, "outside of all modules": 2 * 5 * 3 * 3}
+
+
+def test_the_title_has_the_totals_and_the_notes_what_is_not_counted():
+    net = Net()
+    with modules(net):
+        measured = measure(lambda: net(torch.ones(5, 3).to_sparse().to_dense()) @ torch.eye(2).to_sparse())
+    table = measured.by_module
+    assert table.title == (f"{measured.flops} FLOPs, {measured.node_runs} node runs and {measured.peak_saved_bytes} bytes saved "
+                           "at the peak, by module")
+    assert measured.not_counted and f"Not counted: {', '.join(measured.not_counted)}." in table.notes
+
+
+def test_costs_by_module_where_none_was_recorded():
+    measured = measure(step_of(Deep()))
+    assert measured.modules == ()
+    with pytest.raises(ValueError) as caught:
+        _ = measured.by_module
+    assert_one_sentence(caught)
+
+
+def test_counting_by_module_leaves_nothing_behind():
+    net = Deep()
+    with modules(net):
+        loss = net(torch.ones(5, 3)).sum()
+        measured = measure(lambda: loss.backward(retain_graph=True))
+    kept = [weakref.ref(thing) for thing in (net, net.head.weight, loss)]
+    fired = measure(lambda: loss.backward())
+    assert measured.modules == fired.modules        # no second hook
+    del net, loss
+    gc.collect()
+    assert [reference() for reference in kept] == [None] * 3
