@@ -39,7 +39,8 @@ class Shown:
         if path.suffix not in writers:
             *others, last = writers
             endings = f"{', '.join(others)} or {last}" if others else last
-            raise ValueError(f"a {type(self).__name__} is saved as {endings}, but the path is {str(path)!r}: let it end so.")
+            raise ValueError(f"save() was given the path {str(path)!r}, and a {type(self).__name__} is saved as {endings}: let "
+                             "the path end so.")
         content = writers[path.suffix]()
         unfinished = path.with_name(f".{path.name}.{os.getpid()}")
         try:

@@ -1,5 +1,6 @@
 """The calls that a notebook makes. They check what they are given; the work is done in the modules beside this one."""
 
+import functools
 import io
 import itertools
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -10,7 +11,8 @@ import torch
 from torch.autograd.graph import GradientEdge
 
 from .diagram import LEVELS, Level, make_diagram, printable, short_name
-from .drawing import draw_dot
+from .drawing import draw_dot, draw_dot_png
+from .layout import DENSITY
 from .modules import in_modules
 from .recording import Backward, Gradient, record
 from .snapshot import GraphSnapshot, LiveGraph, Output, is_leaf
@@ -212,7 +214,8 @@ def show_picture(source: "Figure | graphviz.Graph | graphviz.Digraph", alt: str)
     """Show a matplotlib figure, or a graph written in DOT, with a text for readers who do not see it.
 
     source: a ``matplotlib.figure.Figure`` or a ``graphviz.Digraph``. alt: what the picture shows, in words, with the
-    numbers that matter; it is required. Returns a :class:`seegrad.view.Picture`.
+    numbers that matter; it is required. Returns a :class:`seegrad.view.Picture`; where that is saved as PNG, a figure is drawn
+    again, as it is then.
     Raises TypeError for another source, ValueError for an empty alt text, and LayoutError for a graph that is too much for
     Graphviz.
     """
@@ -222,9 +225,10 @@ def show_picture(source: "Figure | graphviz.Graph | graphviz.Digraph", alt: str)
     from matplotlib.figure import Figure
     alt = printable(alt)
     if isinstance(source, Figure):
-        return Picture(_plot_to_svg(source), alt)
+        return Picture(_plot_to_svg(source), alt, png=functools.partial(_plot_to_png, source))
     if isinstance(source, (graphviz.Graph, graphviz.Digraph)):
-        return Picture(draw_dot(source.source, alt), alt)
+        dot = source.source
+        return Picture(draw_dot(dot, alt), alt, png=functools.partial(draw_dot_png, dot))
     raise TypeError(f"show_picture was given {_short(source)}: give a matplotlib figure or a graphviz.Digraph.")
 
 
@@ -237,6 +241,12 @@ def _plot_to_svg(figure: "Figure") -> str:
     pyplot.close(figure)    # or Jupyter would show it a second time, without alt text
     svg = buffer.getvalue()
     return svg[svg.index("<svg"):]
+
+
+def _plot_to_png(figure: "Figure") -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight", dpi=int(DENSITY), metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def _free_name(name: str, taken: Container[str]) -> str:

@@ -46,7 +46,7 @@ class Table(Shown):
         return {"text/plain": repr(self), "text/html": self._html()}
 
     def _writers(self) -> dict[str, Writer]:
-        return {**super()._writers(), ".csv": self._csv}
+        return {".html": self._page, ".csv": self._csv}
 
     @property
     def _numbers(self) -> set[str]:

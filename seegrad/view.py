@@ -13,12 +13,12 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from .diagram import LEVELS, ChangingDiagram, Diagram, Level, make_diagram, node_counts, printable
-from .drawing import draw, still
+from .drawing import draw, draw_png, still
 from .folding import modules_data
 from .history import History
 from .layout import TOO_MUCH, LayoutError
@@ -49,10 +49,11 @@ class Picture(Shown):
     alt: what the picture shows, in words.
     caption: a line under it.
     transcript: the text that stands for it where no picture can be shown; where it is empty, the alt text does.
+    png: makes the same picture as PNG, where that can be done.
     """
 
-    def __init__(self, svg: str, alt: str, caption: str = "", transcript: str = "") -> None:
-        self._svg, self._alt, self._caption, self._transcript = svg, alt, caption, transcript or alt
+    def __init__(self, svg: str, alt: str, caption: str = "", transcript: str = "", png: Writer | None = None) -> None:
+        self._svg, self._alt, self._caption, self._transcript, self._png = svg, alt, caption, transcript or alt, png
 
     @property
     def svg(self) -> str:
@@ -74,7 +75,7 @@ class Picture(Shown):
         return self.caption or self.alt
 
     def _writers(self) -> dict[str, Writer]:
-        return {".svg": lambda: self.svg, **super()._writers()}
+        return {".svg": lambda: self.svg, **({".png": self._png} if self._png else {}), ".html": self._page}
 
     def __repr__(self) -> str:
         return self.transcript
@@ -198,13 +199,13 @@ class GraphView(Picture):
             raise ValueError(f"the names of the parameters of this graph are not known: {RECORD_MODULES}")
         return gradients_of(self.snapshot)
 
-    def _drawing(self) -> str:
-        if not self.svg:
-            raise ValueError(self._too_large() if self.is_too_large else f"{TOO_MUCH}.")
-        return self.svg
+    def _to_save(self) -> Diagram:
+        if self.is_too_large:
+            raise ValueError(self._too_large())
+        return self.diagram
 
     def _writers(self) -> dict[str, Writer]:
-        return super()._writers() | {".svg": self._drawing}
+        return _graph_writers(self._to_save) | {".html": self._page}
 
     def _too_large(self) -> str:
         return too_many_boxes(self.snapshot, len(self.diagram.boxes), self.detail, self.max_boxes)
@@ -236,6 +237,18 @@ def _as_text(transcript: str, why: str) -> str:
     """A transcript in the place of a picture. why: there is none, where the transcript does not say it."""
     words = f"{why}, so here it is as text.\n\n{transcript}" if why else transcript
     return f"<pre>{html.escape(words)}</pre>"
+
+
+def _graph_writers(to_save: Callable[[], Diagram]) -> dict[str, Writer]:
+    """How the picture of a graph is written to a file. to_save: raises ValueError where there is none."""
+    def writer(drawn: Callable[[Diagram], str | bytes]) -> Writer:
+        def write() -> str | bytes:
+            try:
+                return drawn(to_save())
+            except LayoutError as error:
+                raise ValueError(f"{error}.") from None
+        return write
+    return {".svg": writer(lambda diagram: draw(diagram, make_alt(diagram))), ".png": writer(draw_png)}
 
 
 def _drawn(diagram: Diagram, alt: str) -> str:
@@ -329,6 +342,14 @@ class BackwardPlay(Shown):
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         return {"text/plain": self.transcript, "text/html": _as_text(self.transcript, "") if self._too_large else self._player()}
 
+    def _to_save(self) -> Diagram:
+        if self._too_large:
+            raise ValueError(self._too_large)
+        return self._play.last
+
+    def _writers(self) -> dict[str, Writer]:
+        return _graph_writers(self._to_save) | {".html": self._page}
+
     def _player(self) -> str:
         """Two stills and the steps as text; where scripts run, a player takes the place of the stills."""
         play = self._play
@@ -363,6 +384,14 @@ class Watch(Shown):
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         return {"text/plain": self.transcript, "text/html": self._player()}
+
+    def _to_save(self) -> Diagram:
+        if not self.play.last.boxes:
+            raise ValueError("there was no graph while this code ran, so there is no picture to save: let the path end in .html.")
+        return self.play.last
+
+    def _writers(self) -> dict[str, Writer]:
+        return _graph_writers(self._to_save) | {".html": self._page}
 
     def _player(self) -> str:
         """The lines that ran, and a picture after each that changed the graph; where scripts run, a player in their place."""
