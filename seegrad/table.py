@@ -33,14 +33,14 @@ class Table(Shown):
         return len(self.rows)
 
     def __repr__(self) -> str:
-        shown = [self.columns, *(row for row, _ in self._shown())]
-        widths = [max(len(row[at]) for row in shown if len(row) > 1) for at in range(len(self.columns))]
+        shown = [(self.columns, True), *self._shown()]
+        widths = [max(len(row[at]) for row, whole in shown if whole) for at in range(len(self.columns))]
         lines = []
-        for row in shown:
+        for row, whole in shown:
             cells = [cell.rjust(width) if column in self._numbers else cell.ljust(width)
                      for cell, width, column in zip(row, widths, self.columns)]
-            lines.append("  ".join(cells).rstrip())
-        return "\n".join([self.title, *lines, *self.notes])
+            lines.append("  ".join(cells).rstrip() if whole else row[0])
+        return "\n".join([self.title, *(lines if self.rows else ()), *self.notes])
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         return {"text/plain": repr(self), "text/html": self._html()}

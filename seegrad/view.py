@@ -28,7 +28,7 @@ from .play import Frame, Play, changes, make_play, rows, title_of, with_room
 from .recording import Recording
 from .saving import Shown, Writer
 from .snapshot import GraphSnapshot
-from .summaries import gradients_of
+from .summaries import gradients_of, saved_by_line, saved_by_module, saved_by_node
 from .table import Table
 from .transcript import make_alt, make_play_transcript, make_transcript, make_watch_transcript, place_in_words, sentence
 from .union import missing, unite, without
@@ -198,6 +198,12 @@ class GraphView(Picture):
         if self.snapshot.modules is None:
             raise ValueError(f"the names of the parameters of this graph are not known: {RECORD_MODULES}")
         return gradients_of(self.snapshot)
+
+    @property
+    def saved(self) -> Table:
+        """What the graph holds for backward: at the level "modules" a row for each module, with those inside it; else for each
+        node. The most bytes first. Returns a :class:`seegrad.table.Table`."""
+        return saved_by_module(self.snapshot) if self.detail == "modules" else saved_by_node(self.snapshot)
 
     def _to_save(self) -> Diagram:
         if self.is_too_large:
@@ -384,6 +390,16 @@ class Watch(Shown):
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         return {"text/plain": self.transcript, "text/html": self._player()}
+
+    @property
+    def saved(self) -> Table:
+        """What the nodes that each line made have saved for backward, the most bytes first: a :class:`seegrad.table.Table`.
+
+        Raises ValueError where no history is known.
+        """
+        if self.history is None:
+            raise ValueError("it is not known which line saved what: this play was not made from code that ran.")
+        return saved_by_line(self.history)
 
     def _to_save(self) -> Diagram:
         if not self.play.last.boxes:

@@ -12,7 +12,7 @@ from bs4 import BeautifulSoup
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from seegrad import measure, modules, show_graph
+from seegrad import measure, modules, show_graph, watch
 from seegrad.table import MOST_ROWS, Table
 from test_input import assert_one_sentence
 
@@ -389,3 +389,91 @@ def test_counting_by_module_leaves_nothing_behind():
     del net, loss
     gc.collect()
     assert [reference() for reference in kept] == [None] * 3
+
+
+# Saved bytes
+
+
+def run_deep(net):
+    with modules(net):
+        return net(torch.linspace(-1, 1, 15).view(5, 3)).sum()
+
+
+def test_saved_bytes_by_module_are_those_of_its_nodes_and_of_the_modules_inside():
+    """What a tanh saves is its result, which the layer after it saves too: it counts once in the block."""
+    net = Deep()
+    view = show_graph(run_deep(net), detail="modules")
+    activation, weight = 5 * 3 * 4, 3 * 3 * 4
+    assert column(view.saved, "bytes") == {
+        "Deep": 5 * activation + 4 * weight + 2 * weight // 3, "a": 2 * activation + weight,
+        "a.first": activation, "a.second": activation + weight, "b": 2 * activation + 2 * weight,
+        "b.first": activation + weight, "b.second": activation + weight, "head": activation + 2 * weight // 3}
+    assert view.saved.title.startswith(f"{len(view.snapshot.saved)} saved tensors, {view.snapshot.saved_bytes:,} B, by module")
+
+
+def test_saved_bytes_stand_the_largest_first_and_say_that_memory_is_shared():
+    table = show_graph(run_deep(Deep()), detail="modules").saved
+    sizes = list(column(table, "bytes").values())
+    assert sizes == sorted(sizes, reverse=True)
+    assert any("counted once in each" in note for note in table.notes)
+
+
+def test_saved_bytes_by_node():
+    view = show_graph(run_deep(Deep()))
+    rows = {row["node"]: row for row in view.saved.rows}
+    for i, node in enumerate(view.snapshot.nodes):
+        name = f"[{i + 1}] {node.name}"
+        assert (name in rows) == bool(node.saved)
+        if node.saved:
+            assert rows[name]["bytes"] == view.snapshot.bytes_of(node.saved).known
+            assert rows[name]["saved tensors"] == len(node.saved)
+    assert rows["[5] TanhBackward0"]["module"] == "a"
+    assert "module" not in show_graph(torch.ones(2, requires_grad=True).exp()).saved.columns
+
+
+def test_after_backward_all_is_freed():
+    net = Deep()
+    loss = run_deep(net)
+    loss.backward()
+    table = show_graph(loss, detail="modules").saved
+    assert set(column(table, "bytes").values()) == {0} and set(column(table, "saved tensors").values()) == {0}
+    assert table.title == f"0 saved tensors, 0 B, by module; {column(table, 'freed')['Deep']} freed"
+
+
+def test_what_pytorch_does_not_show_is_said_in_the_table():
+    row, = show_graph(torch._foreach_sin([torch.ones(2, requires_grad=True)])[0]).saved.rows
+    assert (row["bytes"], row["note"]) == (0, "PyTorch does not show all that is saved")
+
+
+def test_a_graph_without_saved_tensors_has_an_empty_table():
+    table = show_graph(torch.ones(2)).saved
+    assert (repr(table), table.rows) == ("0 saved tensors, 0 B, by node", [])
+    assert "0 saved tensors" in table._repr_mimebundle_()["text/html"]
+
+
+def watched_step(x):
+    y = x.exp()
+    for _ in range(3):
+        y = y.sin()
+    y.sum().backward()
+    return y
+
+
+def test_saved_bytes_by_line_of_code():
+    """exp saves its result, and so does the first sin: three results of 24 bytes for the loop."""
+    x = torch.ones(6, requires_grad=True)
+    table = watch(watched_step, x).saved
+    assert {row["code"]: (row["saved tensors"], row["bytes"]) for row in table.rows} == {
+        "y = y.sin()": (3, 72), "y = x.exp()": (1, 24)}
+    assert table.rows[0]["line"] == f"line {watched_step.__code__.co_firstlineno + 3}"
+    assert table.title == "4 saved tensors, 72 B, by line"
+
+
+def test_what_a_long_loop_let_go_is_not_counted_and_that_is_said():
+    def train(w):
+        for _ in range(300):
+            loss = w.exp().sum()
+            loss.backward()
+    table = watch(train, torch.ones(6, requires_grad=True)).saved
+    assert any("in the middle" in note for note in table.notes)
+    assert not any("in the middle" in note for note in watch(watched_step, torch.ones(6, requires_grad=True)).saved.notes)
