@@ -1,7 +1,6 @@
 """How large the gradients of parameters are."""
 
 import math
-from collections.abc import Iterable
 
 import torch
 
@@ -19,14 +18,6 @@ def size_of_gradient(grad: torch.Tensor | None) -> GradientSize | None:
             return _read(grad.detach())
         except Exception:       # of a meta tensor, of a type that refuses, by code of its own
             return GradientSize(None)
-
-
-def together(sizes: Iterable[GradientSize]) -> GradientSize:
-    """The size of several gradients as one."""
-    sizes = list(sizes)
-    norms = [size.norm for size in sizes if size.norm is not None]
-    norm = math.hypot(*norms) if len(norms) == len(sizes) else None
-    return GradientSize(norm, *(sum(column) for column in zip(*((s.numbers, s.zeros, s.inf, s.nan) for s in sizes))))
 
 
 def _read(grad: torch.Tensor) -> GradientSize:

@@ -17,6 +17,7 @@ import functools
 import gc
 import heapq
 import itertools
+import math
 import re
 import weakref
 from collections import Counter
@@ -225,6 +226,13 @@ class GradientSize:
     zeros: int = 0
     inf: int = 0
     nan: int = 0
+
+    @classmethod
+    def together(cls, sizes: Sequence["GradientSize"]) -> "GradientSize":
+        """That of several gradients as one."""
+        norms = [size.norm for size in sizes if size.norm is not None]
+        return cls(math.hypot(*norms) if len(norms) == len(sizes) else None, sum(size.numbers for size in sizes),
+                   sum(size.zeros for size in sizes), sum(size.inf for size in sizes), sum(size.nan for size in sizes))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import csv
 import functools
 import gc
+import json
 import math
 import weakref
 
@@ -12,7 +13,8 @@ from bs4 import BeautifulSoup
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from seegrad import measure, modules, show_graph, watch
+from seegrad import measure, modules, play_backward, show_graph, watch
+from seegrad.diagram import make_diagram
 from seegrad.table import MOST_ROWS, Table
 from test_input import assert_one_sentence
 
@@ -477,3 +479,59 @@ def test_what_a_long_loop_let_go_is_not_counted_and_that_is_said():
     table = watch(train, torch.ones(6, requires_grad=True)).saved
     assert any("in the middle" in note for note in table.notes)
     assert not any("in the middle" in note for note in watch(watched_step, torch.ones(6, requires_grad=True)).saved.notes)
+
+
+# Gradients in the boxes
+
+
+def boxes(view):
+    return {box.name: box.lines for box in view.diagram.boxes}
+
+
+def test_a_folded_module_tells_the_norm_of_all_its_gradients():
+    net = Deep()
+    loss = run_deep(net)
+    assert not any("gradient" in line for lines in boxes(show_graph(loss, detail="modules", depth=1)).values() for line in lines)
+    loss.backward()
+    norm = math.sqrt(sum(parameter.grad.double().pow(2).sum() for parameter in net.a.parameters()))
+    assert boxes(show_graph(loss, detail="modules", depth=1))["a Block"][1:] == (f"gradients: norm {norm:.4g}",)
+
+
+def test_the_line_of_a_parameter_tells_its_gradient():
+    net = Deep()
+    loss = run_deep(net)
+    loss.backward()
+    net.head.bias.grad.zero_()
+    net.b.first.bias.grad[:2] = torch.tensor([torch.inf, torch.nan])
+    lines = boxes(show_graph(loss, detail="modules", depth=2))
+    assert f"weight (2, 3), gradient: norm {net.head.weight.grad.norm():.4g}" in lines["head Linear"]
+    assert "bias (2,), gradient: all zero" in lines["head Linear"]
+    assert "bias (3,), gradient: 1 inf and 1 nan" in lines["first Linear"]
+    assert "gradients: 1 inf and 1 nan" in boxes(show_graph(loss, detail="modules", depth=1))["b Block"]
+    net.b.second.weight.grad = None
+    assert "weight (3, 3)" in boxes(show_graph(loss, detail="modules", depth=2))["second Linear"]
+
+
+def test_the_box_of_a_parameter_tells_its_gradient():
+    net = Deep()
+    loss = run_deep(net)
+    loss.backward()
+    assert f".grad (2, 3): norm {net.head.weight.grad.norm():.4g}" in boxes(show_graph(loss))["head.weight"]
+
+
+def test_the_page_has_the_same_lines():
+    net = Deep()
+    loss = run_deep(net)
+    loss.backward()
+    view = show_graph(loss, detail="modules", depth=1)
+    line, = boxes(view)["b Block"][1:]
+    assert line.startswith("gradients: norm ")
+    assert json.dumps(line) in view._repr_mimebundle_()["text/html"]
+
+
+def test_a_play_tells_no_gradient_of_before():
+    """They change while it runs."""
+    net = Deep()
+    loss = run_deep(net)
+    loss.backward(retain_graph=True)
+    assert "norm" not in repr(make_diagram(play_backward(loss, detail="modules").recording.before, "modules"))
