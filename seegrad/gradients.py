@@ -6,7 +6,7 @@ import torch
 
 from .snapshot import GradientSize, undisturbed
 
-LARGEST_PART = 2**16    # numbers of a large gradient that are taken at once, so that no wide copy of all of it is made
+LARGEST_PART = 2**15    # numbers taken at once: more would be split among threads, which costs more than it saves
 
 
 def size_of_gradient(grad: torch.Tensor | None) -> GradientSize | None:
@@ -25,7 +25,7 @@ def _read(grad: torch.Tensor) -> GradientSize:
     if grad.layout != torch.strided:        # all that is not in its values is zero
         grad = (grad.coalesce() if grad.layout == torch.sparse_coo else grad).values()
     wide = torch.complex128 if grad.is_complex() else torch.float64     # 16 bits overflow in a sum of squares
-    parts = grad.flatten().split(LARGEST_PART)
+    parts = grad.flatten().split(LARGEST_PART)      # no wide copy of all of it is made
     norm = math.hypot(*(torch.linalg.vector_norm(part, dtype=wide).item() for part in parts))
     zeros = numbers - sum(int(part.count_nonzero()) for part in parts)
     if math.isfinite(norm):
