@@ -13,7 +13,21 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from .nesting import Group, group_by_modules, opened, walk
-from .snapshot import CHANGED, FREED, STATES, Bytes, Edge, GraphSnapshot, Layout, Modules, Node, SavedTensor, Size, Tensor
+from .snapshot import (
+    CHANGED,
+    FREED,
+    STATES,
+    Bytes,
+    Edge,
+    GradientSize,
+    GraphSnapshot,
+    Layout,
+    Modules,
+    Node,
+    SavedTensor,
+    Size,
+    Tensor,
+)
 
 Level = Literal["full", "compact", "folded", "modules"]
 LEVELS = get_args(Level)
@@ -166,6 +180,7 @@ class Folding:
     leaves: for each node that has a box, the leaves that are lines in it, with these lines.
     lines: for each of them, what is said of it besides.
     counts: for each of them, how many nodes it stands for, with those that lead from its leaves to it.
+    groups: for the key of each group, what is said of it where it is folded.
     """
 
     root: Group
@@ -174,6 +189,7 @@ class Folding:
     leaves: Mapping[int, Mapping[int, str]]
     lines: Mapping[int, tuple[str, ...]]
     counts: Mapping[int, int]
+    groups: Mapping[str, tuple[str, ...]]
 
 
 class ChangingDiagram:
@@ -215,7 +231,7 @@ def _notes(modules: Modules | None) -> Iterator[str]:
         return
     if modules.not_reached:
         count = count_in_words(len(modules.not_reached), "parameter is", "parameters are")
-        yield f"{count} not reached: {_some(modules.not_reached)}"
+        yield f"{count} not reached: {_some([one.names[0] for one in modules.not_reached])}"
     if modules.not_tracked:
         yield f"{count_in_words(len(modules.not_tracked), 'parameter is', 'parameters are')} not tracked"
     if modules.doubt:
@@ -263,6 +279,15 @@ def bytes_in_words(amount: Bytes) -> str:
 def saved_in_words(count: object, size: str, state: str) -> str:
     """The words for some slots of one state. size: what they hold."""
     return f"{count} saved {state}" if state == FREED else f"{count} saved {size} {state}"
+
+
+def gradient_in_words(size: GradientSize) -> str:
+    """How large a gradient is. What is not a number is said in its place."""
+    if size.norm is None:
+        return "its numbers cannot be read"
+    if size.inf or size.nan:
+        return " and ".join(f"{count} {word}" for count, word in ((size.inf, "inf"), (size.nan, "nan")) if count)
+    return "all zero" if 0 < size.numbers == size.zeros else f"norm {size.norm:.4g}"
 
 
 def shape_in_words(shape: Size | None) -> str:
@@ -320,6 +345,7 @@ class _Full:
     names: the words for each drawn tensor.
     versioned: the tensors whose version a reader needs: their memory is shared, or was changed after a node saved it.
     origins: what made the nodes, and changed their slots, where that is known.
+    gradients: for the index of each leaf that is a parameter with a gradient, how large that is.
     absent: the nodes that are not there yet, or no longer.
     makers: for the key of each box, in forward order, what makes it.
     uses: for the key of a box, the lines that say which leaves it uses.
@@ -335,6 +361,8 @@ class _Full:
         self.versioned: set[int | None] = {i for tie in snapshot.shared for i in (tie.first, tie.second)}
         self.versioned |= {i for slot in snapshot.saved if slot.state == CHANGED for i in (slot.holds, slot.views)}
         self.origins = Origins({}, {})
+        parameters = snapshot.modules.parameters if snapshot.modules else ()
+        self.gradients = {one.leaf: one.gradient for one in parameters if one.gradient}
         self.absent: set[int] = set()
         self.makers: dict[str, Callable[[], Box]] = {}
         self.uses: dict[str, list[str]] = {}
@@ -505,7 +533,8 @@ class _Full:
         on = "" if tensor.device == "cpu" else f" on {tensor.device}"
         lines = [f"{kind} {shape_in_words(tensor.shape)}{_kind_of_data(tensor)}{on}", *more_lines]
         if kind == LEAF or tensor.keeps_grad or tensor.grad_shape is not None:
-            lines.append(".grad " + ("None" if tensor.grad_shape is None else shape_in_words(tensor.grad_shape)))
+            size = f": {gradient_in_words(self.gradients[i])}" if i in self.gradients else ""
+            lines.append(".grad " + ("None" if tensor.grad_shape is None else shape_in_words(tensor.grad_shape) + size))
         if kind == LEAF and not tensor.requires_grad:
             lines.append("no longer tracked")
         if kind != UNTRACKED and not tensor.in_graph:
@@ -737,8 +766,11 @@ class _Modules(_Compact):
         path = self.snapshot.modules.calls[call].path if self.snapshot.modules and call is not None else ""
         prefixes = [f"{name}." for name in path.split(" = ")]
         leaves = dict.fromkeys(self.leaf_of[edge.node] for edge in self.nodes[i].inputs if edge and edge.node in self.leaf_of)
-        return {leaf: f"{self.name_inside(leaf, prefixes)} {shape_in_words(self.tensors[leaf].shape)}" for leaf in leaves
-                if leaf not in self.places}
+        return {leaf: f"{self.name_inside(leaf, prefixes)} {shape_in_words(self.tensors[leaf].shape)}{self.gradient_of(leaf)}"
+                for leaf in leaves if leaf not in self.places}
+
+    def gradient_of(self, leaf: int) -> str:
+        return f", gradient: {gradient_in_words(self.gradients[leaf])}" if leaf in self.gradients else ""
 
     def name_inside(self, leaf: int, prefixes: Sequence[str]) -> str:
         """What a leaf is called in a module: without the names that lead to the module."""
@@ -763,18 +795,25 @@ class _Modules(_Compact):
         leaves = {leaf for i in members for leaf in self.leaves_of(i)}
         count = len(members) + sum(len(self.with_leaf.get(i, ())) for i in members)
         lines = [count_in_words(count, *NODES) + f", {count_in_words(len(leaves), *LEAVES)}" * bool(leaves)]
-        lines += group_lines(group)
+        lines += self.group_lines(group)
         hidden = sum(node.hides_saved for node in nodes)
         if hidden:
             lines.append(_hidden(hidden))
         slots = self.summed_slots(group.key, [slot for node in nodes for slot in node.saved])
         return Box(group.key, GROUP, group.title, "", tuple(lines), slots, named=True)
 
+    def group_lines(self, group: Group) -> tuple[str, ...]:
+        """What is said of a folded module, whatever is there of its nodes."""
+        leaves = {leaf for i in group.members() for leaf in self.leaves_of(i)} if self.gradients else ()
+        sizes = [self.gradients[leaf] for leaf in sorted(leaves) if leaf in self.gradients]
+        words = [f"gradients: {gradient_in_words(GradientSize.together(sizes))}"] if sizes else []
+        return *group_lines(group), *words
 
     def folding(self) -> Folding:
         others = {i: super(_Modules, self).node_box(i).lines for i in self.root.members()}
         return Folding(self.root, frozenset(self.opened), self.single, {i: self.leaves_of(i) for i in others}, others,
-                       {i: 1 + len(self.with_leaf.get(i, ())) for i in others})
+                       {i: 1 + len(self.with_leaf.get(i, ())) for i in others},
+                       {group.key: self.group_lines(group) for group in self.groups.values()})
 
 
 def group_lines(group: Group) -> list[str]:

@@ -34,18 +34,37 @@ def draw(diagram: Diagram, label: str) -> str:
 
     Raises LayoutError where the graph is too much for Graphviz.
     """
-    dot = _to_dot(diagram)
-    return _finish(lay_out(dot) if _total_length(diagram) <= LONGEST else lay_out_apart(dot), label)
+    return _finish(_lay_out_diagram(diagram, "svg"), label)
+
+
+def draw_png(diagram: Diagram) -> bytes:
+    """Return the same picture of a diagram as PNG. Raises LayoutError as `draw` does."""
+    return _lay_out_diagram(diagram, "png")
 
 
 def draw_dot(dot: str, label: str) -> str:
     """Return the SVG of a DOT source as a string. label: as for `draw`. Raises LayoutError as `draw` does."""
+    return _finish(_lay_out_dot(dot, "svg"), label)
+
+
+def draw_dot_png(dot: str) -> bytes:
+    """Return the same picture of a DOT source as PNG. Raises LayoutError as `draw` does."""
+    return _lay_out_dot(dot, "png")
+
+
+def _lay_out_diagram(diagram: Diagram, form: str) -> bytes:
+    dot = _to_dot(diagram)
+    return lay_out(dot, form) if _total_length(diagram) <= LONGEST else lay_out_apart(dot, form)
+
+
+def _lay_out_dot(dot: str, form: str) -> bytes:
     # Graphviz crashes on a label whose first line is empty, and torchviz and others write such labels.
     dot = re.sub(r'(label=")(?=\\[nlr]|\n)', r"\1 ", dot)
-    return _finish(lay_out(dot) if len(dot) <= LONGEST_DOT else lay_out_apart(dot), label)
+    return lay_out(dot, form) if len(dot) <= LONGEST_DOT else lay_out_apart(dot, form)
 
 
-def _finish(svg: str, label: str) -> str:
+def _finish(laid_out: bytes, label: str) -> str:
+    svg = laid_out.decode()
     svg = re.sub(r"<!--.*?-->\n?", "", svg[svg.index("<svg"):], flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*" ', "<g ", svg)
     svg = re.sub(r'(?<= d="M)([^"C]+)C([^"]+)', _with_straight_lines, svg)

@@ -58,7 +58,7 @@ def modules_data(snapshot: GraphSnapshot, everything: ChangingDiagram, opened: S
         "looks": {state[0]: svg_look(SLOTS[state]) for state in STATES},
         "fills": {**FILLS, "frames": FRAMES, "border": FRAME_BORDER},
         "groups": [[texts.of(group.label), texts.of(group.kind), parent.get(group.key, -1),
-                    list(map(texts.of, group_lines(group)))] for group in groups],
+                    list(map(texts.of, folding.groups[group.key]))] for group in groups],
         "nodes": nodes,
         "numbers": [i + 1 for i in drawn],
         "storages": list(snapshot.storage_bytes),

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 
 FONT = "DejaVu Sans"        # matplotlib ships it, so it is there on every machine
+DENSITY = "144"             # pixels in an inch of a PNG: two in a point
 MOST_SECONDS = 8.0          # for one try in a process of its own
 MOST_MEMORY = 4 * 2**30     # bytes, for that process, on systems that can limit them
 
@@ -30,32 +31,35 @@ class LayoutError(Exception):
     """Graphviz could not lay out a graph within its limits."""
 
 
-def lay_out(dot: str, **settings: str) -> str:
-    """Return a DOT source as SVG: the same bytes on every machine and in every process. While it runs, nothing else does.
+def lay_out(dot: str, form: str = "svg", **settings: str) -> bytes:
+    """Return a DOT source as a picture: the same bytes on every machine and in every process. While it runs, nothing else does.
 
-    settings: attributes of the graph, for Graphviz.
+    form: "svg" or "png". settings: attributes of the graph, for Graphviz.
     """
     # pygraphviz warns on stderr that a large graph takes long.
     with contextlib.redirect_stderr(io.StringIO()):
         graph = _graphviz().AGraph(string=dot)
         graph.graph_attr.update(settings)
-        svg = graph.draw(format="svg", prog="dot").decode()
+        if form == "png":
+            graph.graph_attr["dpi"] = DENSITY
+        picture: bytes = graph.draw(format=form, prog="dot")
         graph.close()
-    return svg
+    return picture
 
 
-def lay_out_apart(dot: str) -> str:
+def lay_out_apart(dot: str, form: str = "svg") -> bytes:
     """As `lay_out`, in a process of its own, and with haste: for a graph whose layout may take long.
 
     It can be interrupted. Raises LayoutError where it does not end within its limits of time and memory.
     """
     for settings in _HASTE:
         try:
-            done = subprocess.run([sys.executable, "-P", __file__, *(f"{name}={value}" for name, value in settings.items())],
+            options = [f"{name}={value}" for name, value in settings.items()]
+            done = subprocess.run([sys.executable, "-P", __file__, form, *options],
                                   input=dot.encode(), capture_output=True, timeout=MOST_SECONDS, check=True)
         except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
             continue
-        return done.stdout.decode()
+        return done.stdout
     raise LayoutError(TOO_MUCH)
 
 
@@ -114,5 +118,6 @@ def _limit_memory() -> None:
 
 if __name__ == "__main__":
     _limit_memory()
-    given = dict(argument.split("=") for argument in sys.argv[1:])
-    sys.stdout.buffer.write(lay_out(sys.stdin.buffer.read().decode(), **given).encode())
+    form, *options = sys.argv[1:]
+    given = dict(option.split("=") for option in options)
+    sys.stdout.buffer.write(lay_out(sys.stdin.buffer.read().decode(), form, **given))

@@ -12,8 +12,9 @@ import math
 import re
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 import torch
@@ -23,11 +24,34 @@ from torch.autograd.graph import Node as Function
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, _FlopCounterMode, flop_registry, shape_wrapper
 
+from .modules import Call, calls_behind, running
 from .recording import is_in_another_thread
-from .snapshot import TooDeepError, reachable, size_of, storages_behind, undisturbed
+from .snapshot import ModuleCall, TooDeepError, reachable, size_of, storages_behind, undisturbed
+from .table import Table, Value
+
+_Owner = Call | ModuleCall | None       # while a call runs, its class is not known yet: a lazy module becomes another
 
 aten = torch.ops.aten
 MOST_LOOKED_AT = 100    # things in a list that a custom Function keeps
+
+
+@dataclass(frozen=True)
+class ModuleCost:
+    """What one module cost, without the modules inside it.
+
+    path: the names that lead to it in the net; "" for the net itself, and for a module that is no part of it.
+    kind: the name of its class; "" for all that lies outside of modules.
+    forward_flops, backward_flops: the FLOPs of its operations, and of the nodes that these made.
+    node_runs: how often backward ran one of these nodes.
+    peak_saved_bytes: what it had saved when the most bytes were saved. Memory that several have saved is that of the first.
+    """
+
+    path: str
+    kind: str
+    forward_flops: int = 0
+    backward_flops: int = 0
+    node_runs: int = 0
+    peak_saved_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -39,12 +63,16 @@ class Measurement:
     backward, as PyTorch counts them. Elementwise operations have none.
     saved_bytes: the bytes that saved tensors held: 0 at first, and then after each change.
     not_counted: in words, what was seen on the way and is missing in these numbers.
+    modules: the cost of each module, and of what lies outside of all; empty where none was recorded.
+    doubt: why the modules of some nodes are not known, or "".
     """
 
     node_runs: int
     flops: int
     saved_bytes: tuple[int, ...]
     not_counted: tuple[str, ...] = ()
+    modules: tuple[ModuleCost, ...] = ()
+    doubt: str = ""
 
     @property
     def peak_saved_bytes(self) -> int:
@@ -56,10 +84,38 @@ class Measurement:
         """The bytes that saved tensors still held at the end, while what the function returned was alive."""
         return self.saved_bytes[-1]
 
+    @property
+    def by_module(self) -> Table:
+        """What each module cost, those with the most FLOPs first: a :class:`seegrad.table.Table`.
+
+        Each number is that of the module without the modules inside it, so that the numbers of a column add up to the whole.
+        Raises ValueError where no module was recorded.
+        """
+        if not self.modules:
+            raise ValueError("no module was recorded while measure ran: call it in `with modules(net):`.")
+        return _by_module(self)
+
     def __repr__(self) -> str:
         missing = f"; not counted: {', '.join(self.not_counted)}" if self.not_counted else ""
         return (f"{self.node_runs:,} node runs, {self.flops:,} FLOPs, "
                 f"{self.peak_saved_bytes:,} bytes saved at the peak, {self.left_saved_bytes:,} at the end{missing}")
+
+
+def _by_module(measured: Measurement) -> Table:
+    columns = "module", "class", "forward FLOPs", "backward FLOPs", "node runs", "saved bytes at the peak"
+    rows: list[dict[str, Value]] = []
+    for cost in sorted(measured.modules, key=lambda cost: (not cost.kind, -cost.forward_flops - cost.backward_flops)):
+        name = cost.path or cost.kind or "outside of all modules" + ", or not known" * bool(measured.doubt)
+        rows.append(dict(zip(columns, (name, *astuple(cost)[1:]))))
+    notes = ["Each number is that of the module without the modules inside it.",
+             "Memory that several modules have saved is that of the first."]
+    if measured.doubt:
+        notes.append(f"The modules of some nodes are not known: {measured.doubt}.")
+    if measured.not_counted:
+        notes.append(f"Not counted: {', '.join(measured.not_counted)}.")
+    title = (f"{measured.flops:,} FLOPs, {measured.node_runs:,} node runs and {measured.peak_saved_bytes:,} bytes saved at the "
+             "peak, by module")
+    return Table(title, columns, rows, notes)
 
 
 def measure(fn: Callable[[], object]) -> Measurement:
@@ -68,6 +124,9 @@ def measure(fn: Callable[[], object]) -> Measurement:
     fn: a function without arguments; what it raises is raised here too. The graphs that it builds and the backward
     passes that it runs are counted. Bytes are those of the tensors that ``fn`` makes PyTorch save, whole storages, each
     counted once; a leaf that is saved counts too. What ``torch.compile`` has compiled is counted as it runs, compiled.
+
+    In ``with modules(net):``, or where ``fn`` has that inside, ``.by_module`` says what each module cost. What a backward
+    computes again, as with checkpoints, is a cost of the node for which it does.
 
     While PyTorch is watched like this it may compute in another order: results can differ from a plain call in their last bits.
 
@@ -92,7 +151,8 @@ def measure(fn: Callable[[], object]) -> Measurement:
         # A type may refuse to tell its node, and so does a part of a split of what was changed.
         with contextlib.suppress(Exception), undisturbed():
             counts.look_at(t.grad_fn for t in tree_leaves(result) if isinstance(t, torch.Tensor))
-    measured = Measurement(counts.node_runs, counts.flops.total(), tuple(counts.saved.history), tuple(sorted(counts.missing)))
+    measured = Measurement(counts.node_runs, counts.flops.total(), tuple(counts.saved.history), tuple(sorted(counts.missing)),
+                           counts.of_modules(), "; ".join(sorted(counts.doubts)))
     del result      # until here, it held its graph
     return measured
 
@@ -116,6 +176,9 @@ class _Counts:
     thread: that in which it counts.
     missing: what it saw and does not count, in words.
     hooked: the nodes that have a hook, by id: a backward may start another one inside, and each node is counted by one hook.
+    ran: for each backward that runs, one inside the other, the call of a module that made the node that runs.
+    spent: what the operations of each call cost, and what is outside of all, by the name of a field of ModuleCost.
+    doubts: why the modules of some nodes are not known.
     """
 
     def __init__(self) -> None:
@@ -123,25 +186,59 @@ class _Counts:
         self.node_runs = 0
         self.missing: set[str] = set()
         self.hooked: dict[int, Function] = {}
-        self.flops = _Flops(self.missing)
-        self.saved = _SavedBytes(self.missing)
+        self.ran: list[_Owner] = []
+        self.spent = {field: Counter[_Owner]() for field in ("forward_flops", "backward_flops", "node_runs")}
+        self.doubts: set[str] = set()
+        self.flops = _Flops(self.missing, self.spend_flops)
+        self.saved = _SavedBytes(self.missing, self.owner)
 
     @contextlib.contextmanager
     def of_backward(self, roots: Iterable[Function | None]) -> Iterator[None]:
         """Count each time when backward runs a node."""
         new = [node for node in self.look_at(roots) if id(node) not in self.hooked]
-        handles = [node.register_prehook(self.node_ran) for node in new]
+        calls, doubt = calls_behind(new)
+        self.doubts |= {doubt} - {""}
+        handles = []
+        for node in new:
+            handles.append(node.register_prehook(functools.partial(self.node_begins, calls.get(id(node)))))
+            if calls:       # after a node, hooks of the caller may run
+                handles.append(node.register_hook(self.node_ends))
         self.hooked.update((id(node), node) for node in new)
+        self.ran.append(None)
         try:
             yield
         finally:
-            for handle, node in zip(handles, new):
+            self.ran.pop()
+            for handle in handles:
                 handle.remove()
+            for node in new:
                 del self.hooked[id(node)]
 
-    def node_ran(self, gradients: tuple[torch.Tensor, ...]) -> None:
+    def node_begins(self, owner: _Owner, _: object) -> None:
         if not is_in_another_thread(self.thread):       # its backward goes through a node that both graphs have
             self.node_runs += 1
+            self.spent["node_runs"][owner] += 1
+            self.ran[-1] = owner
+
+    def node_ends(self, *_: object) -> None:
+        if not is_in_another_thread(self.thread):
+            self.ran[-1] = None
+
+    def owner(self) -> _Owner:
+        """The call that is to pay now: the one that runs, and in a backward the one that made the node that runs."""
+        return self.ran[-1] if self.ran else running()
+
+    def spend_flops(self, number: int) -> None:
+        self.spent["backward_flops" if self.ran else "forward_flops"][self.owner()] += number
+
+    def of_modules(self) -> tuple[ModuleCost, ...]:
+        found: dict[tuple[str, str], ModuleCost] = {}
+        for field, spent in (*self.spent.items(), ("peak_saved_bytes", self.saved.at_peak())):
+            for owner, number in spent.items():
+                what = ("", "") if owner is None else (owner.path, owner.kind)
+                cost = found.get(what, ModuleCost(*what))
+                found[what] = replace(cost, **{field: getattr(cost, field) + number})
+        return tuple(found.values()) if found.keys() - {("", "")} else ()
 
     def look_at(self, roots: Iterable[Function | None]) -> list[Function]:
         """Return the nodes behind these. What a custom Function keeps in attributes, PyTorch does not know as saved."""
@@ -302,10 +399,11 @@ _FORMULAS: dict[Any, Callable[..., int]] = {
 class _FlopTable(FlopCounterMode):
     """PyTorch's counter, with formulas for more operations; those that have none are noted as missing."""
 
-    def __init__(self, missing: set[str]) -> None:
+    def __init__(self, missing: set[str], spend: Callable[[int], None]) -> None:
         super().__init__(display=False)
         self.flop_registry = self.flop_registry | _FORMULAS
         self.missing = missing
+        self.spend = spend
 
     def _count_flops(self, operation: Any, out: Any, args: Any, kwargs: Any) -> Any:
         name = str(operation).removeprefix("aten.")
@@ -315,7 +413,9 @@ class _FlopTable(FlopCounterMode):
             if layouts:     # a formula takes them for dense ones
                 self.missing.add(f"FLOPs of {name} of {' and '.join(sorted(layouts))} tensors")
             elif operation in self.flop_registry:
-                return super()._count_flops(operation, out, args, kwargs)
+                before = self.get_total_flops()
+                super()._count_flops(operation, out, args, kwargs)
+                self.spend(self.get_total_flops() - before)
             else:
                 self.missing.add(f"FLOPs of {name}")
         return out
@@ -325,8 +425,8 @@ class _Flops(_FlopCounterMode):
     """The mode in which they are counted. Entered by itself, and not by its counter, which would hook every module: such
     hooks keep every graph alive until the end."""
 
-    def __init__(self, missing: set[str]) -> None:
-        super().__init__(_FlopTable(missing))
+    def __init__(self, missing: set[str], spend: Callable[[int], None]) -> None:
+        super().__init__(_FlopTable(missing, spend))
 
     @classmethod
     def ignore_compile_internals(cls) -> bool:
@@ -354,7 +454,7 @@ def _layout_name(tensor: torch.Tensor) -> str:
 @functools.cache
 def _warm_up() -> None:
     """The first operation in such a mode imports half of PyTorch, and leaves a cycle that would hold the frame of `fn`."""
-    with _Flops(set()):
+    with _Flops(set(), lambda _: None):
         torch.ones(1).exp()
 
 
@@ -363,13 +463,17 @@ class _SavedBytes:
 
     history: these bytes, at first and after each change.
     missing: what was saved and is not counted, in words.
-    holders: for each storage, how many saved tensors hold it, and its size in bytes when the first of them came.
+    owner: tells the call of a module that saves now.
+    holders: for each storage, how many saved tensors hold it, its size in bytes when the first of them came, and whose that
+        was.
     """
 
-    def __init__(self, missing: set[str]) -> None:
+    def __init__(self, missing: set[str], owner: Callable[[], _Owner]) -> None:
         self.history = [0]
         self.missing = missing
-        self.holders: dict[int, tuple[int, int]] = {}
+        self.owner = owner
+        self.holders: dict[int, tuple[int, int, _Owner]] = {}
+        self._peak, self._at_peak = 0, Counter[_Owner]()
 
     def hooks(self) -> saved_tensors_hooks:
         return saved_tensors_hooks(lambda tensor: _Packed(tensor, self), _Packed.unpack)
@@ -377,9 +481,12 @@ class _SavedBytes:
     def change(self, storages: Iterable[torch.UntypedStorage], step: int) -> None:
         """A saved tensor that lies in these comes (step 1) or goes (step -1)."""
         held = self.history[-1]
+        if step < 0:
+            self.at_peak()
         for storage in storages:
-            holders, size = self.holders.get(storage._cdata, (0, size_of(storage) or 0))
-            self.holders[storage._cdata] = holders + step, size
+            known = self.holders.get(storage._cdata)
+            holders, size, owner = known or (0, size_of(storage) or 0, self.owner())
+            self.holders[storage._cdata] = holders + step, size, owner
             if holders + step == 0:
                 del self.holders[storage._cdata]
                 held -= size
@@ -387,6 +494,14 @@ class _SavedBytes:
                 held += size
         if held != self.history[-1]:
             self.history.append(held)
+
+    def at_peak(self) -> Counter[_Owner]:
+        """What was held when the most was held, by who had saved it. Before anything is released, it is written down."""
+        if self.history[-1] > self._peak:
+            self._peak, self._at_peak = self.history[-1], Counter()
+            for _, size, owner in self.holders.values():
+                self._at_peak[owner] += size
+        return self._at_peak
 
 
 class _Packed:

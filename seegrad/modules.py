@@ -8,6 +8,7 @@ is gone when its graph is; it holds numbers and words, and keeps no tensor, no n
 import bisect
 import contextlib
 import functools
+import math
 import threading
 import weakref
 from collections import Counter
@@ -18,9 +19,23 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 from torch._C._dynamo.eval_frame import _FrameAction, _FrameExecStrategy, set_code_exec_strategy
+from torch.autograd.graph import Node as Function
 from torch.utils._pytree import tree_leaves
 
-from .snapshot import GraphSnapshot, LiveGraph, ModuleCall, Modules, NumberLog, deepest_walk, grad_fn_of, undisturbed
+from .gradients import size_of_gradient
+from .snapshot import (
+    GraphSnapshot,
+    LiveGraph,
+    ModuleCall,
+    Modules,
+    NumberLog,
+    Parameter,
+    deepest_walk,
+    grad_fn_of,
+    numbers_of,
+    shape_of,
+    undisturbed,
+)
 
 MOST_REPLAYED = 4       # nodes that PyTorch makes for a view of what was changed in place
 
@@ -52,9 +67,12 @@ def modules(net: nn.Module | None = None, /, **named: nn.Module) -> Iterator[Non
         yield
 
 
-def in_modules(graph: LiveGraph) -> GraphSnapshot:
-    """The snapshot of a graph with what is known of its modules; the snapshot as it is where nothing is."""
-    logs = logs_of(graph)
+def in_modules(graph: LiveGraph, gradients: bool = False) -> GraphSnapshot:
+    """The snapshot of a graph with what is known of its modules; the snapshot as it is where nothing is.
+
+    gradients: whether the sizes of the parameters' gradients are read.
+    """
+    logs = logs_of(graph.functions, graph.made)
     if not logs:
         return graph.snapshot
     nodes, tensors = list(graph.snapshot.nodes), list(graph.snapshot.tensors)
@@ -62,26 +80,28 @@ def in_modules(graph: LiveGraph) -> GraphSnapshot:
     called, calls, doubt = calls_of(dict(enumerate(graph.made)), inputs, logs)
     for i, call in called.items():
         nodes[i] = replace(nodes[i], call=call)
-    names, tracked, untracked = _parameters(dict.fromkeys(recorder for log in logs for recorder in log.recorders))
+    parameters = _parameters(dict.fromkeys(recorder for log in logs for recorder in log.recorders))
     taken = {name for tensor in tensors for name in tensor.names}
     reached = {node.leaf for node in nodes}
     for k, tensor in enumerate(graph.tensors):
-        if not tensors[k].names and id(tensor) in names:
+        if not tensors[k].names and id(tensor) in parameters:
             free = []
-            for name in names[id(tensor)]:
+            for name in parameters[id(tensor)][1]:
                 while name in taken:        # the caller may call another tensor so
                     name += "'"
                 free.append(name)
             taken |= set(free)
             tensors[k] = replace(tensors[k], names=tuple(free))
-    drawn = {id(tensor) for k, tensor in enumerate(graph.tensors) if k in reached}
-    not_reached = tuple(name for key, name in tracked.items() if key not in drawn)
-    return replace(graph.snapshot, nodes=tuple(nodes), tensors=tuple(tensors),
-                   modules=Modules(calls, not_reached, untracked, doubt))
+    leaves = {id(tensor): k for k, tensor in enumerate(graph.tensors) if k in reached}
+    with undisturbed():
+        described = tuple(Parameter(called, shape_of(parameter), parameter.requires_grad, leaves.get(key),
+                                    size_of_gradient(parameter.grad) if gradients else None)
+                          for key, (parameter, called) in parameters.items())
+    return replace(graph.snapshot, nodes=tuple(nodes), tensors=tuple(tensors), modules=Modules(calls, described, doubt))
 
 
-@dataclass(slots=True)
-class _Call:
+@dataclass(eq=False, slots=True)
+class Call:
     """A call of a module, while it runs and afterwards.
 
     path, kind, parent, in_net, finished: as in ModuleCall.
@@ -152,7 +172,7 @@ class Log:
     def __init__(self, recorder: Recorder, room: int) -> None:
         self.recorders = [recorder]
         self.thread = threading.get_ident()
-        self.calls: list[_Call] = []
+        self.calls: list[Call] = []
         self.numbers = NumberLog[int]()
         self.marks: set[int] = set()
         self.room = room
@@ -164,7 +184,7 @@ class Log:
         path, outer, index = self.recorders[0].path_of(module), self.current, len(self.calls)
         if path is None:
             path = self.path_elsewhere(module)
-        this = _Call(path or "", type(module).__name__, outer, path is not None)
+        this = Call(path or "", type(module).__name__, outer, path is not None)
         self.calls.append(this)
         self.current = index
         self.numbers.note(index)
@@ -316,17 +336,39 @@ def _leave_alone(functions: Iterable[Any], inside: _FrameAction) -> None:
 
 
 _leave_alone([_run, Log.run], _FrameAction.DEFAULT)
-_leave_alone([_recorded, _recorder_of, _log_of, _Call.__init__, Log.mark, Log.path_elsewhere, Recorder.path_of, NumberLog.note],
+_leave_alone([_recorded, _recorder_of, _log_of, Call.__init__, Log.mark, Log.path_elsewhere, Recorder.path_of, NumberLog.note],
              _FrameAction.SKIP)
 
 
-def logs_of(graph: LiveGraph) -> list[Log]:
-    """The logs that the nodes of a graph hold, in the order of their calls."""
-    if not _logs or not graph.functions:
+def running() -> Call | None:
+    """The innermost call that runs in this thread now."""
+    log = _here.log
+    return None if log is None or log.current is None else log.calls[log.current]
+
+
+def calls_behind(functions: Sequence[Function]) -> tuple[dict[int, ModuleCall], str]:
+    """For each node that a call made, by its id, this call; and why nothing is known of them, or "".
+
+    The node of a leaf is that of the first call that uses it.
+    """
+    edges = {function: function.next_functions for function in functions}
+    made = numbers_of(edges)
+    logs = logs_of(functions, list(map(made.__getitem__, functions)))
+    inputs = {function: [source for source, _ in edges[function] if source is not None]
+              for function in functions if made[function] == int(made[function])}       # an AccumulateGrad has none
+    called, calls, doubt = calls_of(made, inputs, logs)
+    by_number = {made[function]: calls[at] for function, at in called.items()}
+    return {id(function): by_number[math.ceil(number)] for function, number in made.items()
+            if math.ceil(number) in by_number}, doubt
+
+
+def logs_of(functions: Sequence[Function], made: Sequence[float]) -> list[Log]:
+    """The logs that nodes hold, in the order of their calls. made: the numbers of these nodes."""
+    if not _logs or not functions:
         return []
     marks = set().union(*(log.marks for log in list(_logs)))
     held: dict[Log, None] = {}
-    for function, number in zip(graph.functions, graph.made):
+    for function, number in zip(functions, made):
         if number in marks:
             metadata: Any = function.metadata
             if log := metadata.get(__name__):
@@ -379,18 +421,12 @@ def calls_of(made: Mapping[Key, float], inputs: Mapping[Key, Sequence[Key]],
     return {key: index[owner] for key, owner in owners.items()}, tuple(found), ""
 
 
-def _parameters(recorders: Iterable[Recorder]) -> tuple[dict[int, tuple[str, ...]], dict[int, str], tuple[str, ...]]:
-    """The parameters that are alive, by id: the names of each; the tracked ones, with a name of each; and those that are not."""
-    names: dict[int, tuple[str, ...]] = {}
-    tracked: dict[int, str] = {}
-    untracked: list[str] = []
+def _parameters(recorders: Iterable[Recorder]) -> dict[int, tuple[torch.Tensor, tuple[str, ...]]]:
+    """The parameters that are alive, by id, with the names of each."""
+    found: dict[int, tuple[torch.Tensor, tuple[str, ...]]] = {}
     for recorder in recorders:
         for reference, called in recorder.parameters:
             parameter = reference()
-            if parameter is not None and id(parameter) not in names:
-                names[id(parameter)] = called
-                if parameter.requires_grad:
-                    tracked[id(parameter)] = called[0]
-                else:
-                    untracked.append(called[0])
-    return names, tracked, tuple(untracked)
+            if parameter is not None:
+                found.setdefault(id(parameter), (parameter, called))
+    return found

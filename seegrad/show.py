@@ -1,5 +1,6 @@
 """The calls that a notebook makes. They check what they are given; the work is done in the modules beside this one."""
 
+import functools
 import io
 import itertools
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -10,12 +11,13 @@ import torch
 from torch.autograd.graph import GradientEdge
 
 from .diagram import LEVELS, Level, make_diagram, printable, short_name
-from .drawing import draw_dot
+from .drawing import draw_dot, draw_dot_png
+from .layout import DENSITY
 from .modules import in_modules
 from .recording import Backward, Gradient, record
 from .snapshot import GraphSnapshot, LiveGraph, Output, is_leaf
 from .tracing import Trace, Tracer
-from .view import BackwardPlay, GraphView, Picture, SideBySide, Watch, WhatIf, level_for, too_many_boxes
+from .view import RECORD_MODULES, BackwardPlay, GraphView, Picture, SideBySide, Watch, WhatIf, level_for, too_many_boxes
 from .watching import tell
 
 if TYPE_CHECKING:
@@ -43,7 +45,8 @@ def show_graph(*outputs: Output | Names, detail: Level | None = None, depth: int
     max_boxes: where a picture would have more boxes, a summary with the counts is shown instead.
 
     Returns a :class:`seegrad.view.GraphView`: it shows itself as the last line of a cell, ``print`` gives its text,
-    ``.save("graph.svg")`` writes the picture, ``.snapshot`` holds the facts. The graph is read during the call. Nothing
+    ``.save("graph.svg")`` writes the picture, ``.saved`` is a table of the memory that it holds, ``.gradients`` one of the
+    parameters' gradients, where modules are known, ``.snapshot`` holds the facts. The graph is read during the call. Nothing
     in it changes: no hook fires, no saved tensor is kept alive, no ``.grad`` appears.
 
     Raises TypeError for anything that is not a tensor, and where none is given, and ValueError for an unknown detail or
@@ -53,7 +56,7 @@ def show_graph(*outputs: Output | Names, detail: Level | None = None, depth: int
     if not tensors and not names:
         raise TypeError("show_graph was given no tensor: give it the result whose graph you want to see, "
                         "as in show_graph(loss) or show_graph(loss=loss, x=x).")
-    snapshot = in_modules(LiveGraph(tensors, names))
+    snapshot = in_modules(LiveGraph(tensors, names), gradients=True)
     _check_modules(snapshot, detail)
     return GraphView(snapshot, detail, max_boxes, depth)
 
@@ -212,7 +215,8 @@ def show_picture(source: "Figure | graphviz.Graph | graphviz.Digraph", alt: str)
     """Show a matplotlib figure, or a graph written in DOT, with a text for readers who do not see it.
 
     source: a ``matplotlib.figure.Figure`` or a ``graphviz.Digraph``. alt: what the picture shows, in words, with the
-    numbers that matter; it is required. Returns a :class:`seegrad.view.Picture`.
+    numbers that matter; it is required. Returns a :class:`seegrad.view.Picture`; where that is saved as PNG, a figure is drawn
+    again, as it is then.
     Raises TypeError for another source, ValueError for an empty alt text, and LayoutError for a graph that is too much for
     Graphviz.
     """
@@ -222,9 +226,10 @@ def show_picture(source: "Figure | graphviz.Graph | graphviz.Digraph", alt: str)
     from matplotlib.figure import Figure
     alt = printable(alt)
     if isinstance(source, Figure):
-        return Picture(_plot_to_svg(source), alt)
+        return Picture(_plot_to_svg(source), alt, png=functools.partial(_plot_to_png, source))
     if isinstance(source, (graphviz.Graph, graphviz.Digraph)):
-        return Picture(draw_dot(source.source, alt), alt)
+        dot = source.source
+        return Picture(draw_dot(dot, alt), alt, png=functools.partial(draw_dot_png, dot))
     raise TypeError(f"show_picture was given {_short(source)}: give a matplotlib figure or a graphviz.Digraph.")
 
 
@@ -237,6 +242,12 @@ def _plot_to_svg(figure: "Figure") -> str:
     pyplot.close(figure)    # or Jupyter would show it a second time, without alt text
     svg = buffer.getvalue()
     return svg[svg.index("<svg"):]
+
+
+def _plot_to_png(figure: "Figure") -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight", dpi=int(DENSITY), metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def _free_name(name: str, taken: Container[str]) -> str:
@@ -269,8 +280,7 @@ def _check_graph_arguments(caller: str, outputs: Iterable[object], named: Mappin
 
 def _check_modules(snapshot: GraphSnapshot, detail: Level | None) -> None:
     if detail == "modules" and snapshot.modules is None:
-        raise ValueError("detail='modules' was given, and the modules of this graph are not known: run the forward pass again, "
-                         "in `with modules(net):`.")
+        raise ValueError(f"detail='modules' was given, and the modules of this graph are not known: {RECORD_MODULES}")
 
 
 def _add_names(more: Mapping[str, object], names: dict[str, torch.Tensor]) -> None:

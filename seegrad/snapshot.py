@@ -17,6 +17,7 @@ import functools
 import gc
 import heapq
 import itertools
+import math
 import re
 import weakref
 from collections import Counter
@@ -211,19 +212,68 @@ class ModuleCall:
 
 
 @dataclass(frozen=True)
+class GradientSize:
+    """How large a gradient is.
+
+    norm: the square root of the sum of its squares, in 64 bits; None where it cannot be read.
+    numbers: how many numbers it has.
+    zeros, inf, nan: how many of them are zero, infinite, and not a number.
+    """
+
+    norm: float | None
+    numbers: int = 0
+    zeros: int = 0
+    inf: int = 0
+    nan: int = 0
+
+    @classmethod
+    def together(cls, sizes: Sequence["GradientSize"]) -> "GradientSize":
+        """That of several gradients as one."""
+        norms = [size.norm for size in sizes if size.norm is not None]
+        return cls(math.hypot(*norms) if len(norms) == len(sizes) else None, sum(size.numbers for size in sizes),
+                   sum(size.zeros for size in sizes), sum(size.inf for size in sizes), sum(size.nan for size in sizes))
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of the net.
+
+    names: those that lead to it in the net; one that several modules share has several.
+    shape: None where it has no single one, as before a lazy module has made it.
+    tracked: whether it requires a gradient.
+    leaf: its index among the drawn tensors, None where no way leads to it in this graph.
+    gradient: how large its `.grad` is, None where there is none, and where it was not asked for.
+    """
+
+    names: tuple[str, ...]
+    shape: Size | None
+    tracked: bool
+    leaf: int | None
+    gradient: GradientSize | None = None
+
+
+@dataclass(frozen=True)
 class Modules:
     """The modules that made a graph.
 
     calls: all calls that made a node of it, and those around them; each after the one around it.
-    not_reached: the names of the tracked parameters of the net to which no way leads in this graph.
-    not_tracked: the names of its parameters that need no gradient.
+    parameters: those of the net, in its order.
     doubt: why nothing is known of the calls, in words; "" where it is.
     """
 
     calls: tuple[ModuleCall, ...]
-    not_reached: tuple[str, ...] = ()
-    not_tracked: tuple[str, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
     doubt: str = ""
+
+    @property
+    def not_reached(self) -> tuple[Parameter, ...]:
+        """The tracked ones to which no way leads in this graph."""
+        return tuple(one for one in self.parameters if one.tracked and one.leaf is None)
+
+    @property
+    def not_tracked(self) -> tuple[Parameter, ...]:
+        """Those that need no gradient."""
+        return tuple(one for one in self.parameters if not one.tracked)
 
 
 @dataclass(frozen=True)
@@ -588,6 +638,21 @@ def deepest_walk() -> int:
     return stack // 600
 
 
+def numbers_of(inputs: Mapping[Function, _Inputs]) -> dict[Function, float]:
+    """For each of these nodes a number that grows as nodes are made in one thread: the one that PyTorch gives it.
+
+    An AccumulateGrad has none of its own: its number is half a one less than that of the first of these that needs it.
+    """
+    # Not told by its attribute `variable`: a custom Function's context may have one too.
+    made: dict[Function, float] = {f: f._sequence_nr() for f in inputs if _name(f) != _ACCUMULATE}
+    before: dict[Function, float] = {}
+    for function in made:
+        for other, _ in inputs[function]:
+            if other is not None and other not in made:
+                before[other] = min(made[function], before.get(other, made[function]))
+    return made | {f: before.get(f, 0) - 0.5 for f in inputs if f not in made}
+
+
 def in_forward_order(inputs: Mapping[Key, Sequence[Key]], made: Mapping[Key, float]) -> list[Key]:
     """Put nodes, given by any keys, in order: inputs before consumers, otherwise as they were made.
 
@@ -682,7 +747,7 @@ class _Reader:
                 self.extents.setdefault(storage, []).insert(0, (i, _extent(tensor, layout)))
         nodes = tuple(
             Node(names[function], edges[i], tuple(self.slots(function)),
-                 tuple(map(_shape, function._input_metadata)),      # what comes in backward is what went out forward
+                 tuple(map(shape_of, function._input_metadata)),      # what comes in backward is what went out forward
                  leaf[i], names[function] == _TRANSPOSE, names[function] == _WRITE_INTO_A_PART,
                  type(function).__name__ in (_WRITE_INTO_A_PART, _WITHOUT_ATTRIBUTES),
                  names[function].startswith(_COMPILED))
@@ -693,17 +758,8 @@ class _Reader:
 
     def in_order(self, inputs: Mapping[Function, _Inputs], names: Mapping[Function, str]) -> list[Function]:
         """All nodes, inputs before consumers, otherwise in the order in which they were made."""
-        # An AccumulateGrad has no creation number of its own: it stands just before the first node that needs it.
-        # Not told by its attribute `variable`: a custom Function's context may have one too.
-        made: dict[Function, float] = {f: f._sequence_nr() for f in inputs if names[f] != _ACCUMULATE}
-        before: dict[Function, float] = {}
-        for function in made:
-            for other, _ in inputs[function]:
-                if other is not None and other not in made:
-                    before[other] = min(made[function], before.get(other, made[function]))
-        made |= {f: before.get(f, 0) - 0.5 for f in inputs if f not in made}
-        self.made = made
-        return in_forward_order({f: [other for other, _ in inputs[f] if other is not None] for f in inputs}, made)
+        self.made = numbers_of(inputs)
+        return in_forward_order({f: [other for other, _ in inputs[f] if other is not None] for f in inputs}, self.made)
 
     def slots(self, function: Function) -> Iterator[SavedTensor]:
         for name in self.attributes_of(type(function), _RAW):
@@ -747,7 +803,7 @@ class _Reader:
             holds = self.holding.get(place) if holds is None else holds
         views = self.view_of(storage, extent) if holds is None else None
         value, content = (few_in_words(data), content_of(data)) if self.with_contents else ("", None)
-        shape, dtype = (layout[1], layout[3]) if layout else (_shape(data), _dtype(data.dtype))
+        shape, dtype = (layout[1], layout[3]) if layout else (shape_of(data), _dtype(data.dtype))
         return SavedTensor(name, state, shape, dtype, numbers, is_part,
                            storage, layout, tracked, holds, views, versions, packed, checked, value, content)
 
@@ -782,11 +838,11 @@ class _Reader:
         grad = tensor.grad if leaf or tensor.retains_grad else None
         keeps_grad = tensor.requires_grad and leaf or tensor.retains_grad
         return Tensor(
-            names=tuple(self.tensor_names[i]), given=i < self.given, shape=_shape(tensor), dtype=_dtype(tensor.dtype),
+            names=tuple(self.tensor_names[i]), given=i < self.given, shape=shape_of(tensor), dtype=_dtype(tensor.dtype),
             device=str(tensor.device), requires_grad=tensor.requires_grad, is_leaf=leaf,
             in_graph=producer is not None or i in leaves, producer=producer,
             base=self.tensor_index.get(id(_base(tensor))) if i < self.given else None,
-            keeps_grad=keeps_grad, grad_shape=None if grad is None else _shape(grad), version=version_of(tensor),
+            keeps_grad=keeps_grad, grad_shape=None if grad is None else shape_of(grad), version=version_of(tensor),
             storage=self.storage_of(tensor), counter=self.counter_of(tensor))
 
     def counter_of(self, tensor: torch.Tensor) -> int | None:
@@ -926,7 +982,8 @@ def _base(tensor: torch.Tensor) -> torch.Tensor | None:
     return tensor._base if tensor._is_view() else None
 
 
-def _shape(tensor: _HasShape) -> Size | None:
+def shape_of(tensor: _HasShape) -> Size | None:
+    """The shape of a tensor, None where it has no single one."""
     try:
         return _sizes(tensor.shape)
     except RuntimeError:
@@ -983,7 +1040,7 @@ def _extent(tensor: torch.Tensor, layout: Layout | None) -> range | None:
 
 def _layout(tensor: torch.Tensor) -> Layout | None:
     try:
-        return tensor.storage_offset(), _shape(tensor), _sizes(tensor.stride()), _dtype(tensor.dtype)
+        return tensor.storage_offset(), shape_of(tensor), _sizes(tensor.stride()), _dtype(tensor.dtype)
     except (RuntimeError, NotImplementedError):
         return None
 

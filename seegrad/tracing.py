@@ -401,7 +401,7 @@ class Tracer:
                 live = LiveGraph([output for output in outputs if id(output) not in known], drawn, with_contents=True)
                 numbered = Graph(live.snapshot, tuple(map(self._register.number_of_node, live.functions)),
                                  tuple(map(self._register.number_of_tensor, live.tensors)), tuple(live.made))
-                self._calls.update(dict.fromkeys(logs_of(live)))
+                self._calls.update(dict.fromkeys(logs_of(live.functions, live.made)))
             values = {name: self._value(*found) for name, found in told.items()}
         return Moment(place, begins, calls, numbered, numbers, frozenset(self._register.freed), values, records=records), live
 

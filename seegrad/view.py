@@ -12,14 +12,13 @@ import html
 import itertools
 import json
 import math
-import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from .diagram import LEVELS, ChangingDiagram, Diagram, Level, make_diagram, node_counts, printable
-from .drawing import draw, still
+from .drawing import draw, draw_png, still
 from .folding import modules_data
 from .history import History
 from .layout import TOO_MUCH, LayoutError
@@ -27,7 +26,10 @@ from .looks import NO_SLOT, SLOTS, svg_look
 from .nesting import EVERYTHING
 from .play import Frame, Play, changes, make_play, rows, title_of, with_room
 from .recording import Recording
+from .saving import Shown, Writer
 from .snapshot import GraphSnapshot
+from .summaries import gradients_of, saved_by_line, saved_by_module, saved_by_node
+from .table import Table
 from .transcript import make_alt, make_play_transcript, make_transcript, make_watch_transcript, place_in_words, sentence
 from .union import missing, unite, without
 
@@ -36,20 +38,22 @@ PIXELS = 4 / 3      # in a point
 SCALE = 0.7         # of a picture on the screen: the words in the boxes are about as large then as those around the picture
 LEAST_TEXT = 12     # pixels
 PADDING = 8         # pixels, around a picture
+RECORD_MODULES = "run the forward pass again, in `with modules(net):`."
 MOST_OF_STILLS = 20_000     # characters, for the pictures of a watch where no scripts run
 
 
-class Picture:
+class Picture(Shown):
     """A picture that shows itself in Jupyter and has a text of its own.
 
     svg: the picture, an SVG string.
     alt: what the picture shows, in words.
     caption: a line under it.
     transcript: the text that stands for it where no picture can be shown; where it is empty, the alt text does.
+    png: makes the same picture as PNG, where that can be done.
     """
 
-    def __init__(self, svg: str, alt: str, caption: str = "", transcript: str = "") -> None:
-        self._svg, self._alt, self._caption, self._transcript = svg, alt, caption, transcript or alt
+    def __init__(self, svg: str, alt: str, caption: str = "", transcript: str = "", png: Writer | None = None) -> None:
+        self._svg, self._alt, self._caption, self._transcript, self._png = svg, alt, caption, transcript or alt, png
 
     @property
     def svg(self) -> str:
@@ -67,21 +71,11 @@ class Picture:
     def transcript(self) -> str:
         return self._transcript
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the picture to a file that ends in .svg and return its path.
+    def _page_title(self) -> str:
+        return self.caption or self.alt
 
-        Raises ValueError for another ending and OSError where the file cannot be written.
-        """
-        path = Path(path)
-        if path.suffix != ".svg":
-            raise ValueError(f"save() writes SVG, but the path is {str(path)!r}: let it end in .svg.")
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}")      # what stands at `path` is not lost
-        try:                                                            # when drawing or the disk fails
-            unfinished.write_text(self.svg, encoding="utf-8", newline="\n")
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
-        return path
+    def _writers(self) -> dict[str, Writer]:
+        return {".svg": lambda: self.svg, **({".png": self._png} if self._png else {}), ".html": self._page}
 
     def __repr__(self) -> str:
         return self.transcript
@@ -194,11 +188,30 @@ class GraphView(Picture):
     def transcript(self) -> str:
         return self._summary() if self.is_too_large else make_transcript(self.diagram)
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """As :meth:`Picture.save`. Raises ValueError too where the graph is too large to draw."""
-        if not self.svg:
-            raise ValueError(self._too_large() if self.is_too_large else f"{TOO_MUCH}.")
-        return super().save(path)
+    @property
+    def gradients(self) -> Table:
+        """The gradients of the net's parameters as they were: those that are missing, and why, then from large to small.
+
+        The parameters to which no way leads from what was given stand in front. A norm is the square root of the sum of
+        squares. Returns a :class:`seegrad.table.Table`. Raises ValueError where the modules are not known.
+        """
+        if self.snapshot.modules is None:
+            raise ValueError(f"the names of the parameters of this graph are not known: {RECORD_MODULES}")
+        return gradients_of(self.snapshot)
+
+    @property
+    def saved(self) -> Table:
+        """What the graph holds for backward: at the level "modules" a row for each module, with those inside it; else for each
+        node. The most bytes first. Returns a :class:`seegrad.table.Table`."""
+        return saved_by_module(self.snapshot) if self.detail == "modules" else saved_by_node(self.snapshot)
+
+    def _to_save(self) -> Diagram:
+        if self.is_too_large:
+            raise ValueError(self._too_large())
+        return self.diagram
+
+    def _writers(self) -> dict[str, Writer]:
+        return _graph_writers(self._to_save) | {".html": self._page}
 
     def _too_large(self) -> str:
         return too_many_boxes(self.snapshot, len(self.diagram.boxes), self.detail, self.max_boxes)
@@ -230,6 +243,18 @@ def _as_text(transcript: str, why: str) -> str:
     """A transcript in the place of a picture. why: there is none, where the transcript does not say it."""
     words = f"{why}, so here it is as text.\n\n{transcript}" if why else transcript
     return f"<pre>{html.escape(words)}</pre>"
+
+
+def _graph_writers(to_save: Callable[[], Diagram]) -> dict[str, Writer]:
+    """How the picture of a graph is written to a file. to_save: raises ValueError where there is none."""
+    def writer(drawn: Callable[[Diagram], str | bytes]) -> Writer:
+        def write() -> str | bytes:
+            try:
+                return drawn(to_save())
+            except LayoutError as error:
+                raise ValueError(f"{error}.") from None
+        return write
+    return {".svg": writer(lambda diagram: draw(diagram, make_alt(diagram))), ".png": writer(draw_png)}
 
 
 def _drawn(diagram: Diagram, alt: str) -> str:
@@ -265,7 +290,7 @@ def _coarser(snapshot: GraphSnapshot, detail: Level, max_boxes: int) -> str:
     return 'name the tensors that matter, as in show_graph(loss, h=h), and try detail="folded"'
 
 
-class SideBySide:
+class SideBySide(Shown):
     """Pictures in a row, each under its title. Made by :func:`seegrad.side_by_side`.
 
     pictures: a dict from title to picture.
@@ -282,7 +307,7 @@ class SideBySide:
         return {"text/plain": repr(self), "text/html": row}
 
 
-class BackwardPlay:
+class BackwardPlay(Shown):
     """A backward pass, to be stepped through. Made by :func:`seegrad.play_backward`.
 
     recording: the facts, a :class:`seegrad.recording.Recording`.
@@ -323,6 +348,14 @@ class BackwardPlay:
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         return {"text/plain": self.transcript, "text/html": _as_text(self.transcript, "") if self._too_large else self._player()}
 
+    def _to_save(self) -> Diagram:
+        if self._too_large:
+            raise ValueError(self._too_large)
+        return self._play.last
+
+    def _writers(self) -> dict[str, Writer]:
+        return _graph_writers(self._to_save) | {".html": self._page}
+
     def _player(self) -> str:
         """Two stills and the steps as text; where scripts run, a player takes the place of the stills."""
         play = self._play
@@ -336,7 +369,7 @@ class BackwardPlay:
         return _player(play, pictures[0], stills, self.transcript)
 
 
-class Watch:
+class Watch(Shown):
     """Code that ran, to be stepped through line by line. Made by :func:`seegrad.watch` and by ``%%watch``.
 
     play: what happened, a :class:`seegrad.play.Play` with code.
@@ -357,6 +390,24 @@ class Watch:
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         return {"text/plain": self.transcript, "text/html": self._player()}
+
+    @property
+    def saved(self) -> Table:
+        """What the nodes that each line made have saved for backward, the most bytes first: a :class:`seegrad.table.Table`.
+
+        Raises ValueError where no history is known.
+        """
+        if self.history is None:
+            raise ValueError("it is not known which line saved what: this play was not made from code that ran.")
+        return saved_by_line(self.history)
+
+    def _to_save(self) -> Diagram:
+        if not self.play.last.boxes:
+            raise ValueError("there was no graph while this code ran, so there is no picture to save: let the path end in .html.")
+        return self.play.last
+
+    def _writers(self) -> dict[str, Writer]:
+        return _graph_writers(self._to_save) | {".html": self._page}
 
     def _player(self) -> str:
         """The lines that ran, and a picture after each that changed the graph; where scripts run, a player in their place."""
@@ -458,7 +509,7 @@ def _words(value: object) -> str:
     return printable(getattr(value, "__name__", None) or re.sub(r" at 0x[0-9a-f]+", "", str(value)))
 
 
-class WhatIf:
+class WhatIf(Shown):
     """A picture for each combination of choices, of which a reader sees one at a time. Made by :func:`seegrad.what_if`.
 
     choices: a dict from name to its values.

@@ -868,7 +868,7 @@ def test_save(tmp_path, name):
     assert view.save(str(path)) == path
 
 
-@pytest.mark.parametrize("name", ["graph.png", "graph", "graph.SVG", "graph.svg.gz"])
+@pytest.mark.parametrize("name", ["graph.pdf", "graph", "graph.SVG", "graph.svg.gz"])
 def test_save_refuses_other_endings(tmp_path, name):
     with pytest.raises(ValueError, match=r"\.svg\b.*\.$") as caught:
         small_view().save(tmp_path / name)
