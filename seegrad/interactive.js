@@ -151,17 +151,6 @@ const showPicture = (text, { width, least, looks }) => {
   const first = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
   const { stage, view, show, take, bringIntoView } = makeStage(), groups = {};
 
-  // Titles and ids go: several figures on a page would share them, and a title shows as a tooltip.
-  const redraw = () => {
-    const picture = set(document.importNode(first, true), { "aria-hidden": "true" });
-    for (const key in groups) delete groups[key];
-    for (const group of picture.querySelectorAll("g")) {
-      group.removeAttribute("id");
-      const title = group.querySelector(":scope > title");
-      if (title) (groups[title.textContent] ??= []).push(group), title.remove();
-    }
-    show(picture, width, least);
-  };
   // What is absent is an outline without words, and what is gone is faded, with its words struck through: player.css.
   const mark = (states) => {
     for (const title in groups) groups[title].forEach((group, i) => {
@@ -170,13 +159,14 @@ const showPicture = (text, { width, least, looks }) => {
       if (state) group.classList.add(state);
     });
   };
-  const outline = (key) => groups[key][0].querySelector("polygon,path");
+  const box = (key) => groups[key][0];
+  const outline = (key) => box(key).querySelector("polygon,path");
   const middle = (key) => {
     const xs = outline(key).getAttribute(outline(key).tagName === "path" ? "d" : "points").match(/-?[\d.]+,/g).map(parseFloat);
     return (Math.min(...xs) + Math.max(...xs)) / 2;
   };
   const change = ([key, row, words, state]) => {
-    const text = groups[key][0].querySelectorAll("text")[row];
+    const text = box(key).querySelectorAll("text")[row];
     text.textContent = words;
     const border = text.previousElementSibling;
     if (row && border.tagName === "polygon") {      // a slot: only slots have a border of their own
@@ -187,6 +177,20 @@ const showPicture = (text, { width, least, looks }) => {
       set(text, { "text-anchor": "middle", x: middle(key) });
     }
   };
+  // Draw it as it is after all changes. Titles and ids go: several figures on a page would share them, and a title shows as a
+  // tooltip.
+  const redraw = (changes, states) => {
+    const picture = set(document.importNode(first, true), { "aria-hidden": "true" });
+    for (const key in groups) delete groups[key];
+    for (const group of picture.querySelectorAll("g")) {
+      group.removeAttribute("id");
+      const title = group.querySelector(":scope > title");
+      if (title) (groups[title.textContent] ??= []).push(group), title.remove();
+    }
+    show(picture, width, least);
+    changes.forEach(change);
+    mark(states);
+  };
 
-  return { stage, view, take, groups, outline, redraw, mark, change, bringIntoView: (key) => bringIntoView(groups[key][0]) };
+  return { stage, take, redraw, box, outline, lines: (title) => groups[title] ?? [], bringIntoView: (key) => bringIntoView(box(key)) };
 };

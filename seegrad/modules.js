@@ -195,9 +195,10 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
   const numberOf = (key) => +key.slice(1), isGroup = (key) => key[0] === "g";
   const pathOf = (key) => isGroup(key) ? around[numberOf(key)].slice(0, -1) : key in nodeAt ? around[nodes[nodeAt[key]][1]] : [0];
   // The box in which something is seen.
+  const drawnAs = (key) => play.home?.[key] ?? key;
   const boxOf = (key, isOpen) => {
-    const drawn = play.home?.[key] ?? key, folded = pathOf(drawn).find((g) => !isOpen(g));
-    return folded === undefined ? drawn : `g${folded}`;
+    const folded = pathOf(drawnAs(key)).find((g) => !isOpen(g));
+    return folded === undefined ? drawnAs(key) : `g${folded}`;
   };
   const home = (key) => boxOf(key, isOpen);
 
@@ -338,11 +339,6 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     return { whole, inside, ways };
   };
 
-  const reset = () => {
-    letters = nodes.map(([, , , , , slots]) => slots.map(([letter]) => letter));
-    rows = Object.fromEntries(tensors.map(([key, , rows]) => [key, [...rows]]));
-  };
-
   // Draw
   const textRow = ({ words, bold = "", sign = "" }, x, y, anchor) => {
     const text = svg("text", { x, y, "text-anchor": anchor });
@@ -463,12 +459,14 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     active &&= home(active);
     for (const element of view.querySelectorAll(".marked")) element.classList.remove("marked");
     view.querySelector(".pointer")?.remove();
-    for (const { key, item } of shown) {
-      set(item, { tabindex: item === current().item ? 0 : -1, "aria-selected": key === active });
-      set(handle(key), { tabindex: item === current().item ? 0 : -1 });
+    const { item } = current();
+    for (const one of shown) {
+      const tabindex = one.item === item ? 0 : -1;
+      set(one.item, { tabindex, "aria-selected": one.key === active });
+      set(handle(one.key), { tabindex });
     }
     if (!active) return;
-    const { item } = current(), { x, y } = boxes[active].getBBox();
+    const { x, y } = boxes[active].getBBox();
     boxes[active].classList.add("marked");
     boxes[active].append(svg("path", { class: "pointer", d: `M${x - 16},${y + 5}l14,9l-14,9z` }));
     if (item.offsetTop < tree.scrollTop || item.offsetTop + item.offsetHeight > tree.scrollTop + tree.clientHeight)
@@ -605,11 +603,29 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     event.stopPropagation();
   };
 
-  reset();
-  draw();
+  // As a play leaves it: what is around the node that runs is open for the time being.
+  const redraw = (changes, now, running) => {
+    states = now;
+    letters = nodes.map(([, , , , , slots]) => slots.map(([letter]) => letter));
+    rows = Object.fromEntries(tensors.map(([key, , rows]) => [key, [...rows]]));
+    for (const [key, ...change] of changes)
+      if (key in nodeAt) letters[nodeAt[key]] = [...change[0]];
+      else rows[key][change[0]] = change[1];
+    passing = running ? pathOf(drawnAs(running)) : [];
+    draw();
+  };
+  const shape = (key) => boxes[home(key)].querySelector("rect, path"), byHand = (g) => open.has(g);
+  const lastOf = (list) => `g${list.at(-1)}`;
+  redraw([], {});
   const side = make("div", { className: "outline" }, make("div", { className: "search" }, field, results),
     make("div", { className: "buttons" }, button("− all", none), button("+ all", all), says), tree);
-  return { stage, side, take: frame.take, open, draw };
+  return { stage, side, take: frame.take, redraw, home, outline: shape, box: (key) => boxes[home(key)],
+    lines: (title) => [lines[title.split("->").map(home).join("->")]].filter(Boolean),
+    bringIntoView: (key) => frame.bringIntoView(shape(key)),
+    folded: (key) => isGroup(home(key)) && home(key),
+    // What a reader sees as one: the folded box that a node is in, or else the open module around it.
+    module: (key) => isGroup(boxOf(key, byHand)) ? boxOf(key, byHand) : lastOf(pathOf(drawnAs(key))),
+    isIn: (key, group) => pathOf(drawnAs(key)).includes(numberOf(group)) };
 };
 
 upgrade("modules", (figure, { title, style, ...data }) => {
