@@ -48,7 +48,7 @@ const layOut = (items, strands, title) => {
     const far = Math.max(...ends.map(([, , end]) => end));
     for (let at = first + 1; at <= far; at++) {
       for (const [key, words, end] of ends) if (end === at) {
-        const room = words ? wide(words, SMALL) + 12 : 8;
+        const room = words ? wide(words, SMALL) + 15 : 8;
         const label = put(2 * at - 1, 8, room, words && LINE, { words });
         const target = spots[key] ?? (out[source] = put(2 * last, 8, 8, 0));
         const near = at === first + 1;
@@ -173,11 +173,11 @@ const layOut = (items, strands, title) => {
   return { w, h: y + (Object.keys(out).length ? 0 : 12), spots, routes, into: from(into), out: from(out), all: used.flat() };
 };
 
-// play: the frames of a play and its "home": for a node that is not drawn, the one that it is a line of.
-const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, storages, tensors, open: first }, play = {}) => {
+// frames: of a play. decorate: what is to be done after each drawing.
+const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, storages, tensors, open: first }, frames = [], decorate = () => {}) => {
   const frame = makeStage(), { stage, view } = frame, open = new Set([0, ...first]), lines = {};
   let boxes = {}, columns = {}, shown = [], states = {}, letters = [], rows = {}, active = null;
-  let passing = [];      // groups that are open only while the play is in them
+  let passing = [], running = null;      // groups that are open only while the play is in them, and the box that runs
   const isOpen = (g) => open.has(g) || passing.includes(g);
 
   // What is where. A key is that of a group (g3), of a node (n12, by its number) or of a tensor (t0).
@@ -195,10 +195,9 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
   const numberOf = (key) => +key.slice(1), isGroup = (key) => key[0] === "g";
   const pathOf = (key) => isGroup(key) ? around[numberOf(key)].slice(0, -1) : key in nodeAt ? around[nodes[nodeAt[key]][1]] : [0];
   // The box in which something is seen.
-  const drawnAs = (key) => play.home?.[key] ?? key;
   const boxOf = (key, isOpen) => {
-    const folded = pathOf(drawnAs(key)).find((g) => !isOpen(g));
-    return folded === undefined ? drawnAs(key) : `g${folded}`;
+    const folded = pathOf(key).find((g) => !isOpen(g));
+    return folded === undefined ? key : `g${folded}`;
   };
   const home = (key) => boxOf(key, isOpen);
 
@@ -230,29 +229,35 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     const leaves = new Set(list.flatMap((i) => nodes[i][4])).size;
     return counted(list.length, words.nodes) + (leaves ? `, ${counted(leaves, words.leaves)}` : "");
   };
+  const titles = groups.map(([name, kind]) => `${texts[name]} ${texts[kind]}`.trim());
+  // The name of a module is bold; a net has only a class.
+  const titled = (title) => ({ words: title, bold: title.replace(/(?<=.) [^ ]*$/, "") });
   const plain = (list) => list.map((text) => ({ words: texts[text] }));
   const rowsOf = (key) => {
     if (key in tensorAt) return rows[key].map((words, i) => ({ words, bold: !i && tensorAt[key][6] ? words : "" }));
     if (key in nodeAt) {
-      const i = nodeAt[key], [name, , , , leaves, , more] = nodes[i];
-      return [{ words: `[${numbers[i]}] ${texts[name]}` }, ...plain(leaves), ...plain(more), ...slots([i])];
+      const i = nodeAt[key], [name, , , , leaves, , more, module] = nodes[i];
+      return [...(module === undefined ? [] : [titled(texts[module])]), { words: `[${numbers[i]}] ${texts[name]}` }, ...plain(leaves),
+        ...plain(more), ...slots([i])];
     }
-    const g = numberOf(key), [name, kind, , more] = groups[g], list = present(members[g]);
-    return [{ bold: texts[name], words: `${texts[name]} ${texts[kind]}`.trim() }, { words: counts(list) }, ...plain(more), ...slots(list)];
+    const g = numberOf(key), [, , , more] = groups[g], list = present(members[g]);
+    return [titled(titles[g]), { words: counts(list) }, ...plain(more), ...slots(list)];
   };
   const said = (key) => rowsOf(key).map(({ words }) => words).join(", ");
   // A box has room for the rows that it will have in the play: what stands below stays where it is.
-  const ever = nodes.map(([, , , , , slots]) => new Set(slots.map(([letter]) => letter)));
-  for (const { changes } of play.frames ?? []) for (const [key, now] of changes) if (key in nodeAt) for (const letter of now) ever[nodeAt[key]].add(letter);
+  const ever = nodes.map(([, , , , , slots]) => [slots.map(([letter]) => letter)]);
+  for (const { changes } of frames) for (const [key, now] of changes) if (key in nodeAt) ever[nodeAt[key]].push([...now]);
+  const rooms = {};
+  const roomFor = (key) => rooms[key] ??= key in tensorAt ? 0 : isGroup(key) ? new Set(members[numberOf(key)].flatMap((i) => ever[i].flat())).size
+    : Math.max(...ever[nodeAt[key]].map((letters) => new Set(letters).size));
   const widest = {};
   const sizeOf = (key, rows) => {
-    const sign = isGroup(key) ? wide("+ ", SIZE, "bold") : 0, most = key in tensorAt ? 0
-      : new Set((isGroup(key) ? members[numberOf(key)] : [nodeAt[key]]).flatMap((i) => [...ever[i]])).size;
+    const sign = isGroup(key) ? wide("+ ", SIZE, "bold") : 0;
     const w = Math.max(...rows.map(({ words, bold = "", state }, i) =>
       wide(words.slice(bold.length)) + wide(bold, SIZE, "bold") + (i ? 0 : sign) + (state ? 16 : 0))) + 18;
     const texts = rows.filter(({ state }) => !state).length;
     return { w: widest[key] = Math.max(w, widest[key] ?? 0),
-      h: LINE * texts + SLOT * Math.max(most, rows.length - texts) + 8 + (sign && 5) };
+      h: LINE * texts + SLOT * Math.max(roomFor(key), rows.length - texts) + 8 + (sign && 5) };
   };
   const shapesOf = (results) => {
     const times = new Map();
@@ -282,7 +287,7 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     };
     nodes.forEach(([, , inputs], i) => inputs.forEach((result) => add(`n${numbers[result[0]]}`, `n${numbers[i]}`, result)));
     for (const [key, , , , makers, users] of tensors) {
-      for (const [i] of makers) add(`n${numbers[i]}`, key);
+      for (const i of makers) add(`n${numbers[i]}`, key);
       for (const i of users) add(key, `n${numbers[i]}`);
     }
     return [...between.values()].map(({ ends, results, all }) => ({ ends, words: shapesOf(results), state: stateOf(all) }));
@@ -323,8 +328,7 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     const layOutGroup = (g) => {
       const keys = g ? kids[g] : [...tensors.filter(([, , , , , users]) => users.length).map(([key]) => key), ...kids[0],
         ...tensors.filter(([, , , , , users]) => !users.length).map(([key]) => key)];
-      const [name, kind] = groups[g].map((text) => texts[text]);
-      return layOut(keys.map(item), [...strands.get(g).values()], g ? wide(`− ${name}`, SIZE, "bold") + wide(` ${kind}`) + 28 : 0);
+      return layOut(keys.map(item), [...strands.get(g).values()], g ? wide(`− ${titles[g]}`, SIZE, "bold") + 28 : 0);
     };
     const whole = layOutGroup(0);
     inside.set("g0", whole);
@@ -376,12 +380,10 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     return group;
   };
   const drawFrame = (key, { x, y, w, h, depth }) => {
-    const g = numberOf(key), [name, kind] = groups[g].map((text) => texts[text]);
-    const frame = svg("g", { class: depth % 2 ? "frame" : "frame even", "data-key": key });
-    const title = opens(svg("g", { class: "title" }), g);
+    const g = numberOf(key), frame = svg("g", { class: "frame", "data-key": key }), title = opens(svg("g", { class: "title" }), g);
     title.append(svg("rect", { x, y, width: w, height: TITLE - 2, rx: 8 }),
-      textRow({ words: `${name} ${kind}`, bold: name, sign: "− " }, x + 10, y + 19, "start"));
-    frame.append(svg("rect", { x, y, width: w, height: h, rx: 8 }), title);
+      textRow({ ...titled(titles[g]), sign: "− " }, x + 10, y + 19, "start"));
+    frame.append(svg("rect", { x, y, width: w, height: h, rx: 8, fill: fills.frames[depth % 2], stroke: fills.border }), title);
     return frame;
   };
   const drawArrow = (name, { from, way, words, state }, inside) => {
@@ -407,7 +409,7 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     }
     group.append(svg("path", { d: d.replace(/V[^V]*$/, `V${end[2] - 8}`) }),
       svg("polygon", { points: `${x - 4},${end[2] - 9} ${x},${end[2]} ${x + 4},${end[2] - 9}` }));
-    if (label) group.append(svg("text", { x: label[0] + 5, y: label[1] + 14 }, words));
+    if (label) group.append(svg("text", { x: label[0] + 8, y: label[1] + 14 }, words));
     return group;
   };
   const draw = () => {
@@ -429,19 +431,21 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     picture.append(...layers);
     frame.show(picture, ON_SCREEN * w, ON_SCREEN * w);
     list();
+    decorate();
   };
 
   // The outline: a tree of what is open, of which one item has the focus. The same one is marked in the picture, by a thick
   // border and by a sign.
   const tree = set(make("div", { className: "tree" }), { role: "tree", "aria-label": "The modules" });
+  const line = ({ words, bold = "" }) => [make("b", { textContent: bold }), words.slice(bold.length)];
   const list = () => {
     const focused = tree.contains(document.activeElement);
     shown = [];
     const add = (key, level, at, of) => {
       const g = isGroup(key) && numberOf(key), open = g && isOpen(g), own = g && present(members[g]);
       const item = set(make("div", { className: "item" }, make("span", { className: "sign", textContent: g ? open ? "−" : "+" : "" }),
-        ...(g ? [make("b", { textContent: texts[groups[g][0]] }), ` ${texts[groups[g][1]]} `, make("span", { className: "sum",
-          textContent: `${counted(own.length, words.nodes)}, ${held(own, "ac").size}` })] : [rowsOf(key)[0].words])),
+        make("span", {}, ...line(g ? titled(titles[g]) : rowsOf(key)[0])),
+        ...(g ? [make("span", { className: "sum", textContent: `${counted(own.length, words.nodes)}, ${held(own, "ac").size}` })] : [])),
       { ...(g ? { "aria-expanded": open } : {}), ...KEEP, role: "treeitem", "aria-level": level, "aria-posinset": at + 1,
         "aria-setsize": of, "aria-label": said(key), "data-key": key, style: `--level: ${level}` });
       shown.push({ key, item, level });
@@ -451,7 +455,13 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     top.forEach((key, i) => add(key, 1, i, top.length));
     tree.replaceChildren(...shown.map(({ item }) => item));
     mark();
+    const ran = shown.find(({ key }) => key === running);
+    if (ran) set(ran.item, { "aria-current": "step" }), reach(ran.item);
     if (focused) current().item.focus({ preventScroll: true });
+  };
+  const reach = (item) => {
+    if (item.offsetTop < tree.scrollTop || item.offsetTop + item.offsetHeight > tree.scrollTop + tree.clientHeight)
+      tree.scrollTop = item.offsetTop - tree.clientHeight / 3;
   };
   const current = () => shown.find(({ key }) => key === active) ?? shown[0];
   const handle = (key) => boxes[key].querySelector(".title") ?? boxes[key];
@@ -469,8 +479,7 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     const { x, y } = boxes[active].getBBox();
     boxes[active].classList.add("marked");
     boxes[active].append(svg("path", { class: "pointer", d: `M${x - 16},${y + 5}l14,9l-14,9z` }));
-    if (item.offsetTop < tree.scrollTop || item.offsetTop + item.offsetHeight > tree.scrollTop + tree.clientHeight)
-      tree.scrollTop = item.offsetTop - tree.clientHeight / 3;
+    reach(item);
   };
   // Go to a box: open what is around it, mark it, and bring it into view.
   const go = (key) => {
@@ -554,13 +563,17 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
   };
 
   // Search: every word must be found. What ends with it comes first.
-  const pathNames = (key) => pathOf(key).concat(isGroup(key) ? numberOf(key) : []).filter((g) => g).map((g) => texts[groups[g][0]])
-    .filter((name, i, { length }) => (i || length === 1) && !name.includes(" … ")).map((name) => name.replace(/ #\d+$/, "")).join(".");
+  // A path is made of the names of modules, without the numbers of their calls. Runs and stretches have a colon behind their name.
+  const pathNames = (key) => [...pathOf(key).concat(isGroup(key) ? numberOf(key) : []).map((g) => texts[groups[g][0]]),
+    titled(texts[nodes[nodeAt[key]]?.[7]] ?? "").bold].filter((name) => name && !name.endsWith(":"))
+    .map((name) => name.replace(/ #\d+$/, "")).join(".");
   let entries = null;
   const index = () => entries ??= [
-    ...groups.slice(1).map(([name, kind], i) => [`g${i + 1}`, pathNames(`g${i + 1}`) || texts[name], texts[kind]]),
-    ...nodes.map(([kind, , , , leaves], i) => [`n${numbers[i]}`, `[${numbers[i]}] ${texts[kind]}`, pathNames(`n${numbers[i]}`),
-      ...leaves.map((leaf) => texts[leaf])]),
+    ...groups.slice(1).map(([, kind], i) => [`g${i + 1}`, pathNames(`g${i + 1}`), texts[kind]]),
+    ...nodes.flatMap(([kind, , , , leaves], i) => {
+      const key = `n${numbers[i]}`, path = pathNames(key);
+      return [[key, `[${numbers[i]}] ${texts[kind]}`, path], ...leaves.map((leaf) => [key, `${path}.${texts[leaf]}`, `[${numbers[i]}]`])];
+    }),
     ...tensors.map(([key, , [name, ...more]]) => [key, name, ...more])];
   const find = (wanted) => {
     const parts = wanted.toLowerCase().split(/\s+/).filter(Boolean);
@@ -604,19 +617,19 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
   };
 
   // As a play leaves it: what is around the node that runs is open for the time being.
-  const redraw = (changes, now, running) => {
+  const redraw = (changes, now, box) => {
     states = now;
     letters = nodes.map(([, , , , , slots]) => slots.map(([letter]) => letter));
     rows = Object.fromEntries(tensors.map(([key, , rows]) => [key, [...rows]]));
     for (const [key, ...change] of changes)
       if (key in nodeAt) letters[nodeAt[key]] = [...change[0]];
       else rows[key][change[0]] = change[1];
-    passing = running ? pathOf(drawnAs(running)) : [];
+    passing = box ? pathOf(box) : [];
+    running = box;
     draw();
   };
   const shape = (key) => boxes[home(key)].querySelector("rect, path"), byHand = (g) => open.has(g);
   const lastOf = (list) => `g${list.at(-1)}`;
-  redraw([], {});
   const side = make("div", { className: "outline" }, make("div", { className: "search" }, field, results),
     make("div", { className: "buttons" }, button("− all", none), button("+ all", all), says), tree);
   return { stage, side, take: frame.take, redraw, home, outline: shape, box: (key) => boxes[home(key)],
@@ -624,15 +637,16 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     bringIntoView: (key) => frame.bringIntoView(shape(key)),
     folded: (key) => isGroup(home(key)) && home(key),
     // What a reader sees as one: the folded box that a node is in, or else the open module around it.
-    module: (key) => isGroup(boxOf(key, byHand)) ? boxOf(key, byHand) : lastOf(pathOf(drawnAs(key))),
-    isIn: (key, group) => pathOf(drawnAs(key)).includes(numberOf(group)) };
+    module: (key) => isGroup(boxOf(key, byHand)) ? boxOf(key, byHand) : lastOf(pathOf(key)),
+    isIn: (key, group) => pathOf(key).includes(numberOf(group)) };
 };
 
 upgrade("modules", (figure, { title, style, ...data }) => {
-  const { side, stage, take } = showModules(data);
+  const { side, stage, take, redraw } = showModules(data);
   const panel = set(make("div", { className: "player of-modules", tabIndex: 0 },
     make("div", { className: "side" }, make("strong", { textContent: title }), side), stage),
     { role: "group", "aria-label": title });
   listen(panel, take);
   figure.querySelector(".stills").replaceWith(make("style", { textContent: style }), panel);
+  redraw([], {});
 });

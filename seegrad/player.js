@@ -9,7 +9,7 @@ upgrade("play", (figure, play) => {
   // modules is drawn anew at each step.
   const decode = (image) =>
     new TextDecoder().decode(Uint8Array.from(atob(image.src.split(",")[1]), (c) => c.charCodeAt(0)));
-  const modules = play.modules && showModules(play.modules, { ...play, frames });
+  const modules = play.modules && showModules(play.modules, frames, () => decorate());
   const picture = modules ?? (play.picture && showPicture(play.picture.svg ?? decode(stills.querySelector("img")), play.picture));
 
   const markVisited = (key, words, stops) => {
@@ -43,16 +43,10 @@ upgrade("play", (figure, play) => {
         group.append(svg("text", { class: "number", x: half.x + 8, y: half.y + 5 }, numbers));
     }
   };
-  // The graph as the steps so far left it. The numbers of its nodes are those of the backward that runs.
-  const draw = (seen, frame) => {
-    const states = {}, counts = {};
+  // What runs, and what ran before it. The numbers of the nodes are those of the backward that runs.
+  const decorate = () => {
+    const seen = frames.slice(0, now), frame = seen.at(-1), counts = {};
     let number = 0;
-    for (const key of play.absent) states[key] = "absent";
-    for (const { comes, goes } of seen) {
-      for (const key of comes) delete states[key];
-      for (const key of goes) states[key] = "gone";
-    }
-    picture.redraw(seen.flatMap(({ changes }) => changes), states, frame?.box);
     for (const { box, run, stops } of seen) {
       if (!box || !frame.box || run !== frame.run) continue;
       const words = stops ? "✗" : ++number, folded = modules?.folded(box);
@@ -62,9 +56,20 @@ upgrade("play", (figure, play) => {
     for (const key in counts) markCount(key, ...counts[key]);
     if (!frame) return;
     frame.arrows.forEach(markArrow);
-    const current = [...new Set([frame.box, ...frame.lit])].filter(Boolean);
-    current.forEach(markCurrent);
-    if (current.length) picture.bringIntoView(current[0]);
+    current(frame).forEach(markCurrent);
+  };
+  const current = ({ box, lit }) => [...new Set([box, ...lit])].filter(Boolean);
+  // The graph as the steps so far left it.
+  const draw = (seen, frame) => {
+    const states = {};
+    for (const key of play.absent) states[key] = "absent";
+    for (const { comes, goes } of seen) {
+      for (const key of comes) delete states[key];
+      for (const key of goes) states[key] = "gone";
+    }
+    picture.redraw(seen.flatMap(({ changes }) => changes), states, frame?.box);
+    if (!modules) decorate();
+    if (frame && current(frame).length) picture.bringIntoView(current(frame)[0]);
   };
 
   // The code, with a mark at the line that ran. A click on a line goes to the next step on it.
