@@ -174,7 +174,7 @@ const layOut = (items, strands, title) => {
 };
 
 // frames: of a play. decorate: what is to be done after each drawing.
-const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, storages, tensors, open: first }, frames = [], decorate = () => {}) => {
+const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, storages, tensors, same = {}, open: first }, frames = [], decorate = () => {}) => {
   const frame = makeStage(), { stage, view } = frame, open = new Set([0, ...first]), lines = {};
   let boxes = {}, columns = {}, shown = [], states = {}, letters = [], rows = {}, active = null;
   let passing = [], running = null;      // groups that are open only while the play is in them, and the box that runs
@@ -226,22 +226,23 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     return count ? [{ state, words: words[state].replace("{count}", comma(count)).replace("{size}", size) }] : [];
   });
   const counts = (list) => {
-    const leaves = new Set(list.flatMap((i) => nodes[i][4])).size;
+    const leaves = new Set(list.flatMap((i) => nodes[i][4].map((leaf) => same[leaf] ?? leaf))).size;
     return counted(list.length, words.nodes) + (leaves ? `, ${counted(leaves, words.leaves)}` : "");
   };
   const titles = groups.map(([name, kind]) => `${texts[name]} ${texts[kind]}`.trim());
-  // The name of a module is bold; a net has only a class.
-  const titled = (title) => ({ words: title, bold: title.replace(/(?<=.) [^ ]*$/, "") });
+  // Its name is bold; a net has only a class.
+  const titled = (g) => ({ words: titles[g], bold: texts[groups[g][0]] || titles[g] });
+  const titledNode = (title) => ({ words: title, bold: title.replace(/(?<=.) [^ ]*$/, "") });
   const plain = (list) => list.map((text) => ({ words: texts[text] }));
   const rowsOf = (key) => {
     if (key in tensorAt) return rows[key].map((words, i) => ({ words, bold: !i && tensorAt[key][6] ? words : "" }));
     if (key in nodeAt) {
       const i = nodeAt[key], [name, , , , leaves, , more, module] = nodes[i];
-      return [...(module === undefined ? [] : [titled(texts[module])]), { words: `[${numbers[i]}] ${texts[name]}` }, ...plain(leaves),
+      return [...(module === undefined ? [] : [titledNode(texts[module])]), { words: `[${numbers[i]}] ${texts[name]}` }, ...plain(leaves),
         ...plain(more), ...slots([i])];
     }
     const g = numberOf(key), [, , , more] = groups[g], list = present(members[g]);
-    return [titled(titles[g]), { words: counts(list) }, ...plain(more), ...slots(list)];
+    return [titled(g), { words: counts(list) }, ...plain(more), ...slots(list)];
   };
   const said = (key) => rowsOf(key).map(({ words }) => words).join(", ");
   // A box has room for the rows that it will have in the play: what stands below stays where it is.
@@ -382,7 +383,7 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
   const drawFrame = (key, { x, y, w, h, depth }) => {
     const g = numberOf(key), frame = svg("g", { class: "frame", "data-key": key }), title = opens(svg("g", { class: "title" }), g);
     title.append(svg("rect", { x, y, width: w, height: TITLE - 2, rx: 8 }),
-      textRow({ ...titled(titles[g]), sign: "− " }, x + 10, y + 19, "start"));
+      textRow({ ...titled(g), sign: "− " }, x + 10, y + 19, "start"));
     frame.append(svg("rect", { x, y, width: w, height: h, rx: 8, fill: fills.frames[depth % 2], stroke: fills.border }), title);
     return frame;
   };
@@ -444,7 +445,7 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     const add = (key, level, at, of) => {
       const g = isGroup(key) && numberOf(key), open = g && isOpen(g), own = g && present(members[g]);
       const item = set(make("div", { className: "item" }, make("span", { className: "sign", textContent: g ? open ? "−" : "+" : "" }),
-        make("span", {}, ...line(g ? titled(titles[g]) : rowsOf(key)[0])),
+        make("span", {}, ...line(g ? titled(g) : rowsOf(key)[0])),
         ...(g ? [make("span", { className: "sum", textContent: `${counted(own.length, words.nodes)}, ${held(own, "ac").size}` })] : [])),
       { ...(g ? { "aria-expanded": open } : {}), ...KEEP, role: "treeitem", "aria-level": level, "aria-posinset": at + 1,
         "aria-setsize": of, "aria-label": said(key), "data-key": key, style: `--level: ${level}` });
@@ -478,7 +479,7 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     if (!active) return;
     const { x, y } = boxes[active].getBBox();
     boxes[active].classList.add("marked");
-    boxes[active].append(svg("path", { class: "pointer", d: `M${x - 16},${y + 5}l14,9l-14,9z` }));
+    boxes[active].ownerSVGElement.append(svg("path", { class: "pointer", d: `M${x - 16},${y + 5}l14,9l-14,9z` }));
     reach(item);
   };
   // Go to a box: open what is around it, mark it, and bring it into view.
@@ -510,6 +511,7 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     if (!box) return;
     if (box.dataset.opens) toggle(+box.dataset.opens, { x, y });
     else active = box.dataset.key, mark();
+    handle(active).focus({ preventScroll: true });
   };
   tree.onclick = ({ target }) => {
     const key = target.closest("[data-key]")?.dataset.key;
@@ -520,8 +522,9 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
   // The keys of a tree, in the outline and in the picture.
   const walk = (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
-    const inTree = tree.contains(event.target);
-    if (!inTree && !event.target.closest("[data-key], [data-opens]")) return;
+    const inTree = tree.contains(event.target), focused = event.target.closest("[data-key]")?.dataset.key;
+    if (!focused) return;
+    active = focused;
     const { key, level, item } = current(), at = shown.findIndex((one) => one.item === item), g = isGroup(key) && numberOf(key);
     const parent = shown.slice(0, at).findLast((one) => one.level < level);
     const to = (one) => one && go(one.key), open = g && isOpen(g);
@@ -565,7 +568,7 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
   // Search: every word must be found. What ends with it comes first.
   // A path is made of the names of modules, without the numbers of their calls. Runs and stretches have a colon behind their name.
   const pathNames = (key) => [...pathOf(key).concat(isGroup(key) ? numberOf(key) : []).map((g) => texts[groups[g][0]]),
-    titled(texts[nodes[nodeAt[key]]?.[7]] ?? "").bold].filter((name) => name && !name.endsWith(":"))
+    titledNode(texts[nodes[nodeAt[key]]?.[7]] ?? "").bold].filter((name) => name && !name.endsWith(":"))
     .map((name) => name.replace(/ #\d+$/, "")).join(".");
   let entries = null;
   const index = () => entries ??= [
@@ -629,7 +632,6 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     draw();
   };
   const shape = (key) => boxes[home(key)].querySelector("rect, path"), byHand = (g) => open.has(g);
-  const lastOf = (list) => `g${list.at(-1)}`;
   const side = make("div", { className: "outline" }, make("div", { className: "search" }, field, results),
     make("div", { className: "buttons" }, button("− all", none), button("+ all", all), says), tree);
   return { stage, side, take: frame.take, redraw, home, outline: shape, box: (key) => boxes[home(key)],
@@ -637,8 +639,7 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     bringIntoView: (key) => frame.bringIntoView(shape(key)),
     folded: (key) => isGroup(home(key)) && home(key),
     // What a reader sees as one: the folded box that a node is in, or else the open module around it.
-    module: (key) => isGroup(boxOf(key, byHand)) ? boxOf(key, byHand) : lastOf(pathOf(key)),
-    isIn: (key, group) => pathOf(key).includes(numberOf(group)) };
+    module: (key) => isGroup(boxOf(key, byHand)) ? boxOf(key, byHand) : `g${pathOf(key).at(-1)}` };
 };
 
 upgrade("modules", (figure, { title, style, ...data }) => {

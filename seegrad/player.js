@@ -154,11 +154,11 @@ upgrade("play", (figure, play) => {
     timer = setInterval(() => (figure.isConnected ? go(now + 1) : pause()), 1500);
   };
 
-  // To the end of the module that the next step is in.
+  // Through all steps that are in the same module as the next one.
   const leave = () => {
-    const box = frames[now]?.box, module = box && modules.module(box);
+    const module = (step) => frames[step]?.box && modules.module(frames[step].box), first = module(now);
     let step = now + 1;
-    while (module && step < last && frames[step].box && modules.isIn(frames[step].box, module)) step += 1;
+    while (first && module(step) === first) step += 1;
     pause();
     go(step);
   };
