@@ -204,7 +204,10 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
   // Words
   const comma = (number) => `${number}`.replace(/\B(?=(\d{3})+$)/g, ",");
   const counted = (number, forms) => forms[number === 1 ? 0 : 1].replace("{}", comma(number));
-  const present = (list) => list.filter((i) => states[`n${numbers[i]}`] !== "absent");
+  const present = (list) => {
+    const there = list.filter((i) => states[`n${numbers[i]}`] !== "absent");
+    return there.length ? there : list;
+  };
   const size = (ids, all) => {
     const known = [...ids].map((id) => storages[id]).filter((bytes) => bytes !== null);
     const sum = known.reduce((one, other) => one + other, 0);
@@ -225,9 +228,10 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     const { count, size } = held(list, state);
     return count ? [{ state, words: words[state].replace("{count}", comma(count)).replace("{size}", size) }] : [];
   });
+  const many = (list) => list.reduce((sum, i) => sum + nodes[i][7], 0);
   const counts = (list) => {
     const leaves = new Set(list.flatMap((i) => nodes[i][4].map((leaf) => same[leaf] ?? leaf))).size;
-    return counted(list.length, words.nodes) + (leaves ? `, ${counted(leaves, words.leaves)}` : "");
+    return counted(many(list), words.nodes) + (leaves ? `, ${counted(leaves, words.leaves)}` : "");
   };
   const titles = groups.map(([name, kind]) => `${texts[name]} ${texts[kind]}`.trim());
   // Its name is bold; a net has only a class.
@@ -237,8 +241,8 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
   const rowsOf = (key) => {
     if (key in tensorAt) return rows[key].map((words, i) => ({ words, bold: !i && tensorAt[key][6] ? words : "" }));
     if (key in nodeAt) {
-      const i = nodeAt[key], [name, , , , leaves, , more, module] = nodes[i];
-      return [...(module === undefined ? [] : [titledNode(texts[module])]), { words: `[${numbers[i]}] ${texts[name]}` }, ...plain(leaves),
+      const i = nodeAt[key], [name, , , , leaves, , more, , module] = nodes[i];
+      return [...(module < 0 ? [] : [titledNode(texts[module])]), { words: `[${numbers[i]}] ${texts[name]}` }, ...plain(leaves),
         ...plain(more), ...slots([i])];
     }
     const g = numberOf(key), [, , , more] = groups[g], list = present(members[g]);
@@ -288,7 +292,7 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     };
     nodes.forEach(([, , inputs], i) => inputs.forEach((result) => add(`n${numbers[result[0]]}`, `n${numbers[i]}`, result)));
     for (const [key, , , , makers, users] of tensors) {
-      for (const i of makers) add(`n${numbers[i]}`, key);
+      for (const [i] of makers) add(`n${numbers[i]}`, key);
       for (const i of users) add(key, `n${numbers[i]}`);
     }
     return [...between.values()].map(({ ends, results, all }) => ({ ends, words: shapesOf(results), state: stateOf(all) }));
@@ -387,7 +391,7 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     frame.append(svg("rect", { x, y, width: w, height: h, rx: 8, fill: fills.frames[depth % 2], stroke: fills.border }), title);
     return frame;
   };
-  const drawArrow = (name, { from, way, words, state }, inside) => {
+  const drawArrow = (name, { from, way, words, state }, inside, taken) => {
     const group = svg("g", { class: `edge ${state}`, "data-key": name }), points = [];
     let label = null;
     for (const [g, target] of way) {
@@ -401,15 +405,19 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
         else points.push([at, y + spot.above, y + spot.top]);
       });
     }
-    const end = points.at(-1);
-    let [x, , y] = points[0], d = `M${points[0][0]},${points[0][1]}V${y}`;
-    for (const [right, top, bottom] of points.slice(1)) {
-      const half = (y + top) / 2;
-      d += (right === x ? `V${bottom}` : `C${x},${half} ${right},${half} ${right},${top}V${bottom}`);
+    points.at(-1)[2] -= 8;      // the head
+    points.unshift([points[0][0], 0, points[0][1]]);
+    const line = ([[x, , y], ...rest]) => rest.reduce((d, [right, top, bottom]) => {
+      const half = (y + top) / 2, bend = right === x ? "" : `C${x},${half} ${right},${half} ${right},${top}`;
       [x, y] = [right, bottom];
-    }
-    group.append(svg("path", { d: d.replace(/V[^V]*$/, `V${end[2] - 8}`) }),
-      svg("polygon", { points: `${x - 4},${end[2] - 9} ${x},${end[2]} ${x + 4},${end[2] - 9}` }));
+      return `${d}${bend}V${bottom}`;
+    }, `M${x},${y}`);
+    // What several arrows from one box share is drawn once; the player needs the whole of each.
+    const parts = points.map((point) => `${from} ${point}`), own = parts.findIndex((part) => !taken.has(part));
+    parts.forEach((part) => taken.add(part));
+    const [x, , y] = points.at(-1);
+    group.append(svg("path", { d: line(points.slice(Math.max(0, own - 1))), "data-whole": line(points) }),
+      svg("polygon", { points: `${x - 4},${y - 1} ${x},${y + 8} ${x + 4},${y - 1}` }));
     if (label) group.append(svg("text", { x: label[0] + 8, y: label[1] + 14 }, words));
     return group;
   };
@@ -425,7 +433,8 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
       }
     };
     fill(whole);
-    for (const [name, way] of ways) layers[1].append(lines[name] = drawArrow(name, way, inside));
+    const taken = new Set();
+    for (const [name, way] of ways) layers[1].append(lines[name] = drawArrow(name, way, inside, taken));
     layers[1].setAttribute("aria-hidden", "true");
     const w = whole.w + 16, h = whole.h + 16;
     const picture = svg("svg", { viewBox: `-8 -8 ${w} ${h}`, "font-family": FONT, "font-size": SIZE });
@@ -446,7 +455,7 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
       const g = isGroup(key) && numberOf(key), open = g && isOpen(g), own = g && present(members[g]);
       const item = set(make("div", { className: "item" }, make("span", { className: "sign", textContent: g ? open ? "−" : "+" : "" }),
         make("span", {}, ...line(g ? titled(g) : rowsOf(key)[0])),
-        ...(g ? [make("span", { className: "sum", textContent: `${counted(own.length, words.nodes)}, ${held(own, "ac").size}` })] : [])),
+        ...(g ? [make("span", { className: "sum", textContent: `${counted(many(own), words.nodes)}, ${held(own, "ac").size}` })] : [])),
       { ...(g ? { "aria-expanded": open } : {}), ...KEEP, role: "treeitem", "aria-level": level, "aria-posinset": at + 1,
         "aria-setsize": of, "aria-label": said(key), "data-key": key, style: `--level: ${level}` });
       shown.push({ key, item, level });
@@ -568,7 +577,7 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
   // Search: every word must be found. What ends with it comes first.
   // A path is made of the names of modules, without the numbers of their calls. Runs and stretches have a colon behind their name.
   const pathNames = (key) => [...pathOf(key).concat(isGroup(key) ? numberOf(key) : []).map((g) => texts[groups[g][0]]),
-    titledNode(texts[nodes[nodeAt[key]]?.[7]] ?? "").bold].filter((name) => name && !name.endsWith(":"))
+    titledNode(texts[nodes[nodeAt[key]]?.[8]] ?? "").bold].filter((name) => name && !name.endsWith(":"))
     .map((name) => name.replace(/ #\d+$/, "")).join(".");
   let entries = null;
   const index = () => entries ??= [

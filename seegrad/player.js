@@ -31,7 +31,7 @@ upgrade("play", (figure, play) => {
     for (const group of picture.lines(title)) {
       const path = group.querySelector("path"), head = group.querySelector("polygon");
       if (!head) continue;
-      path.setAttribute("d", `${path.getAttribute("d")}L${head.getAttribute("points").split(" ")[1]}`);      // to the other box
+      path.setAttribute("d", `${path.dataset.whole ?? path.getAttribute("d")}L${head.getAttribute("points").split(" ")[1]}`);      // to the other box
       const tip = path.getPointAtLength(0), from = path.getPointAtLength(Math.min(14, path.getTotalLength()));
       const angle = Math.atan2(tip.y - from.y, tip.x - from.x), at = (turn, far) =>
         `${tip.x + far * Math.cos(angle + turn)},${tip.y + far * Math.sin(angle + turn)}`;

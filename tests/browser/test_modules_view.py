@@ -209,7 +209,7 @@ def test_the_outline_has_the_roles_of_a_tree_and_says_what_the_boxes_say(show):
     expect(figure.get_by_role("treeitem", name="head Linear, [115] MmBackward0, weight (100, 32), ● 1 saved (bytes not known) alive, "
                                                "▲ 1 saved 256 B changed in place", exact=True)).to_have_count(1)
     expect(figure.get_by_role("treeitem", name="loss, ()", exact=True)).to_have_count(1)
-    expect(figure.get_by_role("button", name="layers.0 Layer, 13 nodes, 14 leaves", expanded=False)).to_have_count(1)
+    expect(figure.get_by_role("button", name="layers.0 Layer, 27 nodes, 14 leaves", expanded=False)).to_have_count(1)
     expect(figure.locator(".edges")).to_have_attribute("aria-hidden", "true")
 
 
@@ -313,7 +313,7 @@ def test_sums_count_a_shared_storage_once(show):
             slots = [slot for node in inside for slot in node[5]]
             leaves = {leaf for node in inside for leaf in node[4]}
             assert box(figure, name).locator("text").all_text_contents()[1:] == [
-                f"{len(inside)} nodes, {len(leaves)} leaves",
+                f"{sum(node[7] for node in inside)} nodes, {len(leaves)} leaves",
                 f"● {len(slots)} saved {sum(data['storages'][storage] for storage in held):,} B alive"]
             assert len(held) < sum(len(storages) for _, storages in slots)
         figure.get_by_role("button", name="+ all").click()
@@ -514,7 +514,7 @@ def test_the_rest_of_a_module_runs_at_once(show):
 def test_words_follow_and_what_is_absent_is_not_counted_and_what_is_gone_is_struck_through(show):
     figure = show(nested.play(nested.small()))
     run = box(figure, "layers.1 … layers.3:")
-    expect(run.locator("text").nth(1)).to_have_text("26 nodes, 28 leaves")
+    expect(run.locator("text").nth(1)).to_have_text("54 nodes, 28 leaves")
     run.click()
     absent = figure.locator(".node.absent")
     expect(absent).to_have_count(1)
@@ -523,7 +523,7 @@ def test_words_follow_and_what_is_absent_is_not_counted_and_what_is_gone_is_stru
     assert figure.locator(".edge.absent").count() >= 1
     press_in(figure, "ArrowRight")
     expect(figure.locator(".absent")).to_have_count(0)
-    expect(box(figure, "layers.3").locator("text").nth(1)).to_have_text("13 nodes, 14 leaves")
+    expect(box(figure, "layers.3").locator("text").nth(1)).to_have_text("27 nodes, 14 leaves")
     figure.get_by_role("slider").fill("3")
     expect(figure.locator(".node", has_text="scale")).to_contain_text(".grad (100,)")
     expect(figure.locator(".node", has_text="[116] MulBackward0")).to_contain_text("○ 1 saved freed")

@@ -45,7 +45,7 @@ class Nested:
         self.next += 1
         self.nodes.append([self.text(kind), self.inside[-1], [[i, 0] for i in inputs], [self.text(shape)],
                            [self.leaf(*leaf) for leaf in leaves], [[letter, list(held)] for letter, held in slots],
-                           [self.text(line) for line in lines], *([self.text(module)] if module else [])])
+                           [self.text(line) for line in lines], 1 + len(leaves), self.text(module) if module else -1])
         return len(self.nodes) - 1
 
     def leaf(self, name, words):
@@ -106,7 +106,7 @@ def small():
                      slots=[("c", [net.storage(256)]), ("a", [net.storage(None)])], module="head Linear")
     scaled = net.node("MulBackward0", x, shape="(2, 100)", slots=[("a", [net.storage(800)])])
     loss = net.node("MeanBackward0", scaled, shape="()")
-    net.tensors += [["t0", "result", ["loss", "()"], 0, [loss], [], 1],
+    net.tensors += [["t0", "result", ["loss", "()"], 0, [[loss, 0]], [], 1],
                     ["t1", "leaf", ["scale", "leaf (100,)", ".grad None"], 0, [], [scaled], 1],
                     ["t2", "not tracked", ["mask", "not tracked (2, 5)"], 1, [], [], 1]]
     return net.data("loss of Net: 76 nodes", [0, whole, pool])
@@ -185,7 +185,7 @@ def large():
             x = linear("dense", one("SelectBackward0", x), "pooler.dense")
             x = one("TanhBackward0", x, saved=1)
     loss = net.node("SumBackward0", x, shape="()")
-    net.tensors.append(["t0", "result", ["loss", "()"], 0, [loss], [], 1])
+    net.tensors.append(["t0", "result", ["loss", "()"], 0, [[loss, 0]], [], 1])
     return net.data(f"loss of BertModel: {len(net.nodes)} nodes", [0, model, encoder])
 
 
