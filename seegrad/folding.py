@@ -65,6 +65,7 @@ def modules_data(snapshot: GraphSnapshot, everything: ChangingDiagram, opened: S
         "tensors": [tensor(box) for box in everything.first.boxes if box.key.startswith("t")],
         "open": [number[key] for key in opened],
         "texts": texts.all,
+        "same": texts.same,
     }
 
 
@@ -76,15 +77,20 @@ class _Texts:
     """Texts, each once.
 
     all: the texts, in order.
+    same: for the places of more lines of a leaf, which two modules call differently, the place of its first.
     """
 
     def __init__(self) -> None:
         self.all: list[str] = []
+        self.same: dict[int, int] = {}
         self._places: dict[tuple[str, int | None], int] = {}
+        self._first: dict[int, int] = {}
 
     def of(self, text: str, leaf: int | None = None) -> int:
         """The place of a text. leaf: of the line of a leaf, which has its own place, even if another leaf has the same words."""
         at = self._places.setdefault((text, leaf), len(self.all))
         if at == len(self.all):
             self.all.append(text)
+            if leaf is not None and self._first.setdefault(leaf, at) != at:
+                self.same[at] = self._first[leaf]
         return at

@@ -5,9 +5,7 @@ upgrade("what-if", (figure, { style, choices, titles, picture: all, shown }) => 
   const picture = all && showPicture(all.svg, all);
   const draw = (number) => {
     const { absent, changes } = shown[number];
-    picture.redraw();
-    changes.forEach(picture.change);
-    picture.mark(Object.fromEntries(absent.map((key) => [key, "absent"])));
+    picture.redraw(changes, Object.fromEntries(absent.map((key) => [key, "absent"])));
   };
   const lay = (number) => [...stills.children].forEach((still, i) => still.classList.toggle("chosen", i === number));
 
