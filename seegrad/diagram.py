@@ -658,7 +658,7 @@ class _Modules(_Compact):
         super().__init__(snapshot)
         consumers = {edge.node for node in self.nodes for edge in node.inputs if edge}
         self.leaf_of = {i: leaf for i, leaf in self.nodes_of_leaves()[0].items() if i in consumers}
-        self.root, self.single = group_by_modules(snapshot, self.leaf_of.keys())
+        self.root, self.single = group_by_modules(snapshot, self.leaf_of.keys(), short_name)
         self.groups = {group.key: group for group in walk(self.root)}
         self.opened = opened(self.root, MOST_SEEN, depth)
         self.frames: dict[str, str] = {}

@@ -320,7 +320,8 @@ def _called(graph: LiveGraph, logs: list[_Log]) -> tuple[dict[int, int], tuple[M
     """For each node that a call made, the index of the innermost call; these calls; and a doubt."""
     nodes, made = graph.snapshot.nodes, graph.made
     numbers = [number for node, number in zip(nodes, made) if node.leaf is None]
-    in_order = all(made[edge.node] < made[i] for i, node in enumerate(nodes) for edge in node.inputs
+    # An input is older than its consumer; a view of what was changed in place gets its new node only when it is used.
+    in_order = all(made[edge.node] <= made[i] + len(node.inputs) for i, node in enumerate(nodes) for edge in node.inputs
                    if edge and nodes[edge.node].leaf is None)
     if len({log.thread for log in logs}) > 1 or len(numbers) != len(set(numbers)) or not in_order:
         return {}, (), SEVERAL_THREADS
