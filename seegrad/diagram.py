@@ -699,7 +699,7 @@ class _Modules(_Compact):
         for i in sorted(user):
             if not self.tensors[self.leaf_of[i]].given:
                 self.with_leaf.setdefault(user[i], []).append(i)
-        self.root, self.single = group_by_modules(snapshot, self.leaf_of.keys())
+        self.root, self.single = group_by_modules(snapshot, self.leaf_of.keys(), short_name)
         self.groups = {group.key: group for group in walk(self.root)}
         self.opened = opened(self.root, MOST_SEEN, depth)
         self.frames: dict[str, str] = {}

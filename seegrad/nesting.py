@@ -6,7 +6,7 @@ order in which they were made, so there is no cycle between the boxes, whichever
 
 import bisect
 import math
-from collections.abc import Hashable, Iterator, Sequence, Set
+from collections.abc import Callable, Hashable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
 from .snapshot import GraphSnapshot, ModuleCall
@@ -61,14 +61,16 @@ class Group:
                 yield item
 
 
-def group_by_modules(snapshot: GraphSnapshot, hidden: Set[int]) -> tuple[Group, dict[int, Group]]:
+def group_by_modules(snapshot: GraphSnapshot, hidden: Set[int], short: Callable[[str], str]) -> tuple[Group, dict[int, Group]]:
     """Return the root of the tree: in it is what lies outside of all modules, and the rest. hidden: nodes that are left out.
+    short: makes one short line of a name.
 
     A module that made one node is no group: these are returned too, by their nodes.
     """
     calls = snapshot.modules.calls if snapshot.modules else ()
     root = Group("", "")
-    groups = [Group(_name(call, calls), call.kind, call.path, finished=call.finished) for call in calls]
+    names = [_name(call, calls) for call in calls]
+    groups = [Group(name and short(name), short(call.kind), call.path, finished=call.finished) for name, call in zip(names, calls)]
     placed: set[int] = set()
     for i, node in enumerate(snapshot.nodes):
         if i in hidden:
