@@ -587,7 +587,7 @@ def test_nets_that_are_copied_traced_and_called_by_functions():
     expected = [owner for _, owner in paths(recorded_view(net, x))]
     assert owners(show_graph(called.sum()))[-len(expected):] == expected
     assert slope.shape == x.shape and tangent.shape == (1, 2)
-    assert set(owners(show_graph(each.sum()))) == set(expected) | {"outside"}
+    assert show_graph(each.sum()).snapshot.modules is None      # what vmap gives to the net shows no node
 
 
 def test_a_lazy_module_has_its_later_class_and_its_parameters():
