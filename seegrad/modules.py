@@ -265,7 +265,7 @@ def recording(recorder: Recorder) -> Iterator[None]:
     """
     with _lock:
         if not _recorders:
-            nn.Module._compiled_call_impl = _door        # type: ignore[assignment]
+            nn.Module._compiled_call_impl = _Door()        # type: ignore[assignment]
         _recorders.append(recorder)
     try:
         yield
@@ -277,16 +277,16 @@ def recording(recorder: Recorder) -> Iterator[None]:
         recorder.end()
 
 
-def _recorded(module: nn.Module) -> Callable[..., Any]:
-    """What runs when a module is called."""
-    return functools.partial(_run, module.__dict__.get("_compiled_call_impl") or module._call_impl, module)
+class _Door:
+    """What runs when a module is called. No property: TorchScript would compile it."""
 
+    def __get__(self, module: nn.Module | None, owner: object = None) -> Callable[..., Any] | None:
+        if module is None:
+            return None
+        return functools.partial(_run, module.__dict__.get("_compiled_call_impl") or module._call_impl, module)
 
-def _compiled(module: nn.Module, call: Callable[..., Any]) -> None:
-    module.__dict__["_compiled_call_impl"] = call
-
-
-_door = property(_recorded, _compiled)
+    def __set__(self, module: nn.Module, call: Callable[..., Any]) -> None:
+        module.__dict__["_compiled_call_impl"] = call
 
 
 def _run(call: Callable[..., Any], module: nn.Module, /, *args: Any, **kwargs: Any) -> Any:
@@ -336,7 +336,7 @@ def _leave_alone(functions: Iterable[Any], inside: _FrameAction) -> None:
 
 
 _leave_alone([_run, Log.run], _FrameAction.DEFAULT)
-_leave_alone([_recorded, _recorder_of, _log_of, Call.__init__, Log.mark, Log.path_elsewhere, Recorder.path_of, NumberLog.note],
+_leave_alone([_Door.__get__, _recorder_of, _log_of, Call.__init__, Log.mark, Log.path_elsewhere, Recorder.path_of, NumberLog.note],
              _FrameAction.SKIP)
 
 

@@ -70,7 +70,8 @@ def group_by_modules(snapshot: GraphSnapshot, hidden: Set[int], short: Callable[
     calls = snapshot.modules.calls if snapshot.modules else ()
     root = Group("", "")
     names = [_name(call, calls) for call in calls]
-    groups = [Group(name and short(name), short(call.kind), call.path, finished=call.finished) for name, call in zip(names, calls)]
+    groups = [Group(name and short(name), short(call.kind), call.path, finished=call.finished)
+              for name, call in zip(names, calls)]
     placed: set[int] = set()
     for i, node in enumerate(snapshot.nodes):
         if i in hidden:

@@ -1,7 +1,7 @@
 """Random nets: the same seed gives the same net, and an account of which call of a module made which node.
 
-The account asks neither seegrad nor PyTorch's numbers. It keeps a stack of the modules that run, and after each operation it gives
-the nodes that are new to the innermost of them.
+The account asks neither seegrad nor PyTorch's numbers. It keeps a stack of the modules that run, and after each operation it
+gives the nodes that are new to the innermost of them.
 """
 
 import random
@@ -40,7 +40,8 @@ class Part(nn.Module):
         self.layers = nn.ModuleList(self.layer(draw, depth, shared) for _ in range(draw.randint(1, 3)))
         self.loose = [nn.Linear(WIDTH, WIDTH)]      # in a list of Python: no part of the net
         self.returns = draw.choice(["tensor", "tensor", "tuple", "dict"])
-        kinds = ["call"] * 4 + ["again", "function", "residual", "in_place", "in_a_view", "view", "without", "custom", "not_in_net"]
+        kinds = ["call"] * 4 + ["again", "function", "residual", "in_place", "in_a_view", "view", "without", "custom",
+                                "not_in_net"]
         self.steps = [(draw.choice(kinds), draw.randrange(9)) for _ in range(draw.randint(2, 6))]
 
     @staticmethod

@@ -19,16 +19,16 @@ from graphlib import TopologicalSorter
 
 import pytest
 import torch
-from random_nets import Account, RandomNet
-from test_drawing import read_svg
 from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
+from random_nets import Account, RandomNet
 from seegrad import modules, show_graph
 from seegrad.modules import in_modules
 from seegrad.snapshot import LiveGraph
+from test_drawing import read_svg
 
 NETS = 200
 RECORDER = sys.modules["seegrad.modules"]        # in the package, the function has this name
@@ -237,8 +237,9 @@ def test_a_folded_graph(seed):
             if other is not None:
                 source, target = diagram.home[place[id(other)]], diagram.home[i]
                 if place[id(other)] not in leaf_of and source != target:
-                    shapes.setdefault((source, target), set()).add((id(other), output, tuple(other._input_metadata[output].shape)))
-    said = {(arrow.source, arrow.target): arrow.text for arrow in diagram.arrows if not {arrow.source[0], arrow.target[0]} & {"t"}}
+                    shape = tuple(other._input_metadata[output].shape)
+                    shapes.setdefault((source, target), set()).add((id(other), output, shape))
+    said = {(arrow.source, arrow.target): arrow.text for arrow in diagram.arrows if "t" not in (arrow.source[0], arrow.target[0])}
     assert said.keys() == shapes.keys()
     for ends, text in said.items():
         expected = Counter(str(shape) for _, _, shape in shapes[ends])
@@ -598,8 +599,8 @@ def test_nets_that_are_copied_traced_and_called_by_functions():
         assert torch.equal(scripted(x), net(x))
     expected = [owner for _, owner in paths(recorded_view(net, x))]
     assert owners(show_graph(called.sum()))[-len(expected):] == expected
-    assert not slope.requires_grad and tangent.shape == (1, 2)
-    assert set(owners(show_graph(each.sum()))) == set(expected) | {"outside"}
+    assert slope.shape == x.shape and tangent.shape == (1, 2)
+    assert show_graph(each.sum()).snapshot.modules is None      # what vmap gives to the net shows no node
 
 
 def test_a_lazy_module_has_its_later_class_and_its_parameters():
