@@ -1,6 +1,7 @@
-"""How large the gradients of parameters are."""
+"""How large gradients are."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 
@@ -24,11 +25,27 @@ def _read(grad: torch.Tensor) -> GradientSize:
     numbers = grad.numel()
     if grad.layout != torch.strided:        # all that is not in its values is zero
         grad = (grad.coalesce() if grad.layout == torch.sparse_coo else grad).values()
-    wide = torch.complex128 if grad.is_complex() else torch.float64     # 16 bits overflow in a sum of squares
-    parts = grad.flatten().split(LARGEST_PART)      # no wide copy of all of it is made
-    norm = math.hypot(*(torch.linalg.vector_norm(part, dtype=wide).item() for part in parts))
-    zeros = numbers - sum(int(part.count_nonzero()) for part in parts)
+    norm = norm_of(grad)
+    zeros = numbers - sum(int(part.count_nonzero()) for part in _parts(grad))
     if math.isfinite(norm):
         return GradientSize(norm, numbers, zeros)
     inf, nan = int(grad.isinf().sum()), int(grad.isnan().sum())
     return GradientSize(math.nan if nan else norm, numbers, zeros, inf, nan)
+
+
+def norm_of(tensor: torch.Tensor) -> float:
+    """The square root of the sum of the squares of a tensor's numbers."""
+    wide = wide_type(tensor)
+    has_norm = tensor.dtype.itemsize > 1 and (tensor.is_floating_point() or tensor.is_complex())
+    return math.hypot(*(torch.linalg.vector_norm(part if has_norm else part.to(wide), dtype=wide).item()
+                        for part in _parts(tensor)))
+
+
+def wide_type(tensor: torch.Tensor) -> torch.dtype:
+    """The type in which its numbers are summed: 16 bits overflow in a sum of squares."""
+    return torch.complex128 if tensor.is_complex() else torch.float64
+
+
+def _parts(tensor: torch.Tensor) -> Sequence[torch.Tensor]:
+    """A large tensor in parts, so that no wide copy of all of it is made."""
+    return tensor.flatten().split(LARGEST_PART) if tensor.numel() > LARGEST_PART else [tensor]

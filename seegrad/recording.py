@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from .gradients import norm_of, wide_type
 from .rules import MOST_VALUES, RULES, Reason, are_few, few, reasons, sum_in_words
 from .snapshot import (
     FREED,
@@ -30,8 +31,6 @@ from .snapshot import (
     undisturbed,
     version_of,
 )
-
-LARGEST_PART = 2**16    # numbers of a large tensor that are taken at once
 
 Gradient = torch.Tensor | Sequence[torch.Tensor | None] | None      # what torch.autograd.backward takes
 
@@ -434,24 +433,15 @@ def _numbers(tensor: torch.Tensor, shape: str) -> str:
     first = tensor.as_strided((), ())
     if whole == 1:
         return f"{first.item():.4g}"
-    wide = torch.complex128 if tensor.is_complex() else torch.float64       # 16 bits overflow in a sum of squares
-    norm = _norm(tensor, wide)
+    norm = norm_of(tensor)
     # Where all numbers are the same, the norm follows from one of them: only then it is worth while to compare them all.
     if not math.isfinite(norm) or math.isclose(norm, abs(first.item()) * math.sqrt(tensor.numel()), rel_tol=1e-6):
         if bool((tensor == first).all()):
             return f"{first.item():.4g} in all of {shape}"
     if not math.isfinite(norm):
-        numbers = tensor.to(wide)
+        numbers = tensor.to(wide_type(tensor))
         nan, infinite = times * int(numbers.isnan().sum()), times * int(numbers.isinf().sum())
         counts = [f"{count} {name}" for count, name in ((infinite, "inf"), (nan, "nan")) if count]
         if counts:
             return f"{shape} with {' and '.join(counts)}"
     return f"{shape} of norm {math.sqrt(times) * norm:.3g}"
-
-
-def _norm(tensor: torch.Tensor, wide: torch.dtype) -> float:
-    """A large tensor is taken in parts, so that no wide copy of all of it is made."""
-    if tensor.numel() > LARGEST_PART:
-        return math.hypot(*(_norm(part, wide) for part in tensor.flatten().split(LARGEST_PART)))
-    has_norm = tensor.dtype.itemsize > 1 and (tensor.is_floating_point() or tensor.is_complex())
-    return torch.linalg.vector_norm(tensor if has_norm else tensor.to(wide), dtype=wide).item()
