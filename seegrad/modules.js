@@ -6,6 +6,7 @@
 const FONT = '"DejaVu Sans", Verdana, sans-serif', SIZE = 15, SMALL = 13, LINE = 19, SLOT = 25, TITLE = 28;
 const ON_SCREEN = 14 / 15;      // pixels in a unit of the picture, as in the other pictures
 const MOST = 600;               // boxes that "all" opens
+const MOST_ENDS = 4;            // boxes in a row, of those from which nothing leads on
 
 const pen = document.createElement("canvas").getContext("2d"), widths = {};
 const wide = (words, size = SIZE, weight = "normal") => widths[[size, weight, words]]
@@ -43,15 +44,20 @@ const layOut = (items, strands, title) => {
     if (from && next < Infinity && !before[from].length && !strands.some(([, other, keys]) => !other && keys.has(from)))
       ranks[from] = next - 1;
   }
+  const ends = {};      // in each row, how many stand there from which nothing leads on: many would make the picture wide
+  for (const { key } of items) if (!strands.some(([, from]) => from === key)) {
+    while (ends[ranks[key]] === MOST_ENDS) ranks[key] += 1;
+    ends[ranks[key]] = (ends[ranks[key]] ?? 0) + 1;
+  }
   for (const item of items) spots[item.key] = put(2 * ranks[item.key], item.w / 2 + 12, item.w / 2 + 12, item.h, { item });
   const last = Math.max(0, ...items.map(({ key }) => ranks[key])) + 1;
   for (const [source, from, to] of strands) {
     let trunk = from ? spots[from] : into[source] = put(0, 8, 8, TITLE);
     let start = spots[from]?.item.out?.[source] ?? 0, way = [trunk];
-    const first = from ? ranks[from] : 0, ends = [...to].map(([key, words]) => [key, words, ranks[key] ?? last]);
-    const far = Math.max(...ends.map(([, , end]) => end));
+    const first = from ? ranks[from] : 0, targets = [...to].map(([key, words]) => [key, words, ranks[key] ?? last]);
+    const far = Math.max(...targets.map(([, , end]) => end));
     for (let at = first + 1; at <= far; at++) {
-      for (const [key, words, end] of ends) if (end === at) {
+      for (const [key, words, end] of targets) if (end === at) {
         const room = words ? wide(words, SMALL) + 15 : 8;
         const label = put(2 * at - 1, 8, room, words && LINE, { words });
         const target = spots[key] ?? (out[source] = put(2 * last, 8, 8, 0));
@@ -181,7 +187,7 @@ const layOut = (items, strands, title) => {
 const showModules = (data, frames = [], decorate = () => {}) => {
   const { texts, words, looks, fills, groups, nodes, numbers, storages, tensors, same = {}, open: first } = data;
   const frame = makeStage(), { stage, view } = frame, open = new Set([0, ...first]), lines = {};
-  let boxes = {}, columns = {}, shown = [], states = {}, letters = [], rows = {}, active = null;
+  let picture = null, boxes = {}, columns = {}, shown = [], states = {}, letters = [], rows = {}, active = null;
   let passing = [], running = null;      // groups that are open only while the play is in them, and the box that runs
   const isOpen = (g) => open.has(g) || passing.includes(g);
 
@@ -443,7 +449,7 @@ const showModules = (data, frames = [], decorate = () => {}) => {
     for (const [name, way] of ways) layers[1].append(lines[name] = drawArrow(name, way, inside, taken));
     layers[1].setAttribute("aria-hidden", "true");
     const w = whole.w + 16, h = whole.h + 16;
-    const picture = svg("svg", { viewBox: `-8 -8 ${w} ${h}`, "font-family": FONT, "font-size": SIZE });
+    picture = svg("svg", { viewBox: `-8 -8 ${w} ${h}`, "font-family": FONT, "font-size": SIZE });
     picture.append(...layers);
     frame.show(picture, ON_SCREEN * w, ON_SCREEN * w);
     list();
@@ -651,7 +657,9 @@ const showModules = (data, frames = [], decorate = () => {}) => {
       else rows[key][change[0]] = change[1];
     passing = box ? pathOf(box) : [];
     running = box;
+    const begins = !picture;
     draw();
+    if (begins) view.scrollLeft = ON_SCREEN * columns[kids[0][0]] - view.clientWidth / 2;      // in its middle
   };
   const shape = (key) => boxes[home(key)].querySelector("rect, path"), byHand = (g) => open.has(g);
   const side = make("div", { className: "outline" }, make("div", { className: "search" }, field, results),

@@ -403,6 +403,20 @@ def test_a_chain_is_a_straight_column_with_the_residual_arrow_beside_it(show):
     assert len(middles) == 1
 
 
+def test_many_named_results_stand_in_rows_and_a_wide_picture_begins_in_its_middle(show):
+    data = nested.small()
+    data["tensors"] += [[f"t{k + 3}", "result", [f"a long name of result {k}", "result (2, 5, 32)"], 0, [[k + 20, 0]], [], 1]
+                        for k in range(15)]
+    figure = show(data)
+    shapes = figure.locator(".view svg").evaluate(GEOMETRY)
+    _check(data, shapes)
+    tops = [place[1] for key, *place in shapes["boxes"] if key[0] == "t"]
+    assert max(map(tops.count, tops)) <= 5
+    view, net = figure.locator(".view").bounding_box(), figure.locator(".node", has_text="embed").bounding_box()
+    assert figure.locator(".view svg").bounding_box()["width"] > view["width"]
+    assert net["x"] + net["width"] / 2 == pytest.approx(view["x"] + view["width"] / 2, abs=150)
+
+
 # The frame
 
 def test_the_picture_is_zoomed_and_fitted_and_keeps_its_scale(show):
