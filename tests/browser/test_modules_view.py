@@ -42,24 +42,28 @@ class Layer(nn.Module):
 
 
 class Net(nn.Module):
-    """Layers that are alike, an embedding whose weight is used twice, two results that one module returns."""
+    """Layers that are alike, an embedding whose weight is used twice, two modules between which results of four shapes go."""
 
     def __init__(self, layers=6):
         super().__init__()
         self.embed, self.layers = nn.Embedding(10, 4), nn.ModuleList([Layer() for _ in range(layers)])
-        self.two = Two()
+        self.apart, self.together = Apart(), Together()
 
     def forward(self, x):
         x = self.embed(x)
         for layer in self.layers:
             x = layer(x)
-        first, second = self.two(x)
-        return first @ self.embed.weight.T + second.sum(-1, keepdim=True)
+        return self.together(*self.apart(x)) @ self.embed.weight.T
 
 
-class Two(nn.Module):
+class Apart(nn.Module):
     def forward(self, x):
-        return x.exp(), x[..., :2].sin()
+        return x.exp(), x.sin(), x.sum(-1, keepdim=True), x.mean(1, keepdim=True), x.mean()
+
+
+class Together(nn.Module):
+    def forward(self, *parts):
+        return sum(parts)
 
 
 def loss_of(net):
@@ -301,6 +305,8 @@ def test_the_boxes_and_arrows_say_what_the_stills_say(show, depth):
     assert sorted([first.removeprefix("+ "), *rest] for first, *rest in drawn) == sorted(told)
     arrows = figure.locator(".edge").evaluate_all("edges => edges.map((edge) => edge.querySelector('text')?.textContent ?? '')")
     assert sorted(arrows) == sorted(arrow.text for arrow in view.diagram.arrows)
+    if depth == 1:
+        assert "(2, 3, 4) ×2, (2, 3, 1) and 2 more" in arrows
     frames = figure.locator(".frame text").all_text_contents()
     assert sorted(frames) == sorted(f"− {frame.title}" for frame in view.diagram.frames)
 
