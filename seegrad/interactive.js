@@ -59,7 +59,7 @@ const makeStage = () => {
     picture.style.cssText = `display: block; width: ${width}px; max-width: 100%; min-width: ${least}px; --least: ${least}px`;
     if (scale) for (const [name, value] of Object.entries({ width: `${scale * width}px`, "max-width": "none", "min-width": 0,
       "max-height": "none" })) picture.style.setProperty(name, value, "important");
-    if (room) picture.style.cssText += `; box-sizing: content-box; margin: 0; padding: ${room.map((side) => `${side}px`).join(" ")}`;
+    if (room) Object.assign(picture.style, { boxSizing: "content-box", margin: 0, padding: room.map((side) => `${side}px`).join(" ") });
     hint.hidden = view.scrollWidth <= view.clientWidth && view.scrollHeight <= view.clientHeight;
     view.classList.toggle("scrolls", !hint.hidden);
   };
@@ -81,7 +81,8 @@ const makeStage = () => {
     room = [0, 0, 0, 0];
     size();
     const after = picture.getBoundingClientRect();
-    const right = view.scrollLeft + after.left - before.left - left - x, down = view.scrollTop + after.top - before.top - top - y;
+    const right = view.scrollLeft + after.left - before.left - left - x;
+    const down = view.scrollTop + after.top - before.top - top - y;
     room = [Math.max(0, -down), Math.max(0, right - view.scrollWidth + view.clientWidth),
       Math.max(0, down - view.scrollHeight + view.clientHeight), Math.max(0, -right)];
     size();
@@ -192,5 +193,6 @@ const showPicture = (text, { width, least, looks }) => {
     mark(states);
   };
 
-  return { stage, take, redraw, box, outline, lines: (title) => groups[title] ?? [], bringIntoView: (key) => bringIntoView(box(key)) };
+  return { stage, take, redraw, box, outline, lines: (title) => groups[title] ?? [],
+    bringIntoView: (key) => bringIntoView(box(key)) };
 };

@@ -1,12 +1,17 @@
-// A graph folded by calls of modules. Each opens and folds, in the picture and in an outline of it, which show one state. The data
-// and their wording are those of view.py; Graphviz draws its stills by the same rules.
+// A graph folded by calls of modules. Each opens and folds, in the picture and in an outline of it, which show one state. The
+// data and their wording come from folding.py; Graphviz draws its stills by the same rules. "T" is an index of texts.
+// groups: [name T, kind T, group around it, [line T]]; the first is everything. nodes: [name T, group, [[node, output]],
+// [shape T of each output], [leaf T], [[state of a slot, [storage]]], [line T], count, title T of a module that made only it].
+// tensors: [key, kind, [row], dashed, [[maker, output]], [user], named]. same: for a line of a leaf, its first one.
 const FONT = '"DejaVu Sans", Verdana, sans-serif', SIZE = 15, SMALL = 13, LINE = 19, SLOT = 25, TITLE = 28;
 const ON_SCREEN = 14 / 15;      // pixels in a unit of the picture, as in the other pictures
 const MOST = 600;               // boxes that "all" opens
+const MOST_ENDS = 4;            // boxes in a row, of those from which nothing leads on
 
 const pen = document.createElement("canvas").getContext("2d"), widths = {};
 const wide = (words, size = SIZE, weight = "normal") => widths[[size, weight, words]]
   ??= (pen.font = `${weight} ${size}px ${FONT}`, pen.measureText(words).width);
+const sum = (values) => values.reduce((one, other) => one + other, 0);
 const median = (values) => {
   const sorted = values.sort((one, other) => one - other), half = (sorted.length - 1) / 2;
   return (sorted[Math.floor(half)] + sorted[Math.ceil(half)]) / 2;
@@ -39,15 +44,20 @@ const layOut = (items, strands, title) => {
     if (from && next < Infinity && !before[from].length && !strands.some(([, other, keys]) => !other && keys.has(from)))
       ranks[from] = next - 1;
   }
+  const ends = {};      // in each row, how many stand there from which nothing leads on: many would make the picture wide
+  for (const { key } of items) if (!strands.some(([, from]) => from === key)) {
+    while (ends[ranks[key]] === MOST_ENDS) ranks[key] += 1;
+    ends[ranks[key]] = (ends[ranks[key]] ?? 0) + 1;
+  }
   for (const item of items) spots[item.key] = put(2 * ranks[item.key], item.w / 2 + 12, item.w / 2 + 12, item.h, { item });
   const last = Math.max(0, ...items.map(({ key }) => ranks[key])) + 1;
   for (const [source, from, to] of strands) {
     let trunk = from ? spots[from] : into[source] = put(0, 8, 8, TITLE);
     let start = spots[from]?.item.out?.[source] ?? 0, way = [trunk];
-    const first = from ? ranks[from] : 0, ends = [...to].map(([key, words]) => [key, words, ranks[key] ?? last]);
-    const far = Math.max(...ends.map(([, , end]) => end));
+    const first = from ? ranks[from] : 0, targets = [...to].map(([key, words]) => [key, words, ranks[key] ?? last]);
+    const far = Math.max(...targets.map(([, , end]) => end));
     for (let at = first + 1; at <= far; at++) {
-      for (const [key, words, end] of ends) if (end === at) {
+      for (const [key, words, end] of targets) if (end === at) {
         const room = words ? wide(words, SMALL) + 15 : 8;
         const label = put(2 * at - 1, 8, room, words && LINE, { words });
         const target = spots[key] ?? (out[source] = put(2 * last, 8, 8, 0));
@@ -67,14 +77,14 @@ const layOut = (items, strands, title) => {
   // Few crossings: each spot goes to the middle of those it is joined to, row by row, down and up.
   const used = rows.filter(Boolean);
   const number = () => used.forEach((row) => row.forEach((spot, at) => { spot.at = at; }));
-  const crossings = () => used.reduce((sum, row) => {
+  const crossings = () => sum(used.map((row) => {
     const links = row.flatMap((spot) => spot.down.map(({ out, b, into }) => [spot.at + out / 1e4, b.at + into / 1e4]));
-    return sum + links.reduce((inner, [a, b], i) => inner + links.slice(0, i).filter(([c, d]) => (a - c) * (b - d) < 0).length, 0);
-  }, 0);
+    return sum(links.map(([a, b], i) => links.slice(0, i).filter(([c, d]) => (a - c) * (b - d) < 0).length));
+  }));
   const arrange = (row) => {
     let x = -Infinity;
     for (const spot of row) spot.x = Math.max(spot.want, x + spot.l), x = spot.x + spot.r;
-    const shift = row.reduce((sum, spot) => sum + spot.want - spot.x, 0) / row.length;
+    const shift = sum(row.map(({ want, x }) => want - x)) / row.length;
     for (const spot of row) spot.x += shift;
   };
   for (const row of used) row.forEach((spot) => { spot.want = 0; }), arrange(row);
@@ -83,8 +93,9 @@ const layOut = (items, strands, title) => {
   for (let sweep = 0; sweep < 8 && best[0]; sweep++) {
     for (const row of sweep % 2 ? [...used].reverse() : used) {
       for (const spot of row) {
-        const near = sweep % 2 ? spot.down.map(({ b, into, out }) => b.x + into - out) : spot.up.map(({ a, into, out }) => a.x + out - into);
-        spot.want = near.length ? near.reduce((sum, x) => sum + x) / near.length : spot.x;
+        const near = sweep % 2 ? spot.down.map(({ b, into, out }) => b.x + into - out)
+          : spot.up.map(({ a, into, out }) => a.x + out - into);
+        spot.want = near.length ? sum(near) / near.length : spot.x;
       }
       row.sort((one, other) => one.want - other.want);
       arrange(row);
@@ -138,11 +149,9 @@ const layOut = (items, strands, title) => {
   const compact = (block) => block.x ??= Math.max(0, least(block, compact));
   blocks.forEach(compact);
   const settle = (block) => {
-    const wants = block.spots.flatMap((spot) => [
-      ...spot.up.filter((link) => link !== spot.prior).flatMap(({ a, out, into, near }) =>
-        Array(near ? 2 : 1).fill(a.block.x + a.by + out - into - spot.by)),
-      ...spot.down.filter((link) => link !== spot.next).flatMap(({ b, out, into, near }) =>
-        Array(near ? 2 : 1).fill(b.block.x + b.by + into - out - spot.by))]);
+    const wants = block.spots.flatMap(({ up, down, prior, next, by }) => [
+      ...up.filter((link) => link !== prior).map(({ a, out, into }) => a.block.x + a.by + out - into - by),
+      ...down.filter((link) => link !== next).map(({ b, out, into }) => b.block.x + b.by + into - out - by)]);
     if (wants.length) block.x = Math.max(least(block), Math.min(most(block), median(wants)));
   };
   for (let sweep = 0; sweep < 6; sweep++) {
@@ -151,7 +160,7 @@ const layOut = (items, strands, title) => {
   }
 
   // The title stands at the left, and no line runs through it.
-  let left = Infinity, right = -Infinity, y = into && used[0]?.[0].row === 0 || !title ? 0 : TITLE + 4;
+  let left = Infinity, right = -Infinity, y = rows[0] || !title ? 0 : TITLE + 4;
   for (const spot of used.flat()) {
     spot.x = spot.block.x + spot.by;
     left = Math.min(left, spot.x - spot.l), right = Math.max(right, spot.x + spot.r);
@@ -165,7 +174,8 @@ const layOut = (items, strands, title) => {
       spot.x -= left;
       Object.assign(spot, { above: y, below: y + high });
       if (spot.item) Object.assign(spot, { top: y + (high - spot.h) / 2 });
-      for (const { b, out, into } of spot.down) bend = Math.max(bend, Math.abs(spot.block.x + spot.by + out - b.block.x - b.by - into));
+      for (const { b, out, into } of spot.down)
+        bend = Math.max(bend, Math.abs(spot.block.x + spot.by + out - b.block.x - b.by - into));
     }
     y += high + (i < used.length - 1 ? (row[0].row % 2 ? 12 : 6) + Math.min(30, 0.14 * bend) : 0);
   });
@@ -174,9 +184,10 @@ const layOut = (items, strands, title) => {
 };
 
 // frames: of a play. decorate: what is to be done after each drawing.
-const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, storages, tensors, same = {}, open: first }, frames = [], decorate = () => {}) => {
+const showModules = (data, frames = [], decorate = () => {}) => {
+  const { texts, words, looks, fills, groups, nodes, numbers, storages, tensors, same = {}, open: first } = data;
   const frame = makeStage(), { stage, view } = frame, open = new Set([0, ...first]), lines = {};
-  let boxes = {}, columns = {}, shown = [], states = {}, letters = [], rows = {}, active = null;
+  let picture = null, boxes = {}, columns = {}, shown = [], states = {}, letters = [], rows = {}, active = null;
   let passing = [], running = null;      // groups that are open only while the play is in them, and the box that runs
   const isOpen = (g) => open.has(g) || passing.includes(g);
 
@@ -209,9 +220,8 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     return there.length ? there : list;
   };
   const size = (ids, all) => {
-    const known = [...ids].map((id) => storages[id]).filter((bytes) => bytes !== null);
-    const sum = known.reduce((one, other) => one + other, 0);
-    return words.size[all && known.length === ids.size ? 0 : sum ? 1 : 2].replace("{}", comma(sum));
+    const known = [...ids].map((id) => storages[id]).filter((bytes) => bytes !== null), bytes = sum(known);
+    return words.size[all && known.length === ids.size ? 0 : bytes ? 1 : 2].replace("{}", comma(bytes));
   };
   const held = (list, wanted) => {
     const ids = new Set();
@@ -228,7 +238,7 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     const { count, size } = held(list, state);
     return count ? [{ state, words: words[state].replace("{count}", comma(count)).replace("{size}", size) }] : [];
   });
-  const many = (list) => list.reduce((sum, i) => sum + nodes[i][7], 0);
+  const many = (list) => sum(list.map((i) => nodes[i][7]));
   const counts = (list) => {
     const leaves = new Set(list.flatMap((i) => nodes[i][4].map((leaf) => same[leaf] ?? leaf))).size;
     return counted(many(list), words.nodes) + (leaves ? `, ${counted(leaves, words.leaves)}` : "");
@@ -253,8 +263,9 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
   const ever = nodes.map(([, , , , , slots]) => [slots.map(([letter]) => letter)]);
   for (const { changes } of frames) for (const [key, now] of changes) if (key in nodeAt) ever[nodeAt[key]].push([...now]);
   const rooms = {};
-  const roomFor = (key) => rooms[key] ??= key in tensorAt ? 0 : isGroup(key) ? new Set(members[numberOf(key)].flatMap((i) => ever[i].flat())).size
-    : Math.max(...ever[nodeAt[key]].map((letters) => new Set(letters).size));
+  const roomFor = (key) => rooms[key] ??= key in tensorAt ? 0
+    : isGroup(key) ? new Set(members[numberOf(key)].flatMap((i) => ever[i].flat())).size
+      : Math.max(...ever[nodeAt[key]].map((letters) => new Set(letters).size));
   const widest = {};
   const sizeOf = (key, rows) => {
     const sign = isGroup(key) ? wide("+ ", SIZE, "bold") : 0;
@@ -375,8 +386,8 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     for (const row of rows) {
       if (row.state) {
         const place = { x: x + 8, y: at + 2, width: w - 16, height: SLOT - 4 }, [inside, border] = looks[row.state];
-        group.append(svg("rect", { ...place, ...inside, class: "slot" }), svg("rect", { ...place, ...border, class: "slot inner" }),
-          textRow(row, x + 14, at + 17.5, "start"));
+        group.append(svg("rect", { ...place, ...inside, class: "slot" }),
+          svg("rect", { ...place, ...border, class: "slot inner" }), textRow(row, x + 14, at + 17.5, "start"));
       } else {
         group.append(textRow(row, x + w / 2, at + 14.5, "middle"));
       }
@@ -385,7 +396,8 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     return group;
   };
   const drawFrame = (key, { x, y, w, h, depth }) => {
-    const g = numberOf(key), frame = svg("g", { class: "frame", "data-key": key }), title = opens(svg("g", { class: "title" }), g);
+    const g = numberOf(key), frame = svg("g", { class: "frame", "data-key": key });
+    const title = opens(svg("g", { class: "title" }), g);
     title.append(svg("rect", { x, y, width: w, height: TITLE - 2, rx: 8 }),
       textRow({ ...titled(g), sign: "− " }, x + 10, y + 19, "start"));
     frame.append(svg("rect", { x, y, width: w, height: h, rx: 8, fill: fills.frames[depth % 2], stroke: fills.border }), title);
@@ -437,7 +449,7 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     for (const [name, way] of ways) layers[1].append(lines[name] = drawArrow(name, way, inside, taken));
     layers[1].setAttribute("aria-hidden", "true");
     const w = whole.w + 16, h = whole.h + 16;
-    const picture = svg("svg", { viewBox: `-8 -8 ${w} ${h}`, "font-family": FONT, "font-size": SIZE });
+    picture = svg("svg", { viewBox: `-8 -8 ${w} ${h}`, "font-family": FONT, "font-size": SIZE });
     picture.append(...layers);
     frame.show(picture, ON_SCREEN * w, ON_SCREEN * w);
     list();
@@ -453,11 +465,12 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     shown = [];
     const add = (key, level, at, of) => {
       const g = isGroup(key) && numberOf(key), open = g && isOpen(g), own = g && present(members[g]);
-      const item = set(make("div", { className: "item" }, make("span", { className: "sign", textContent: g ? open ? "−" : "+" : "" }),
-        make("span", {}, ...line(g ? titled(g) : rowsOf(key)[0])),
-        ...(g ? [make("span", { className: "sum", textContent: `${counted(many(own), words.nodes)}, ${held(own, "ac").size}` })] : [])),
-      { ...(g ? { "aria-expanded": open } : {}), ...KEEP, role: "treeitem", "aria-level": level, "aria-posinset": at + 1,
-        "aria-setsize": of, "aria-label": said(key), "data-key": key, style: `--level: ${level}` });
+      const sums = g ? `${counted(many(own), words.nodes)}, ${held(own, "ac").size}` : "";
+      const item = set(make("div", { className: "item" },
+        make("span", { className: "sign", textContent: g ? open ? "−" : "+" : "" }), make("span", {}, ...line(rowsOf(key)[0])),
+        make("span", { className: "sum", textContent: sums })), { ...(g ? { "aria-expanded": open } : {}), ...KEEP,
+        role: "treeitem", "aria-level": level, "aria-posinset": at + 1, "aria-setsize": of, "aria-label": said(key),
+        "data-key": key, style: `--level: ${level}` });
       shown.push({ key, item, level });
       if (open) kids[g].forEach((kid, i) => add(kid, level + 1, i, kids[g].length));
     };
@@ -520,7 +533,7 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     if (!box) return;
     if (box.dataset.opens) toggle(+box.dataset.opens, { x, y });
     else active = box.dataset.key, mark();
-    handle(active).focus({ preventScroll: true });
+    (frames.length ? view : handle(active)).focus({ preventScroll: true });      // the keys of a play step
   };
   tree.onclick = ({ target }) => {
     const key = target.closest("[data-key]")?.dataset.key;
@@ -534,16 +547,15 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     const inTree = tree.contains(event.target), focused = event.target.closest("[data-key]")?.dataset.key;
     if (!focused) return;
     active = focused;
-    const { key, level, item } = current(), at = shown.findIndex((one) => one.item === item), g = isGroup(key) && numberOf(key);
-    const parent = shown.slice(0, at).findLast((one) => one.level < level);
-    const to = (one) => one && go(one.key), open = g && isOpen(g);
+    const at = shown.indexOf(current()), { key, level } = shown[at], g = isGroup(key) && numberOf(key), open = g && isOpen(g);
+    const to = (one) => one && go(one.key), use = () => g ? toggle(g) : go(key);
+    const named = ({ item }) => item.textContent.replace(/^[+−]|^\[\d+\] /, "").toLowerCase().startsWith(event.key.toLowerCase());
     const action = {
       ArrowDown: () => to(shown[at + 1]), ArrowUp: () => to(shown[at - 1]), Home: () => to(shown[0]), End: () => to(shown.at(-1)),
-      ArrowRight: () => g && (open ? to(shown[at + 1]) : toggle(g)), ArrowLeft: () => open ? toggle(g) : to(parent),
-      Enter: () => g ? toggle(g) : go(key), " ": () => g ? toggle(g) : go(key),
-    }[event.key] ?? (/^[\p{L}_]$/u.test(event.key) && (() => to([...shown.slice(at + 1), ...shown.slice(0, at)].find(({ item }) =>
-      item.textContent.replace(/^[+−]|^\[\d+\] /, "").toLowerCase().startsWith(event.key.toLowerCase())))));
-    if (!action) return;
+      ArrowRight: () => open ? to(shown[at + 1]) : g && toggle(g), Enter: use, " ": use,
+      ArrowLeft: () => open ? toggle(g) : to(shown.slice(0, at).findLast((one) => one.level < level)),
+    }[event.key] ?? (() => to([...shown.slice(at + 1), ...shown.slice(0, at)].find(named)));
+    if (event.key.length === 1 ? !/[\p{L}_ ]/u.test(event.key) : !/^(Arrow|Home|End|Enter)/.test(event.key)) return;
     action();
     (inTree ? current().item : handle(current().key)).focus({ preventScroll: true });
     event.preventDefault();
@@ -563,8 +575,8 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     while (level < deepest && boxesIf(level + 1) <= MOST) level += 1;
     groups.forEach((_, g) => { if (around[g].length <= level + 1) open.add(g); });
     draw();
-    says.textContent = level < deepest ? `Opened as far as level ${level} of ${deepest}: more than ${MOST} boxes are too many to read.`
-      : "All modules are open.";
+    says.textContent = level === deepest ? "All modules are open."
+      : `Opened as far as level ${level} of ${deepest}: more than ${MOST} boxes are too many to read.`;
   };
   const none = () => {
     open.clear();
@@ -574,8 +586,8 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     says.textContent = "All modules are folded.";
   };
 
-  // Search: every word must be found. What ends with it comes first.
-  // A path is made of the names of modules, without the numbers of their calls. Runs and stretches have a colon behind their name.
+  // Search: every word must be found, and what ends with them comes first. A path is made of the names of modules, without the
+  // numbers of their calls; runs and stretches, which have a colon behind their name, are left out.
   const pathNames = (key) => [...pathOf(key).concat(isGroup(key) ? numberOf(key) : []).map((g) => texts[groups[g][0]]),
     titledNode(texts[nodes[nodeAt[key]]?.[8]] ?? "").bold].filter((name) => name && !name.endsWith(":"))
     .map((name) => name.replace(/ #\d+$/, "")).join(".");
@@ -584,7 +596,8 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     ...groups.slice(1).map(([, kind], i) => [`g${i + 1}`, pathNames(`g${i + 1}`), texts[kind]]),
     ...nodes.flatMap(([kind, , , , leaves], i) => {
       const key = `n${numbers[i]}`, path = pathNames(key);
-      return [[key, `[${numbers[i]}] ${texts[kind]}`, path], ...leaves.map((leaf) => [key, `${path}.${texts[leaf]}`, `[${numbers[i]}]`])];
+      return [[key, `[${numbers[i]}] ${texts[kind]}`, path],
+        ...leaves.map((leaf) => [key, `${path}.${texts[leaf]}`, `[${numbers[i]}]`])];
     }),
     ...tensors.map(([key, , [name, ...more]]) => [key, name, ...more])];
   const find = (wanted) => {
@@ -597,9 +610,12 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
     return parts.length ? found.sort((one, other) => rank(one) - rank(other)) : [];
   };
   const own = `seegrad-${Math.random().toString(36).slice(2)}`;      // ids of this figure
-  const field = set(make("input", { type: "search", placeholder: "Search: a module, a parameter, a node" }), { role: "combobox", "aria-label":
-    "Search for a module, a parameter or a node", "aria-controls": own, "aria-expanded": false, "aria-autocomplete": "list" });
-  const results = set(make("div", { className: "results", id: own, hidden: true }), { role: "listbox", "aria-label": "What was found" });
+  const field = set(make("input", { type: "search", placeholder: "Search: a module, a parameter, a node" }), {
+    role: "combobox", "aria-label": "Search for a module, a parameter or a node", "aria-controls": own, "aria-expanded": false,
+    "aria-autocomplete": "list" });
+  const results = set(make("div", { className: "results", id: own, hidden: true }),
+    { role: "listbox", "aria-label": "What was found" });
+  results.onpointerdown = (event) => event.preventDefault();      // the field keeps the focus
   let found = [], chosen = 0;
   const choose = (place) => {
     chosen = found.length ? (place + found.length) % found.length : 0;
@@ -614,15 +630,18 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
   };
   field.oninput = () => {
     found = find(field.value);
-    results.replaceChildren(...found.map(([, name, ...more], i) => set(make("div", { id: `${own}-${i}`, onclick: () => (choose(i), go(found[i][0])) },
-      make("b", { textContent: name }), ` ${more.join(" ")}`), { role: "option" })));
+    results.replaceChildren(...found.map(([key, name, ...more], i) => set(make("div",
+      { id: `${own}-${i}`, onclick: () => (choose(i), go(key)) }, make("b", { textContent: name }), ` ${more.join(" ")}`),
+    { role: "option" })));
     reveal(found.length > 0);
     choose(0);
   };
+  field.onfocus = () => reveal(found.length > 0);
+  field.onblur = () => reveal(false);
   field.onkeydown = (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || event.shiftKey && event.key === "Enter") return;
-    const action = { ArrowDown: () => choose(chosen + 1), ArrowUp: () => choose(chosen - 1), Enter: () => found.length && go(found[chosen][0]),
-      Escape: !results.hidden && (() => (reveal(false), field.value = "")) }[event.key];
+    const action = { ArrowDown: () => choose(chosen + 1), ArrowUp: () => choose(chosen - 1),
+      Enter: () => found.length && go(found[chosen][0]), Escape: !results.hidden && (() => reveal(false)) }[event.key];
     if (event.key === "Escape" && !action) return;      // it leads out
     if (action) action(), event.preventDefault();
     event.stopPropagation();
@@ -638,7 +657,9 @@ const showModules = ({ texts, words, looks, fills, groups, nodes, numbers, stora
       else rows[key][change[0]] = change[1];
     passing = box ? pathOf(box) : [];
     running = box;
+    const begins = !picture;
     draw();
+    if (begins) view.scrollLeft = ON_SCREEN * columns[kids[0][0]] - view.clientWidth / 2;      // in its middle
   };
   const shape = (key) => boxes[home(key)].querySelector("rect, path"), byHand = (g) => open.has(g);
   const side = make("div", { className: "outline" }, make("div", { className: "search" }, field, results),

@@ -22,8 +22,9 @@ upgrade("play", (figure, play) => {
   const markCount = (key, count, stops) => {
     const box = picture.outline(key).getBBox(), steps = frames.filter((frame) => frame.box && picture.home(frame.box) === key);
     const words = `${count} of ${steps.length}`, width = 10 * words.length + 12, x = box.x + box.width - width / 2 + 12;
-    picture.box(key).append(svg("rect", { class: stops ? "badge stops" : "badge", x: x - width / 2, y: box.y - 12, width, height: 24,
-      rx: 12 }), svg("text", { x, y: box.y + 5.5, "text-anchor": "middle" }, words));
+    picture.box(key).append(
+      svg("rect", { class: stops ? "badge stops" : "badge", x: x - width / 2, y: box.y - 12, width, height: 24, rx: 12 }),
+      svg("text", { x, y: box.y + 5.5, "text-anchor": "middle" }, words));
   };
   const markCurrent = (key) => set(picture.outline(key), { "stroke-width": 5 }).classList.add("now");
   // The gradient goes against the arrow: thick, with its head at the other end, and with its numbers where they are few.
@@ -31,7 +32,8 @@ upgrade("play", (figure, play) => {
     for (const group of picture.lines(title)) {
       const path = group.querySelector("path"), head = group.querySelector("polygon");
       if (!head) continue;
-      path.setAttribute("d", `${path.dataset.whole ?? path.getAttribute("d")}L${head.getAttribute("points").split(" ")[1]}`);      // to the other box
+      const whole = path.dataset.whole ?? path.getAttribute("d");
+      path.setAttribute("d", `${whole}L${head.getAttribute("points").split(" ")[1]}`);      // to the other box
       const tip = path.getPointAtLength(0), from = path.getPointAtLength(Math.min(14, path.getTotalLength()));
       const angle = Math.atan2(tip.y - from.y, tip.x - from.x), at = (turn, far) =>
         `${tip.x + far * Math.cos(angle + turn)},${tip.y + far * Math.sin(angle + turn)}`;

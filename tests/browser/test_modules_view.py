@@ -3,11 +3,11 @@
 import random
 import re
 
-import nested
 import pytest
 import torch
 from torch import nn
 
+import nested
 from seegrad import modules, play_backward, show_graph
 from seegrad.looks import SLOTS
 
@@ -42,24 +42,28 @@ class Layer(nn.Module):
 
 
 class Net(nn.Module):
-    """Layers that are alike, an embedding whose weight is used twice, two results that one module returns."""
+    """Layers that are alike, an embedding whose weight is used twice, two modules between which results of four shapes go."""
 
     def __init__(self, layers=6):
         super().__init__()
         self.embed, self.layers = nn.Embedding(10, 4), nn.ModuleList([Layer() for _ in range(layers)])
-        self.two = Two()
+        self.apart, self.together = Apart(), Together()
 
     def forward(self, x):
         x = self.embed(x)
         for layer in self.layers:
             x = layer(x)
-        first, second = self.two(x)
-        return first @ self.embed.weight.T + second.sum(-1, keepdim=True)
+        return self.together(*self.apart(x)) @ self.embed.weight.T
 
 
-class Two(nn.Module):
+class Apart(nn.Module):
     def forward(self, x):
-        return x.exp(), x[..., :2].sin()
+        return x.exp(), x.sin(), x.sum(-1, keepdim=True), x.mean(1, keepdim=True), x.mean()
+
+
+class Together(nn.Module):
+    def forward(self, *parts):
+        return sum(parts)
 
 
 def loss_of(net):
@@ -96,7 +100,8 @@ def item(figure, name):
 def opened(figure):
     """What is open, in the picture and in the outline: one state."""
     in_picture = figure.locator(".frame text").all_text_contents()
-    in_tree = figure.get_by_role("treeitem", expanded=True).evaluate_all("items => items.map((item) => item.children[1].textContent)")
+    in_tree = figure.get_by_role("treeitem", expanded=True).evaluate_all(
+        "items => items.map((item) => item.children[1].textContent)")
     assert sorted(in_picture) == sorted(f"− {title}" for title in in_tree)
     folded = figure.locator(".node[data-opens]").count()
     assert folded == figure.get_by_role("treeitem", expanded=False).count()
@@ -188,9 +193,10 @@ def test_the_keys_of_a_tree(show):
     tree = figure.get_by_role("tree")
     expect(tree.locator("[tabindex='0']")).to_have_count(1)
     tree.locator("[tabindex='0']").focus()
-    for keys, name in (("ArrowDown", "embed Embedding"), ("ArrowDown", "+layers.0"), ("ArrowRight", "−layers.0"), ("ArrowRight", "+attention"),
-                       ("ArrowLeft", "−layers.0"), ("ArrowLeft", "+layers.0"), ("ArrowLeft", "−Net"), ("End", "mask"), ("Home", "−Net"),
-                       ("p", "−pool"), ("Enter", "+pool"), ("Space", "−pool"), ("ArrowUp", "+layers.1")):
+    for keys, name in (("ArrowDown", "embed Embedding"), ("ArrowDown", "+layers.0"), ("ArrowRight", "−layers.0"),
+                       ("ArrowRight", "+attention"), ("ArrowLeft", "−layers.0"), ("ArrowLeft", "+layers.0"),
+                       ("ArrowLeft", "−Net"), ("End", "mask"), ("Home", "−Net"), ("p", "−pool"), ("Enter", "+pool"),
+                       ("Space", "−pool"), ("ArrowUp", "+layers.1")):
         press(figure.page, keys)
         assert focused(figure).startswith(name), keys
         expect(tree.locator("[tabindex='0']")).to_have_count(1)
@@ -201,14 +207,13 @@ def test_the_keys_of_a_tree(show):
 def test_the_outline_has_the_roles_of_a_tree_and_says_what_the_boxes_say(show):
     figure = show(nested.small())
     expect(figure.get_by_role("tree", name="The modules")).to_be_visible()
-    levels = figure.get_by_role("treeitem").evaluate_all("items => items.map((item) => [+item.getAttribute('aria-level'), "
-                                                         "+item.getAttribute('aria-posinset'), +item.getAttribute('aria-setsize')])")
+    levels = figure.get_by_role("treeitem").evaluate_all(
+        "items => items.map((item) => ['level', 'posinset', 'setsize'].map((name) => +item.getAttribute(`aria-${name}`)))")
     assert levels[:4] == [[1, 1, 6], [2, 1, 5], [2, 2, 5], [2, 3, 5]]
-    expect(figure.get_by_role("treeitem", name="pool Pool, 3 nodes, PyTorch does not show what it saves, ○ 1 saved freed", exact=True)
-           ).to_have_count(1)
-    expect(figure.get_by_role("treeitem", name="head Linear, [115] MmBackward0, weight (100, 32), ● 1 saved (bytes not known) alive, "
-                                               "▲ 1 saved 256 B changed in place", exact=True)).to_have_count(1)
-    expect(figure.get_by_role("treeitem", name="loss, ()", exact=True)).to_have_count(1)
+    for said in ("pool Pool, 3 nodes, PyTorch does not show what it saves, ○ 1 saved freed", "loss, ()",
+                 "head Linear, [115] MmBackward0, weight (100, 32), ● 1 saved (bytes not known) alive, "
+                 "▲ 1 saved 256 B changed in place"):
+        expect(figure.get_by_role("treeitem", name=said, exact=True)).to_have_count(1)
     expect(figure.get_by_role("button", name="layers.0 Layer, 27 nodes, 14 leaves", expanded=False)).to_have_count(1)
     expect(figure.locator(".edges")).to_have_attribute("aria-hidden", "true")
 
@@ -236,8 +241,9 @@ def test_a_path_inside_a_run_is_found_and_brought_into_view(show):
     expect(field).to_have_attribute("aria-activedescendant", figure.get_by_role("option", selected=True).get_attribute("id"))
     assert figure.locator(".marked").count() == 0
     press(figure.page, "Enter")
-    assert {"layer.1 … layer.11: 11 × BertLayer, alike", "layer.7 BertLayer", "attention BertAttention", "self BertSelfAttention"} < {
-        *opened(figure)}
+    around = {"layer.1 … layer.11: 11 × BertLayer, alike", "layer.7 BertLayer", "attention BertAttention",
+              "self BertSelfAttention"}
+    assert around < {*opened(figure)}
     found = figure.locator(".marked")
     expect(found).to_contain_text("+ query Linear")
     view, place = figure.locator(".view").bounding_box(), found.bounding_box()
@@ -287,10 +293,10 @@ def test_the_results_are_chosen_by_keys_and_typing_zooms_nothing(show):
 
 @pytest.mark.parametrize("depth", [0, 1, 2, 3, None])
 def test_the_boxes_and_arrows_say_what_the_stills_say(show, depth):
-    loss = loss_of(Net())
-    loss.backward(retain_graph=True)
+    net = Net()
+    loss = loss_of(net)
     with torch.no_grad():
-        loss_of(Net())
+        net.layers[1].second.weight.mul_(2)      # its node has saved it
     view = show_graph(loss=loss, detail="modules", depth=depth)
     figure = show(html_of(view))
     drawn = figure.locator(".node").evaluate_all(WORDS)
@@ -299,6 +305,8 @@ def test_the_boxes_and_arrows_say_what_the_stills_say(show, depth):
     assert sorted([first.removeprefix("+ "), *rest] for first, *rest in drawn) == sorted(told)
     arrows = figure.locator(".edge").evaluate_all("edges => edges.map((edge) => edge.querySelector('text')?.textContent ?? '')")
     assert sorted(arrows) == sorted(arrow.text for arrow in view.diagram.arrows)
+    if depth == 1:
+        assert "(2, 3, 4) ×2, (2, 3, 1) and 2 more" in arrows
     frames = figure.locator(".frame text").all_text_contents()
     assert sorted(frames) == sorted(f"− {frame.title}" for frame in view.diagram.frames)
 
@@ -401,6 +409,20 @@ def test_a_chain_is_a_straight_column_with_the_residual_arrow_beside_it(show):
     assert len(middles) == 1
 
 
+def test_many_named_results_stand_in_rows_and_a_wide_picture_begins_in_its_middle(show):
+    data = nested.small()
+    data["tensors"] += [[f"t{k + 3}", "result", [f"a long name of result {k}", "result (2, 5, 32)"], 0, [[k + 20, 0]], [], 1]
+                        for k in range(15)]
+    figure = show(data)
+    shapes = figure.locator(".view svg").evaluate(GEOMETRY)
+    _check(data, shapes)
+    tops = [place[1] for key, *place in shapes["boxes"] if key[0] == "t"]
+    assert max(map(tops.count, tops)) <= 5
+    view, net = figure.locator(".view").bounding_box(), figure.locator(".node", has_text="embed").bounding_box()
+    assert figure.locator(".view svg").bounding_box()["width"] > view["width"]
+    assert net["x"] + net["width"] / 2 == pytest.approx(view["x"] + view["width"] / 2, abs=150)
+
+
 # The frame
 
 def test_the_picture_is_zoomed_and_fitted_and_keeps_its_scale(show):
@@ -445,8 +467,8 @@ def test_the_outline_can_be_read_in_the_light_and_in_the_dark(show, theme):
                                           "--jp-layout-color0: #111; }")
     box(figure, "layers.0").click()
     figure.get_by_role("combobox").fill("attention")
-    for selector in (".item", ".item .sum", ".item[aria-selected=true]", ".results [role=option]", ".results [aria-selected=true]",
-                     ".status"):
+    for selector in (".item", ".item .sum", ".item[aria-selected=true]", ".results [role=option]",
+                     ".results [aria-selected=true]", ".status"):
         assert figure.page.evaluate(CONTRAST, [figure.element_handle(), selector]) > 4.5, selector
     assert figure.locator(".view").evaluate("view => getComputedStyle(view).backgroundColor") == "rgb(255, 255, 255)"
 
@@ -472,7 +494,7 @@ def test_the_module_that_runs_opens_and_folds_again(show):
     for step in range(1, 9):
         press_in(figure, "ArrowRight")
         at(figure, step)
-    assert [name for name in opened(figure) if name not in before] == ["layers.1 … layers.3: 3 × Layer, alike", "layers.3 Layer"]
+    assert [*opened(figure)] == [*before[:1], "layers.1 … layers.3: 3 × Layer, alike", "layers.3 Layer", *before[1:]]
     expect(figure.locator(".node:has(> .now)")).to_contain_text("AddBackward0")
     expect(figure.get_by_role("treeitem").locator("xpath=self::*[@aria-current]")).to_contain_text("AddBackward0")
     press_in(figure, "ArrowRight")
@@ -502,7 +524,7 @@ def test_a_folded_module_counts_its_steps_and_a_node_has_its_number(show):
 def test_the_rest_of_a_module_runs_at_once(show):
     figure = show(nested.play(nested.small()))
     figure.get_by_role("button", name="Step").click()
-    for step in (3, 4, 7, 20, 21):      # outside of all modules, in the net, in the pool, in the run that is folded, the last step
+    for step in (3, 4, 7, 20, 21):      # outside of all modules, in the net, in the pool, in the folded run, the last step
         figure.get_by_role("button", name="Module").click()
         at(figure, step)
     expect(figure.get_by_role("button", name="Module")).to_be_disabled()

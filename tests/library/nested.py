@@ -39,7 +39,10 @@ class Nested:
         return len(self.storages) - 1
 
     def node(self, kind, *inputs, shape="(2, 5, 32)", leaves=(), slots=(), lines=(), module=None):
-        """A node, and its index. slots: a letter and the storages of each. module: that made only it. Its leaves are numbered before it."""
+        """A node, and its index. slots: a letter and the storages of each. module: that made only it.
+
+        Its leaves are numbered before it.
+        """
         self.next += len(leaves)
         self.numbers.append(self.next)
         self.next += 1
@@ -58,13 +61,15 @@ class Nested:
     def linear(self, name, x, path, shape="(2, 5, 32)", held=None):
         """A module that makes one node."""
         held = self.storage(1280) if held is None else held
-        return self.node("AddmmBackward0", x, shape=shape, leaves=[(f"{path}.bias", "bias (32,)"), (f"{path}.weight", "weight (32, 32)")],
+        leaves = [(f"{path}.bias", "bias (32,)"), (f"{path}.weight", "weight (32, 32)")]
+        return self.node("AddmmBackward0", x, shape=shape, leaves=leaves,
                          slots=[("a", [held]), ("a", [self.storage(4096)])], module=f"{name} Linear")
 
     def data(self, title, opened):
         looks = {letter: svg_look(SLOTS[state]) for letter, state in LETTERS.items()}
         return {"style": _inlined("player.css"), "title": title, "texts": self.texts, "words": WORDS, "looks": looks,
-                "fills": {**FILLS, "frames": FRAMES, "border": FRAME_BORDER}, "groups": self.groups, "nodes": self.nodes, "numbers": self.numbers,
+                "fills": {**FILLS, "frames": FRAMES, "border": FRAME_BORDER}, "groups": self.groups,
+                "nodes": self.nodes, "numbers": self.numbers,
                 "storages": self.storages, "tensors": self.tensors, "open": opened}
 
 
@@ -74,16 +79,18 @@ def _layer(net, name, path, x):
         with net.group("attention", "Attention"):
             held = net.storage(1280)
             q, k, v = (net.linear(part, x, f"{path}.attention.{part}", held=held) for part in ("query", "key", "value"))
-            scores = net.node("BmmBackward0", q, k, shape="(2, 5, 5)", slots=[("a", [net.storage(1280)]), ("a", [net.storage(1280)])])
+            scores = net.node("BmmBackward0", q, k, shape="(2, 5, 5)", slots=[("a", [net.storage(1280)]) for _ in "qk"])
             weights = net.node("SoftmaxBackward0", scores, shape="(2, 5, 5)", slots=[("a", [softmax := net.storage(200)])])
             mixed = net.node("BmmBackward0", weights, v, slots=[("a", [softmax]), ("a", [net.storage(1280)])])
             out = net.linear("out", mixed, f"{path}.attention.out")
         added = net.node("AddBackward0", x, out)
         normed = net.node("NativeLayerNormBackward0", added, slots=[("a", [net.storage(size)]) for size in (1280, 40, 40)],
-                          leaves=[(f"{path}.norm.bias", "bias (32,)"), (f"{path}.norm.weight", "weight (32,)")], module="norm LayerNorm")
+                          leaves=[(f"{path}.norm.bias", "bias (32,)"), (f"{path}.norm.weight", "weight (32,)")],
+                          module="norm LayerNorm")
         with net.group("mlp", "Sequential"):
             hidden = net.linear("0", normed, f"{path}.mlp.0", shape="(2, 5, 64)")
-            active = net.node("ReluBackward0", hidden, shape="(2, 5, 64)", slots=[("a", [kept := net.storage(2560)])], module="1 ReLU")
+            active = net.node("ReluBackward0", hidden, shape="(2, 5, 64)", slots=[("a", [kept := net.storage(2560)])],
+                              module="1 ReLU")
             last = net.linear("2", active, f"{path}.mlp.2", held=kept)
         return net.node("AddBackward0", normed, last), group
 
@@ -119,7 +126,8 @@ def large():
     def linear(name, x, path):
         with net.group(name, "Linear"):
             x = net.node("ViewBackward0", net.node("ContiguousBackward0", x, shape="(4, 128, 768)"), shape="(512, 768)")
-            x = net.node("AddmmBackward0", x, shape="(512, 768)", leaves=[(f"{path}.bias", "bias (768,)"), (f"{path}.weight", "weight (768, 768)")],
+            x = net.node("AddmmBackward0", x, shape="(512, 768)",
+                         leaves=[(f"{path}.bias", "bias (768,)"), (f"{path}.weight", "weight (768, 768)")],
                          slots=[("a", [net.storage(1572864)]), ("a", [net.storage(2359296)])])
             return net.node("CloneBackward0", net.node("ViewBackward0", x, shape="(4, 128, 768)"), shape="(4, 128, 768)")
 
@@ -192,7 +200,8 @@ def large():
 def play(data):
     """A play in `small`: layer 3 is made, the pool runs backward, a weight is let go."""
     keys = [f"n{number}" for number in data["numbers"]]
-    layer = [key for key, node in zip(keys, data["nodes"]) if data["texts"][data["groups"][_layer_of(data, node[1])][0]] == "layers.3"]
+    layer = [key for key, node in zip(keys, data["nodes"])
+             if data["texts"][data["groups"][_layer_of(data, node[1])][0]] == "layers.3"]
     mean, scaled, head, added, high, low = keys[:-7:-1]
     frame = {"box": "", "arrows": [], "says": "", "bytes": 0, "stops": False, "changes": [], "run": 0}
     frames = [frame | {"says": "layers.3 is made", "comes": layer, "lit": layer[:1]},
@@ -206,8 +215,8 @@ def play(data):
               *(frame | {"box": key, "says": f"{key} runs", "run": 1, "changes": _freed(data, key)} for key in layer[::-1]),
               frame | {"says": "layers.3 is let go", "goes": layer}]
     modules = {key: value for key, value in data.items() if key not in ("style", "title")}
-    return {"title": "a play", "start": "it begins", "bytes": 0, "end": "it is over", "style": data["style"], "absent": layer, "sources": [],
-            "frames": frames, "modules": modules}
+    return {"title": "a play", "start": "it begins", "bytes": 0, "end": "it is over", "style": data["style"], "absent": layer,
+            "sources": [], "frames": frames, "modules": modules}
 
 
 def _layer_of(data, group):
@@ -233,4 +242,5 @@ def figure(data):
 
 def page(*figures):
     """A page with these figures, and words above and below."""
-    return f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Modules</title><body><p>Before.</p>{"".join(figures)}<p>After.</p>'
+    return ('<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Modules</title><body><p>Before.</p>'
+            f'{"".join(figures)}<p>After.</p>')
