@@ -1,4 +1,4 @@
-"""Begin a notebook: write a skeleton that keeps every rule, with its exercises and their answers, and run it: make notebook N=10
+"""Begin a notebook: write a skeleton that keeps every rule, with its exercises and their answers, and run it: make notebook N=11
 
 It writes three files, none over one that is there: the notebook, the checks of its exercises, and answers to test them with.
 Replace all their words by your own; the sections, folds, notes and slide types show what belongs where.
@@ -140,7 +140,7 @@ RULES = """## The rules
 
 
 def skeleton(number: str, title: str) -> nbformat.NotebookNode:
-    """A notebook that was not run yet, as an nbformat node. number: as in "10". title: what comes behind the number."""
+    """A notebook that was not run yet, as an nbformat node. number: as in "11". title: what comes behind the number."""
     words = {"number": number, "title": title, "before": f"{int(number) - 1:02}"}
     cells = []
 
@@ -193,7 +193,7 @@ def files(number: str, title: str, root: Path) -> dict[Path, str]:
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("number", nargs="?", default="", help="of the notebook: the next one, as in 10")
+    parser.add_argument("number", nargs="?", default="", help="of the notebook: the next one, as in 11")
     parser.add_argument("--title", default="A new notebook", help='its title, as in "Graph puzzles"')
     chosen = parser.parse_args(arguments)
     following = f"{len(notebooks()):02}"
