@@ -36,7 +36,7 @@ LEVELS = get_args(Level)
 LEAF, NODE, RESULT, BASE, UNTRACKED, GROUP = "leaf", "node", "result", "base", "not tracked", "group"
 
 LONGEST_NAME = 40
-MOST_SEEN = 60          # boxes at the level "modules": as many modules are open as there is room for
+MOST_SEEN = 50          # boxes at the level "modules": as many modules are open as there is room for
 MOST_NAMES = 4          # of parameters that a headline lists
 MOST_SHAPES = 2         # that the text of an arrow lists
 MOST_USES = 8           # of a tensor as arrows; beyond it, each use is a line in the box that uses it

@@ -1,6 +1,7 @@
 """What a page needs to draw a graph whose modules open and fold: plain lists in an order of their own, so that they are short."""
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
+from typing import Any
 
 from .diagram import (
     AT_LEAST,
@@ -67,6 +68,23 @@ def modules_data(snapshot: GraphSnapshot, everything: ChangingDiagram, opened: S
         "texts": texts.all,
         "same": texts.same,
     }
+
+
+def packed(data: Mapping[str, Any]) -> dict[str, object]:
+    """The same data with each node as a row of text, in a third of the room: most of a page is nodes.
+
+    A row is: how much its number is larger than the last one, its name, its group, its inputs as (how many nodes back:output),
+    the shapes of its results, its leaves, its slots as (state)(storage+storage), its lines, its count, its module.
+    """
+    rows, last = [], 0
+    for at, (number, node) in enumerate(zip(data["numbers"], data["nodes"])):
+        name, group, inputs, shapes, leaves, slots, lines, count, module = node
+        edges = [f"{at - source}:{output}" if output else str(at - source) for source, output in inputs]
+        held = [state + "+".join(map(str, storages)) for state, storages in slots]
+        lists = [",".join(map(str, part)) for part in (edges, shapes, leaves, held, lines)]
+        rows.append(";".join([str(number - last), str(name), str(group), *lists, str(count), str(module)]))
+        last = number
+    return {**{key: value for key, value in data.items() if key not in ("nodes", "numbers")}, "rows": rows}
 
 
 def _summed(state: str) -> str:

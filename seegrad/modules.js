@@ -1,7 +1,8 @@
 // A graph folded by calls of modules. Each opens and folds, in the picture and in an outline of it, which show one state. The
 // data and their wording come from folding.py; Graphviz draws its stills by the same rules. "T" is an index of texts.
-// groups: [name T, kind T, group around it, [line T]]; the first is everything. nodes: [name T, group, [[node, output]],
-// [shape T of each output], [leaf T], [[state of a slot, [storage]]], [line T], count, title T of a module that made only it].
+// groups: [name T, kind T, group around it, [line T]]; the first is everything. rows: nodes, packed as folding.py says; unpacked:
+// [name T, group, [[node, output]], [shape T of each output], [leaf T], [[state of a slot, [storage]]], [line T], count, title T
+// of a module that made only it].
 // tensors: [key, kind, [row], dashed, [[maker, output]], [user], named]. same: for a line of a leaf, its first one.
 const FONT = '"DejaVu Sans", Verdana, sans-serif', SIZE = 15, SMALL = 13, LINE = 19, SLOT = 25, TITLE = 28;
 const ON_SCREEN = 14 / 15;      // pixels in a unit of the picture, as in the other pictures
@@ -183,9 +184,22 @@ const layOut = (items, strands, title) => {
   return { w, h: y + (Object.keys(out).length ? 0 : 12), spots, routes, into: from(into), out: from(out), all: used.flat() };
 };
 
+const unpack = (rows) => {
+  const numbers = [], list = (field, one = Number) => (field ? field.split(",").map(one) : []);
+  const nodes = rows.map((row, i) => {
+    const [step, name, group, inputs, shapes, leaves, slots, lines, count, module] = row.split(";");
+    numbers.push((numbers.at(-1) ?? 0) + +step);
+    const input = (way) => { const [back, output = 0] = way.split(":"); return [i - back, +output]; };
+    const slot = ([state, ...storages]) => [state, storages.length ? storages.join("").split("+").map(Number) : []];
+    return [+name, +group, list(inputs, input), list(shapes), list(leaves), list(slots, slot), list(lines), +count, +module];
+  });
+  return { nodes, numbers };
+};
+
 // frames: of a play. decorate: what is to be done after each drawing.
 const showModules = (data, frames = [], decorate = () => {}) => {
-  const { texts, words, looks, fills, groups, nodes, numbers, storages, tensors, same = {}, open: first } = data;
+  const { texts, words, looks, fills, groups, rows: packed, storages, tensors, same = {}, open: first } = data;
+  const { nodes, numbers } = unpack(packed);
   const frame = makeStage(), { stage, view } = frame, open = new Set([0, ...first]), lines = {};
   let picture = null, boxes = {}, columns = {}, shown = [], states = {}, letters = [], rows = {}, active = null;
   let passing = [], running = null;      // groups that are open only while the play is in them, and the box that runs

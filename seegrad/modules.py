@@ -336,7 +336,8 @@ def _leave_alone(functions: Iterable[Any], inside: _FrameAction) -> None:
 
 
 _leave_alone([_run, Log.run], _FrameAction.DEFAULT)
-_leave_alone([_Door.__get__, _recorder_of, _log_of, Call.__init__, Log.mark, Log.path_elsewhere, Recorder.path_of, NumberLog.note],
+_leave_alone([_Door.__get__, _recorder_of, _log_of, Call.__init__, Log.mark, Log.path_elsewhere, Recorder.path_of,
+              NumberLog.note],
              _FrameAction.SKIP)
 
 

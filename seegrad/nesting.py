@@ -132,7 +132,7 @@ def _name(call: ModuleCall, calls: Sequence[ModuleCall]) -> str:
 class _Alike:
     """Finds siblings that are repeated: the layers of a network, or a cell that is called for each step.
 
-    numbers: for each kind of thing, its number: what a node does, and what a group is made of.
+    numbers: for each kind of thing, its number: what a node does and the shapes of its results; what a group is made of.
     of_group: for each group that was looked at, by its id, its number.
     """
 
@@ -150,7 +150,8 @@ class _Alike:
     def number_of(self, item: int | Group) -> int:
         if isinstance(item, Group):
             return self.look_at(item)
-        return self.numbers.setdefault(self.nodes[item].name, len(self.numbers))
+        node = self.nodes[item]
+        return self.numbers.setdefault((node.name, node.results), len(self.numbers))
 
     def gathered(self, items: Sequence[int | Group]) -> Iterator[int | Group]:
         """The same items, with one group for what is repeated."""

@@ -279,7 +279,7 @@ def _check_graph_arguments(caller: str, outputs: Iterable[object], named: Mappin
 
 
 def _check_modules(snapshot: GraphSnapshot, detail: Level | None) -> None:
-    if detail == "modules" and snapshot.modules is None:
+    if detail == "modules" and snapshot.modules is None and snapshot.nodes:
         raise ValueError(f"detail='modules' was given, and the modules of this graph are not known: {RECORD_MODULES}")
 
 

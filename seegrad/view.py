@@ -19,7 +19,7 @@ from pathlib import Path
 
 from .diagram import LEVELS, ChangingDiagram, Diagram, Level, make_diagram, node_counts, printable
 from .drawing import draw, draw_png, still
-from .folding import modules_data
+from .folding import modules_data, packed
 from .history import History
 from .layout import TOO_MUCH, LayoutError
 from .looks import NO_SLOT, SLOTS, svg_look
@@ -227,7 +227,7 @@ class GraphView(Picture):
             return bundle
         everything = ChangingDiagram(self.snapshot, "modules", depth=EVERYTHING)
         modules = modules_data(self.snapshot, everything, self._changing.folding.opened)
-        data = {"style": _inlined("player.css"), "title": self.caption, **modules}
+        data = {"style": _inlined("player.css"), "title": self.caption, **packed(modules)}
         more = _details("The picture as text", self.transcript)
         short = still(self.svg, self.diagram, self.diagram, frozenset(), ())
         stills = f'<div class="stills">{_figure(short, self.alt, self.caption)}</div>'
@@ -427,7 +427,7 @@ def _player(play: Play, svg: str, stills: str, transcript: str) -> str:
         "style": _inlined("player.css"), "absent": sorted(shown.absent),
         "sources": [dataclasses.asdict(source) for source in play.sources], "frames": list(_frames(shown, opens))}
     if play.inside:
-        data["modules"] = play.inside.modules
+        data["modules"] = packed(play.inside.modules)
     elif svg:
         data["picture"] = _picture(svg) | ({"svg": svg} if play.sources else {})        # of a backward, it is the first still
     return _interactive("play", stills, _details("The steps as text", transcript), data, *["modules.js"] * opens, "player.js")

@@ -3,6 +3,7 @@
 import json
 from contextlib import contextmanager
 
+from seegrad.folding import packed
 from seegrad.looks import FILLS, FRAME_BORDER, FRAMES, SLOTS, svg_look
 from seegrad.snapshot import ALIVE, CHANGED, FREED
 from seegrad.view import _inlined
@@ -234,6 +235,7 @@ def _freed(data, key):
 def figure(data):
     """The HTML of a view, or of a play, as Python writes it."""
     kind, scripts = ("play", ["player.js"]) if "frames" in data else ("modules", [])
+    data = {**data, "modules": packed(data["modules"])} if "frames" in data else packed(data)
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", r"\u003c")
     code = "\n".join(map(_inlined, ["interactive.js", "modules.js", *scripts]))
     return (f'<figure class="seegrad {kind}" style="margin: 0.5em 0"><div class="stills"><p>{data["title"]}</p></div>'
