@@ -9,10 +9,10 @@ import sys
 import warnings
 
 import torch
-from timing import ROUNDS, heading, medians, row
 from torch import nn
 
 from seegrad import show_graph
+from timing import ROUNDS, heading, medians, row
 
 
 class Residual(nn.Module):

@@ -18,13 +18,12 @@ import tempfile
 import warnings
 
 import torch
-from timing import medians
 from torch import nn
 
-import seegrad
-from seegrad import show_graph
+from seegrad import modules, show_graph
 from seegrad.recording import Backward, record
 from seegrad.snapshot import LiveGraph
+from timing import medians
 
 MOST_SECONDS = 60       # for one picture
 ROUNDS = 3
@@ -91,13 +90,8 @@ def result(net, inputs):
     return (output if isinstance(output, torch.Tensor) else output[0]).sum()
 
 
-def recorded_modules(net):
-    # A version without a record of modules is measured without it.
-    return seegrad.modules(net) if hasattr(seegrad, "modules") else contextlib.nullcontext()
-
-
 def with_modules(net, inputs):
-    with recorded_modules(net):
+    with modules(net):
         return result(net, inputs)
 
 
@@ -170,8 +164,7 @@ class Limited:
 
 def pictures(net, inputs, tools):
     """A cell for each tool, and what went wrong."""
-    with recorded_modules(net):
-        loss = result(net, inputs)
+    loss = with_modules(net, inputs)
     limited = {tool: Limited(TOOLS[tool]) for tool in tools}
     median = medians({tool: (lambda: (net, inputs, loss), draw) for tool, draw in limited.items()}, ROUNDS)
     base = "" if limited["torchviz + dot"].trouble else median["torchviz + dot"]
@@ -220,8 +213,6 @@ def main(arguments=None):
     if not shutil.which("dot") or not hasattr(signal, "SIGALRM"):
         sys.exit("This needs the program `dot`, and a signal that Windows does not have: install Graphviz, on Linux or macOS.")
     tools = list(installed_tools())
-    if not hasattr(seegrad, "modules"):
-        print("Without a record of modules, which this version of seegrad does not have: that column is two plain forwards.")
     print(f"\nSeconds for one picture, at most {MOST_SECONDS} (median of {ROUNDS}, interleaved), and the ratio to torchviz "
           "+ dot.\n"
           "torchview, torchvista and torchlens run the forward too, and torchvista leaves the layout to the browser.\n"
@@ -237,9 +228,9 @@ def main(arguments=None):
             continue
         nodes = len(show_graph(result(net, inputs)).snapshot.nodes)
         cells, page, troubles = pictures(net, inputs, tools)
-        modules, play = ratios(net, inputs)
+        recording, play = ratios(net, inputs)
         print(f"{name:11}{nodes:>7}" + "".join(f"{cell:>18}" for cell in cells.values())
-              + f"{modules:>9.2f}x{play:>7.2f}x{page / 1000:>10.1f}", flush=True)
+              + f"{recording:>9.2f}x{play:>7.2f}x{page / 1000:>10.1f}", flush=True)
         for trouble in troubles:
             print(f"{'':11} {trouble}")
 

@@ -7,12 +7,12 @@ import argparse
 import warnings
 
 import torch
-from cost_of_drawing import classifier, encoder_12, four_nodes
-from timing import ROUNDS, heading, medians, row
 
+from cost_of_drawing import classifier, encoder_12, four_nodes
 from seegrad import play_backward
 from seegrad.recording import Backward, record
 from seegrad.snapshot import LiveGraph
+from timing import ROUNDS, heading, medians, row
 
 
 def read(output):

@@ -7,10 +7,10 @@ import argparse
 import functools
 
 import torch
-from timing import ROUNDS, heading, medians, row
 from torch import nn
 
 from seegrad import watch
+from timing import ROUNDS, heading, medians, row
 
 
 def ten_lines(w, x):
