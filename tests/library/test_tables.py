@@ -328,6 +328,16 @@ def test_the_cost_of_each_module():
         "b.second": weight, "Deep": weight, "head": activation + 2 * weight // 3, "outside of all modules": 5 * 2 * 4}
 
 
+def test_a_second_step_costs_as_much():
+    net = Deep()
+    step = step_of(net)
+    with modules(net):
+        once, twice = measure(step), measure(lambda: (step(), step()))
+    for first, both in zip(once.modules, twice.modules):
+        costs = (2 * first.forward_flops, 2 * first.backward_flops, 2 * first.node_runs)
+        assert (both.forward_flops, both.backward_flops, both.node_runs) == costs
+
+
 def test_the_recording_may_be_inside_of_what_is_measured():
     net = Deep()
     step = step_of(net)
