@@ -227,7 +227,7 @@ class GraphView(Picture):
             return bundle
         everything = ChangingDiagram(self.snapshot, "modules", depth=EVERYTHING)
         modules = modules_data(self.snapshot, everything, self._changing.folding.opened)
-        data = {"style": _inlined("player.css"), "title": self.caption, **packed(modules)}
+        data = {"style": _style("modules.css"), "title": self.caption, **packed(modules)}
         more = _details("The picture as text", self.transcript)
         short = still(self.svg, self.diagram, self.diagram, frozenset(), ())
         stills = f'<div class="stills">{_figure(short, self.alt, self.caption)}</div>'
@@ -424,7 +424,7 @@ def _player(play: Play, svg: str, stills: str, transcript: str) -> str:
     shown = play.inside.play if play.inside else play
     data: dict[str, object] = {
         "title": shown.title, "start": play.first.headline, "bytes": play.first_bytes, "end": play.ending,
-        "style": _inlined("player.css"), "absent": sorted(shown.absent),
+        "style": _style(*["modules.css"] * opens), "absent": sorted(shown.absent),
         "sources": [dataclasses.asdict(source) for source in play.sources], "frames": list(_frames(shown, opens))}
     if play.inside:
         data["modules"] = packed(play.inside.modules)
@@ -530,7 +530,7 @@ class WhatIf(Shown):
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         stills = _row(((title, picture.svg, picture._figure()) for title, picture in zip(self.titles, self.pictures)), "stills")
-        data = {"style": _inlined("player.css"), "titles": self.titles, **self._united(),
+        data = {"style": _style(), "titles": self.titles, **self._united(),
                 "choices": [[printable(name), list(map(_words, values))] for name, values in self.choices.items()]}
         return {"text/plain": repr(self), "text/html": _interactive("what-if", stills, "", data, "what_if.js")}
 
@@ -566,6 +566,11 @@ def _interactive(kind: str, stills: str, more: str, data: Mapping[str, object], 
     code = "\n".join(map(_inlined, ("interactive.js", *scripts)))
     return (f'<figure class="seegrad {kind}" style="margin: 0.5em 0">{stills}{more}'
             f'<script type="application/json">{text}</script><script>(() => {{\n{code}\n}})();</script></figure>')
+
+
+def _style(*more: str) -> str:
+    """What all figures look like. more: files with what only this one needs."""
+    return "\n".join(map(_inlined, ("player.css", *more)))
 
 
 @functools.cache

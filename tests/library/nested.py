@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from seegrad.folding import packed
 from seegrad.looks import FILLS, FRAME_BORDER, FRAMES, SLOTS, svg_look
 from seegrad.snapshot import ALIVE, CHANGED, FREED
-from seegrad.view import _inlined
+from seegrad.view import _inlined, _style
 
 LETTERS = {"a": ALIVE, "f": FREED, "c": CHANGED}
 WORDS = {"nodes": ["{} node", "{} nodes"], "leaves": ["{} leaf", "{} leaves"], "a": "● {count} saved {size} alive",
@@ -68,7 +68,7 @@ class Nested:
 
     def data(self, title, opened):
         looks = {letter: svg_look(SLOTS[state]) for letter, state in LETTERS.items()}
-        return {"style": _inlined("player.css"), "title": title, "texts": self.texts, "words": WORDS, "looks": looks,
+        return {"style": _style("modules.css"), "title": title, "texts": self.texts, "words": WORDS, "looks": looks,
                 "fills": {**FILLS, "frames": FRAMES, "border": FRAME_BORDER}, "groups": self.groups,
                 "nodes": self.nodes, "numbers": self.numbers,
                 "storages": self.storages, "tensors": self.tensors, "open": opened}
