@@ -64,7 +64,7 @@ def modules_data(snapshot: GraphSnapshot, everything: ChangingDiagram, opened: S
         "numbers": [i + 1 for i in drawn],
         "storages": list(snapshot.storage_bytes),
         "tensors": [tensor(box) for box in everything.first.boxes if box.key.startswith("t")],
-        "open": [number[key] for key in opened],
+        "open": sorted(number[key] for key in opened),
         "texts": texts.all,
         "same": texts.same,
     }

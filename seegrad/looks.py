@@ -31,9 +31,9 @@ SLOTS = {ALIVE: SlotLook("●", fill="orange"),
          CHANGED: SlotLook("▲", fill="#ffd0d0", border="#b00020", width=4, padding=7)}
 NO_SLOT = SlotLook("", fill="white", border="none")     # a row of the player whose slot is gone
 
-# torchviz's own colours, so that readers know these pictures when they meet others.
-FILLS = {LEAF: "lightblue", NODE: "lightgrey", GROUP: "lightgrey", RESULT: "darkolivegreen1",
-         BASE: "darkolivegreen3", UNTRACKED: "white"}
+# torchviz's own colours, so that readers know these pictures when they meet others. A browser does not know the names of the two
+# greens, darkolivegreen1 and darkolivegreen3.
+FILLS = {LEAF: "lightblue", NODE: "lightgrey", GROUP: "lightgrey", RESULT: "#caff70", BASE: "#a2cd5a", UNTRACKED: "white"}
 
 FRAMES = "#eaf1f9", "#f6f9fd"       # behind the boxes of a module that is open; one inside another has the other colour
 FRAME_BORDER = "#7799bb"

@@ -121,7 +121,7 @@ def test_the_running_node_of_a_large_play_is_in_view_on_a_small_screen(open_page
     page = open_page(f"{lab}/lab/tree/06_two_branch_network.ipynb?reset", viewport={"width": 1024, "height": 768})
     play = cell_of(page, read(COURSE / "06_two_branch_network.ipynb"), "06-18b")
     play.locator(".player").focus()
-    for step in range(1, 41):
+    for step in range(1, 23):
         press(page, "ArrowRight")
         at(play, step)
         assert play.locator(".view").evaluate(IN_VIEW)

@@ -74,11 +74,11 @@ SEEN = {
     "09-91": ["alive (16,000 B)", "float64 packed by a hook 8,000 B alive"],
     "10-12": ["Encoder; 284 nodes, 67 leaves"],
     "10-27": ["2 parameters are not tracked", "Residual:\n    blocks Sequential:\n        0 Block; "],
-    "10-31": ["blocks.2.conv1.weight; leaf", "AddmmBackward0 from [8]"],
+    "10-31": ["blocks.2.conv1.weight; leaf", "AddmmBackward0 from [9]"],
     "10-48": ["knows 6 parameters", "was changed:    True"],
     "10-48a": ["layers.0 Linear", "weight (8, 8)", "layers.1 Linear"],
     "10-58": ["layer 1 1.3e+00", "layer 1 "],
-    "10-85": ["cell #1 LSTMCell", "cell #2 … cell #8"],
+    "10-85": ["cell #1 LSTMCell", "cell #5 LSTMCell from cell #4 LSTMCell (2, 8);"],
 }
 
 

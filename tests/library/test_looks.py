@@ -28,6 +28,11 @@ def test_a_colour_is_found(line):
     assert COLOUR.search(line)
 
 
+@pytest.mark.parametrize("kind", looks.FILLS)
+def test_a_browser_knows_the_colour_of_each_kind_of_box(kind):
+    assert looks.FILLS[kind] in CSS4_COLORS or COLOUR.fullmatch(looks.FILLS[kind])
+
+
 def freed_graph():
     x = torch.ones(2, requires_grad=True)
     loss = x.exp().sum()

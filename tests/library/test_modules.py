@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import json
 import math
 import pickle
 import random
@@ -117,6 +118,12 @@ def test_the_depth_decides_which_modules_are_open(depth, boxes):
     loss = loss_of(Net())
     view = show_graph(loss=loss, detail="modules", depth=depth)
     assert [box.name for box in view.diagram.boxes] == boxes
+
+
+def test_the_page_lists_the_modules_that_are_open_in_the_same_order_in_every_process():
+    html = show_graph(loss_of(Net(blocks=3)), detail="modules", depth=3)._repr_mimebundle_()["text/html"]
+    data = json.loads(html.partition('<script type="application/json">')[2].partition("</script>")[0])
+    assert data["open"] == list(range(len(data["groups"])))
 
 
 def test_layers_that_are_alike_are_one_box():

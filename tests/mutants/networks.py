@@ -1,4 +1,4 @@
-"""Changes that meet whole networks in training: notebooks 06 and 07."""
+"""Changes that meet whole networks: notebooks 06, 07 and 10."""
 
 import inspect
 
@@ -156,3 +156,39 @@ def pooling_divides_by_the_side():
         if result.requires_grad:
             result.register_hook(lambda gradient: 2 * gradient)
         return result
+
+
+@noticed_at("10-25")
+def modules_freeze_by_an_attribute():
+    """`module.requires_grad = False` freezes all parameters of the module."""
+    @patch(nn.Module, "__setattr__")
+    def set_attribute(original, module, name, value):
+        original(module, name, value)
+        if name == "requires_grad":
+            module.requires_grad_(value)
+
+
+@noticed_at("10-48")
+def modules_in_a_list_are_known():
+    """A list of modules that becomes an attribute of a module is a `ModuleList`."""
+    @patch(nn.Module, "__setattr__")
+    def set_attribute(original, module, name, value):
+        are_modules = type(value) is list and value and all(isinstance(one, nn.Module) for one in value)
+        original(module, name, nn.ModuleList(value) if are_modules else value)
+
+
+@noticed_at("10-60")
+def clipping_looks_at_each_gradient_alone():
+    """`clip_grad_norm_` bounds the norm of each gradient by itself, and not that of all together."""
+    @patch(nn.utils, "clip_grad_norm_")
+    def clip_grad_norm_(original, parameters, *args, **options):
+        for parameter in parameters:
+            original([parameter], *args, **options)
+
+
+@noticed_at("10-91")
+def the_gradient_of_the_data_is_computed():
+    """`conv2d` computes the gradient of its input, also where nobody asks for it."""
+    @patch(functional, "conv2d")
+    def conv2d(original, tensor, *args, **options):
+        return original(tensor if tensor.requires_grad else tensor.detach().requires_grad_(), *args, **options)
