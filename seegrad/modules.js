@@ -480,10 +480,10 @@ const showModules = (data, frames = [], decorate = () => {}) => {
     const add = (key, level, at, of) => {
       const g = isGroup(key) && numberOf(key), open = g && isOpen(g), own = g && present(members[g]);
       const sums = g ? `${counted(many(own), words.nodes)}, ${held(own, "ac").size}` : "";
-      const item = set(make("div", { className: "item" },
-        make("span", { className: "sign", textContent: g ? open ? "−" : "+" : "" }), make("span", {}, ...line(rowsOf(key)[0])),
+      const sign = set(make("span", { className: "sign", textContent: g ? open ? "−" : "+" : "" }), { "aria-hidden": true });
+      const item = set(make("div", { className: "item" }, sign, make("span", {}, ...line(rowsOf(key)[0])),
         make("span", { className: "sum", textContent: sums })), { ...(g ? { "aria-expanded": open } : {}), ...KEEP,
-        role: "treeitem", "aria-level": level, "aria-posinset": at + 1, "aria-setsize": of, "aria-label": said(key),
+        role: "treeitem", "aria-level": level, "aria-posinset": at + 1, "aria-setsize": of, "aria-description": said(key),
         "data-key": key, style: `--level: ${level}` });
       shown.push({ key, item, level });
       if (open) kids[g].forEach((kid, i) => add(kid, level + 1, i, kids[g].length));
