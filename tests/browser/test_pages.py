@@ -28,7 +28,8 @@ TOO_WIDE = """width => document.documentElement.scrollWidth <= width ? [] : [...
     (part) => part.getBoundingClientRect().right > width && !part.parentElement.closest(".box, .picture, .view"))
     .map((part) => part.outerHTML.slice(0, 100))"""
 # The pictures whose smallest text is shown smaller than so many pixels, and those that are stretched.
-SMALL_TEXT = """least => [...document.querySelectorAll("figure img, .view svg[width$=pt]")].filter((one) => one.getClientRects().length)
+SMALL_TEXT = """least => [...document.querySelectorAll("figure img, .view svg[width$=pt]")]
+    .filter((one) => one.getClientRects().length)
     .map((one) => {
         const { width, height } = one.getBoundingClientRect();
         const svg = one.src ? atob(one.src.split(",")[1]) : one.outerHTML;
