@@ -389,7 +389,8 @@ def test_nothing_is_compiled_again(backend, how, when):
     plain, recorded = frames(contextlib.nullcontext), frames(modules)
     assert recorded[1] == plain[1]
     if (backend, how) == ("aot_eager", "part"):
-        assert paths(show_graph(recorded[0]))[0] == ("CompiledFunctionBackward", "OptimizedModule")
+        name, owner = paths(show_graph(recorded[0]))[0]
+        assert name == "CompiledFunctionBackward" and owner.startswith("blocks.0")
 
 
 @pytest.mark.parametrize("reentrant", [True, False])
