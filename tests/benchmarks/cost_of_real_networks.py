@@ -216,6 +216,7 @@ def main(arguments=None):
     print(f"\nSeconds for one picture, at most {MOST_SECONDS} (median of {ROUNDS}, interleaved), and the ratio to torchviz "
           "+ dot.\n"
           "torchview, torchvista and torchlens run the forward too, and torchvista leaves the layout to the browser.\n"
+          "seegrad: show_graph(loss) as a cell shows it, which may be a summary where the others draw every operation.\n"
           "modules: a forward whose modules are recorded, to a plain one; play: a recorded backward, to a plain one.\n"
           "page: KB that a cell stores which ends in show_graph(loss).")
     print(f"{'':11}{'nodes':>7}" + "".join(f"{tool:>18}" for tool in tools) + f"{'modules':>10}{'play':>8}{'page':>10}")

@@ -32,7 +32,7 @@ from random_graphs import can_be_asked, each_graph, gradient_bytes, random_graph
 from seegrad import play_backward, recording, show_graph, side_by_side, what_if
 from seegrad.diagram import make_diagram
 from seegrad.looks import SLOTS
-from seegrad.recording import words_for
+from seegrad.recording import LARGEST_PART, words_for
 from seegrad.snapshot import FREED, LiveGraph, SavedTensor
 from test_drawing import PATHS
 from test_input import assert_one_sentence
@@ -265,6 +265,13 @@ WORDS = {
     "half": (torch.tensor([3, 4, 0, 0, 0], dtype=torch.float16), "(5,) of norm 5"),
     "half, the norm of which is too large": (torch.tensor([3e4, 4e4, 5e4, 0, 0], dtype=torch.float16), "(5,) of norm 7.07e+04"),
     "float32, the square of which is too large": (torch.tensor([3e30, 4e30, 0, 0, 0]), "(5,) of norm 5e+30"),
+    "more than is taken at once": (torch.tensor([3.0, *[0.0] * LARGEST_PART, 4.0]), f"({LARGEST_PART + 2},) of norm 5"),
+    "many of the same number": (torch.full((5, LARGEST_PART), -2.0), f"-2 in all of (5, {LARGEST_PART})"),
+    "the same numbers, and nearly": (torch.tensor([1.0, 1, 1, 1, 1.0000001]), "(5,) of norm 2.24"),
+    "numbers of the same size": (torch.tensor([1.0, 1, 1, 1, -1]), "(5,) of norm 2.24"),
+    "the same number, the square of which is too large": (torch.full((5,), 1e200, dtype=torch.float64), "1e+200 in all of (5,)"),
+    "8 bits": (torch.tensor([3.0, 4, 0, 0, 0]).to(torch.float8_e5m2), "(5,) of norm 5"),
+    "whole numbers": (torch.tensor([3, 4, 0, 0, 0]), "(5,) of norm 5"),
     "one inf": (torch.tensor([float("inf"), 1, 2, 3, 4]), "(5,) with 1 inf"),
     "inf and nan": (torch.tensor([float("nan"), -float("inf"), 2, float("inf"), 4]), "(5,) with 2 inf and 1 nan"),
     "complex with nan": (torch.tensor([complex("nanj"), 1, 2, 3, 4]), "(5,) with 1 nan"),
@@ -583,6 +590,13 @@ def test_an_expanded_gradient_is_told_from_what_is_in_memory():
     assert words_for(torch.ones(1).expand(10**6, 10**6)) == "1 in all of (1000000, 1000000)"
     huge = torch.arange(6.0).expand(10**9, 6)       # 24 GB, were it in memory
     assert words_for(huge) == f"(1000000000, 6) of norm {55 ** 0.5 * 10 ** 4.5:.3g}"
+
+
+def test_a_slot_for_which_a_hook_packed_none_is_freed_when_pytorch_frees_it():
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: None, lambda packed: torch.ones(2)):
+        loss = torch.ones(2, requires_grad=True).exp().sum()
+    freed = [[step.freed for step in play_backward(loss, retain_graph=keeps).recording.steps] for keeps in (True, False)]
+    assert freed == [[(), (), ()], [(), (0,), ()]]
 
 
 def test_inputs_of_a_backward_that_does_not_begin_stay_as_they_were():
