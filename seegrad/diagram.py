@@ -43,7 +43,7 @@ MOST_USES = 8           # of a tensor as arrows; beyond it, each use is a line i
 MOST_ALONE = 8          # tensors outside the graph that have a box each; beyond it, all of one kind are one box
 NO_GRADIENT = "no gradient"
 BYTES, AT_LEAST, NOT_KNOWN = "{} B", "at least {} B", "bytes not known"
-NODES, LEAVES = ("node", "nodes"), ("leaf", "leaves")
+NODES, LEAVES, HIDING = ("node", "nodes"), ("leaf", "leaves"), ("node saves", "nodes save")
 
 _NAME_OF_NODES = re.compile(r"\[\d+\]|\(\d+\)")      # as the boxes of nodes and of groups are called
 
@@ -258,7 +258,7 @@ def _counts(snapshot: GraphSnapshot) -> str:
 
 
 def _hidden(count: int) -> str:
-    return f"PyTorch does not show what {count_in_words(count, 'node')} {'saves' if count == 1 else 'save'}"
+    return f"PyTorch does not show what {count_in_words(count, *HIDING)}"
 
 
 def node_counts(snapshot: GraphSnapshot) -> list[tuple[str, int]]:

@@ -6,6 +6,7 @@ from typing import Any
 from .diagram import (
     AT_LEAST,
     BYTES,
+    HIDING,
     LEAVES,
     NODES,
     NOT_KNOWN,
@@ -55,6 +56,7 @@ def modules_data(snapshot: GraphSnapshot, everything: ChangingDiagram, opened: S
     nodes = list(map(node, drawn))
     return {
         "words": {"nodes": [f"{{}} {word}" for word in NODES], "leaves": [f"{{}} {word}" for word in LEAVES],
+                  "hiding": [f"PyTorch does not show what {{}} {word}" for word in HIDING],
                   "size": [BYTES, AT_LEAST, f"({NOT_KNOWN})"], **{state[0]: _summed(state) for state in STATES}},
         "looks": {state[0]: svg_look(SLOTS[state]) for state in STATES},
         "fills": {**FILLS, "frames": FRAMES, "border": FRAME_BORDER},
@@ -62,6 +64,7 @@ def modules_data(snapshot: GraphSnapshot, everything: ChangingDiagram, opened: S
                     list(map(texts.of, folding.groups[group.key]))] for group in groups],
         "nodes": nodes,
         "numbers": [i + 1 for i in drawn],
+        "hiding": [place[i] for i in drawn if snapshot.nodes[i].hides_saved],
         "storages": list(snapshot.storage_bytes),
         "tensors": [tensor(box) for box in everything.first.boxes if box.key.startswith("t")],
         "open": sorted(number[key] for key in opened),

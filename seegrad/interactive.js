@@ -94,7 +94,7 @@ const makeStage = () => {
     const before = parseFloat(getComputedStyle(picture).width);
     view.style.width ||= `${view.offsetWidth}px`;
     view.style.height ||= `${view.offsetHeight}px`;
-    scale = Math.max(1 / 5, Math.min(5, wanted(before) / width));
+    scale = Math.max(1 / 20, Math.min(5, wanted(before) / width));
     const ratio = scale * width / before, left = (view.scrollLeft + x) * ratio - x, top = (view.scrollTop + y) * ratio - y;
     room = room?.map((side) => side * ratio);
     size();

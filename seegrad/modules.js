@@ -3,7 +3,8 @@
 // groups: [name T, kind T, group around it, [line T]]; the first is everything. rows: nodes, packed as folding.py says; unpacked:
 // [name T, group, [[node, output]], [shape T of each output], [leaf T], [[state of a slot, [storage]]], [line T], count, title T
 // of a module that made only it].
-// tensors: [key, kind, [row], dashed, [[maker, output]], [user], named]. same: for a line of a leaf, its first one.
+// hiding: the nodes of which PyTorch does not show what they save. same: for a line of a leaf, its first one. tensors: [key,
+// kind, [row], dashed, [[maker, output]], [user], named].
 const FONT = '"DejaVu Sans", Verdana, sans-serif', SIZE = 15, SMALL = 13, LINE = 19, SLOT = 25, TITLE = 28;
 const ON_SCREEN = 14 / 15;      // pixels in a unit of the picture, as in the other pictures
 const MOST = 600;               // boxes that "all" opens
@@ -198,7 +199,7 @@ const unpack = (rows) => {
 
 // frames: of a play. decorate: what is to be done after each drawing.
 const showModules = (data, frames = [], decorate = () => {}) => {
-  const { texts, words, looks, fills, groups, rows: packed, storages, tensors, same = {}, open: first } = data;
+  const { texts, words, looks, fills, groups, rows: packed, storages, tensors, same = {}, hiding = [], open: first } = data;
   const { nodes, numbers } = unpack(packed);
   const frame = makeStage(), { stage, view } = frame, open = new Set([0, ...first]), lines = {};
   let picture = null, boxes = {}, columns = {}, shown = [], states = {}, letters = [], rows = {}, active = null;
@@ -270,7 +271,9 @@ const showModules = (data, frames = [], decorate = () => {}) => {
         ...plain(more), ...slots([i])];
     }
     const g = numberOf(key), [, , , more] = groups[g], list = present(members[g]);
-    return [titled(g), { words: counts(list) }, ...plain(more), ...slots(list)];
+    const hidden = list.filter((i) => hiding.includes(i)).length;
+    return [titled(g), { words: counts(list) }, ...plain(more), ...(hidden ? [{ words: counted(hidden, words.hiding) }] : []),
+      ...slots(list)];
   };
   const said = (key) => rowsOf(key).map(({ words }) => words).join(", ");
   // A box has room for the rows that it will have in the play: what stands below stays where it is.
