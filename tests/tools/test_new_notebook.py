@@ -42,10 +42,10 @@ def test_it_asks_for_the_next_number(number):
 
 
 def test_it_writes_over_nothing(tmp_path, monkeypatch):
-    there = tmp_path / "notebooks/course/exercises/notebook_10.py"
+    there = tmp_path / f"notebooks/course/exercises/notebook_{len(notebooks())}.py"
     there.parent.mkdir(parents=True)
     there.write_text("mine")
     monkeypatch.setattr(new_notebook, "ROOT", tmp_path)
-    with pytest.raises(SystemExit, match=r"notebook_10.py is there already"):
+    with pytest.raises(SystemExit, match=f"{there.name} is there already"):
         new_notebook.main([f"{len(notebooks())}"])
     assert there.read_text() == "mine" and [path for path in tmp_path.rglob("*.ipynb")] == []
