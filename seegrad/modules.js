@@ -383,8 +383,7 @@ const showModules = (data, frames = [], decorate = () => {}) => {
     text.append(words.slice(bold.length));
     return text;
   };
-  const opens = (element, g) => set(element, { "data-opens": g, role: "button", "aria-expanded": isOpen(g),
-    "aria-label": said(`g${g}`), ...KEEP });
+  const opens = (element, g) => set(element, { "data-opens": g, role: "button", "aria-expanded": isOpen(g), ...KEEP });
   const drawBox = ({ key, x, y, w, h, rows }) => {
     const all = isGroup(key) ? members[numberOf(key)].map((i) => states[`n${numbers[i]}`]) : [states[key]];
     const group = svg("g", { class: `node ${stateOf(all)}`, "data-key": key });
