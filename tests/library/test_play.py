@@ -31,8 +31,9 @@ from project import COURSE
 from random_graphs import can_be_asked, each_graph, gradient_bytes, random_graph
 from seegrad import play_backward, recording, show_graph, side_by_side, what_if
 from seegrad.diagram import make_diagram
+from seegrad.gradients import LARGEST_PART
 from seegrad.looks import SLOTS
-from seegrad.recording import LARGEST_PART, words_for
+from seegrad.recording import words_for
 from seegrad.snapshot import FREED, LiveGraph, SavedTensor
 from test_drawing import PATHS
 from test_input import assert_one_sentence
