@@ -126,10 +126,9 @@ class Recorder:
         self.nets = nets
         self.grows = grows
         self.thread = threading.get_ident()
-        self.parameters: list[tuple[weakref.ref[torch.Tensor], tuple[str, ...]]] = []
+        self._parameters: list[tuple[weakref.ref[torch.Tensor], tuple[str, ...]]] | None = None
         self._paths: dict[int, tuple[weakref.ref[nn.Module], str]] = {}     # by ids, which others may have later
         self.read_modules()
-        self.read_parameters()
 
     def path_of(self, module: nn.Module) -> str | None:
         """The names that lead to a module, None where it is a part of none of the nets."""
@@ -143,16 +142,19 @@ class Recorder:
                 known = self.path_of(module)
                 self._paths[id(module)] = weakref.ref(module), path if known is None else f"{known} = {path}"
 
-    def read_parameters(self) -> None:
+    def parameters(self) -> list[tuple[weakref.ref[torch.Tensor], tuple[str, ...]]]:
+        """The parameters, and the names that lead to each."""
+        if self._parameters is not None:
+            return self._parameters
         found: dict[int, tuple[torch.Tensor, list[str]]] = {}
         for prefix, net in self.nets().items():
             for name, parameter in net.named_parameters(prefix=prefix, remove_duplicate=False):
                 found.setdefault(id(parameter), (parameter, []))[1].append(name)
-        self.parameters = [(weakref.ref(parameter), tuple(names)) for parameter, names in found.values()]
+        return [(weakref.ref(parameter), tuple(names)) for parameter, names in found.values()]
 
     def end(self) -> None:
         """Let go of the nets."""
-        self.read_parameters()      # a lazy module has made its own meanwhile
+        self._parameters = self.parameters()        # a lazy module has made its own meanwhile
         self.nets = lambda: {}
         self._paths.clear()
 
@@ -219,16 +221,23 @@ class Log:
         if self.room < 0:
             return
         try:
-            # What is changed in place later loses its node, if it is a view: its base then leads here.
-            with undisturbed():
-                for one in [result] if isinstance(result, torch.Tensor) else _tensors_in(result):
-                    for function in map(grad_fn_of, (one,) if one._base is None else (one, one._base)):
-                        if function is not None:
-                            metadata: Any = function.metadata       # a dict: PyTorch's hints say that it is a method
-                            if metadata.setdefault(__name__, self) is self:
-                                self.marks.add(function._sequence_nr())
+            if type(result) is torch.Tensor and not torch._C._is_torch_function_mode_enabled():     # nobody sees that we look
+                self.mark_nodes_of(result)
+            else:
+                with undisturbed():
+                    for one in [result] if isinstance(result, torch.Tensor) else _tensors_in(result):
+                        self.mark_nodes_of(one)
         except Exception:       # we are in the forward pass of the caller
             pass
+
+    def mark_nodes_of(self, tensor: torch.Tensor) -> None:
+        # What is changed in place later loses its node, if it is a view: its base then leads here.
+        for one in (tensor,) if tensor._base is None else (tensor, tensor._base):
+            function = grad_fn_of(one)
+            if function is not None:
+                metadata: Any = function.metadata       # a dict: PyTorch's hints say that it is a method
+                if metadata.setdefault(__name__, self) is self:
+                    self.marks.add(function._sequence_nr())
 
 
 def _tensors_in(result: object) -> list[torch.Tensor]:
@@ -336,9 +345,8 @@ def _leave_alone(functions: Iterable[Any], inside: _FrameAction) -> None:
 
 
 _leave_alone([_run, Log.run], _FrameAction.DEFAULT)
-_leave_alone([_Door.__get__, _recorder_of, _log_of, Call.__init__, Log.mark, Log.path_elsewhere, Recorder.path_of,
-              NumberLog.note],
-             _FrameAction.SKIP)
+_leave_alone([_Door.__get__, _recorder_of, _log_of, Call.__init__, Log.mark, Log.mark_nodes_of, Log.path_elsewhere,
+              Recorder.path_of, NumberLog.note], _FrameAction.SKIP)
 
 
 def running() -> Call | None:
@@ -426,7 +434,7 @@ def _parameters(recorders: Iterable[Recorder]) -> dict[int, tuple[torch.Tensor, 
     """The parameters that are alive, by id, with the names of each."""
     found: dict[int, tuple[torch.Tensor, tuple[str, ...]]] = {}
     for recorder in recorders:
-        for reference, called in recorder.parameters:
+        for reference, called in recorder.parameters():
             parameter = reference()
             if parameter is not None:
                 found.setdefault(id(parameter), (parameter, called))
