@@ -698,3 +698,42 @@ def test_a_large_graph_is_shown(what):
     view = show_graph(*results)
     assert not view.is_too_large and view.svg and 1 < len(view.diagram.boxes) <= 150
     assert time.perf_counter() - start < 30
+
+
+def test_a_net_inside_data_parallel():
+    net = nn.DataParallel(nn.Sequential(nn.Linear(3, 3), nn.ReLU()))
+    assert owners(recorded_view(net, torch.ones(2, 3))) == ["module.0", "module.1", "outside"]
+
+
+def test_a_generator_that_calls_a_net_again_and_again():
+    def steps():
+        h = torch.ones(1, 3)
+        while True:
+            h = net(h)
+            yield h
+
+    net, head = nn.Linear(3, 3), nn.Linear(3, 1)
+    with modules(net=net, head=head):
+        more = steps()
+        next(more)
+        loss = head(next(more)).sum()
+    view = show_graph(loss)
+    assert owners(view) == ["net", "net", "head", "outside"]
+    assert [call.number for call in view.snapshot.modules.calls] == [1, 2, 1]
+
+
+def test_what_a_backward_inside_makes_stands_outside_of_the_modules():
+    x, net = torch.ones(2, 3, requires_grad=True), nn.Linear(3, 3)
+    with modules(net):
+        gradient, = torch.autograd.grad(net(x).pow(2).sum(), x, create_graph=True)
+        loss = gradient.pow(2).sum()
+    view = show_graph(loss)
+    assert not view.snapshot.modules.doubt
+    assert [node.name for node in view.snapshot.nodes if node.call is not None] == ["TBackward0", "AddmmBackward0"]
+
+
+def test_a_net_that_is_frozen_has_no_graph():
+    net = nn.Linear(3, 3).requires_grad_(False)
+    with modules(net):
+        result = net(torch.ones(1, 3))
+    assert show_graph(result=result, detail="modules").caption.startswith("no graph")
