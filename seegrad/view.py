@@ -269,7 +269,8 @@ def level_for(snapshot: GraphSnapshot, max_boxes: int) -> Level:
     """The level of detail at which a graph is shown where none is asked for."""
     if snapshot.modules is None:
         return "full"
-    too_large = len(snapshot.nodes) > max_boxes or len(make_diagram(snapshot, "full").boxes) > max_boxes
+    boxes = len(snapshot.nodes) + len(snapshot.leaves)      # at least
+    too_large = boxes > max_boxes or len(make_diagram(snapshot, "full").boxes) > max_boxes
     return "modules" if too_large else "full"
 
 
