@@ -200,13 +200,14 @@ class ChangingDiagram:
     depth: at the level "modules", how many modules inside each other are open; None for as many as there is room for.
     first: the :class:`Diagram` of the snapshot.
     home: for the index of each tensor that is drawn, the key of its box.
-    folding: at the level "modules", how it can be opened and folded; else None.
+    folding: at the level "modules", how it can be opened and folded; else None. Where that of the same snapshot to another depth
+        is given, it is not grouped again.
     """
 
     def __init__(self, snapshot: GraphSnapshot, detail: Level, versioned: Iterable[int] = (),
-                 origins: Origins | None = None, depth: int | None = None) -> None:
+                 origins: Origins | None = None, depth: int | None = None, folding: Folding | None = None) -> None:
         levels: dict[Level, type[_Full]] = {"full": _Full, "compact": _Compact, "folded": _Folded}
-        self._level = _Modules(snapshot, depth) if detail == "modules" else levels[detail](snapshot)
+        self._level = _Modules(snapshot, depth, folding) if detail == "modules" else levels[detail](snapshot)
         self._level.versioned |= set(versioned)
         self._level.origins = origins or self._level.origins
         self.first = self._level.make()
@@ -686,7 +687,7 @@ class _Modules(_Compact):
     with_leaf: for each other node, those that lead from its leaves to it: they are counted with it.
     """
 
-    def __init__(self, snapshot: GraphSnapshot, depth: int | None) -> None:
+    def __init__(self, snapshot: GraphSnapshot, depth: int | None, folding: Folding | None) -> None:
         super().__init__(snapshot)
         consumers = {edge.node for node in self.nodes for edge in node.inputs if edge}
         self.leaf_of = {i: leaf for i, leaf in self.nodes_of_leaves()[0].items() if i in consumers}
@@ -699,7 +700,12 @@ class _Modules(_Compact):
         for i in sorted(user):
             if not self.tensors[self.leaf_of[i]].given:
                 self.with_leaf.setdefault(user[i], []).append(i)
-        self.root, self.single = group_by_modules(snapshot, self.leaf_of.keys(), short_name)
+        self.root: Group
+        self.single: Mapping[int, Group]
+        if folding is None:
+            self.root, self.single = group_by_modules(snapshot, self.leaf_of.keys(), short_name)
+        else:
+            self.root, self.single = folding.root, folding.single
         self.groups = {group.key: group for group in walk(self.root)}
         self.opened = opened(self.root, MOST_SEEN, depth)
         self.frames: dict[str, str] = {}

@@ -115,7 +115,7 @@ def make_play(recording: Recording, detail: Level, depth: int | None = None) -> 
     play = _play(recording, changing)
     if changing.folding is None or len(recording.steps) > MOST_INSIDE:
         return play
-    everything = ChangingDiagram(recording.before, detail, depth=EVERYTHING)
+    everything = ChangingDiagram(recording.before, detail, depth=EVERYTHING, folding=changing.folding)
     modules = modules_data(recording.before, everything, changing.folding.opened)
     return replace(play, inside=Inside(_play(recording, everything), modules))
 

@@ -225,8 +225,9 @@ class GraphView(Picture):
         bundle = super()._repr_mimebundle_()
         if self._changing.folding is None or not self.svg:
             return bundle
-        everything = ChangingDiagram(self.snapshot, "modules", depth=EVERYTHING)
-        modules = modules_data(self.snapshot, everything, self._changing.folding.opened)
+        folding = self._changing.folding
+        everything = ChangingDiagram(self.snapshot, "modules", depth=EVERYTHING, folding=folding)
+        modules = modules_data(self.snapshot, everything, folding.opened)
         data = {"style": _style("modules.css"), "title": self.caption, **packed(modules)}
         more = _details("The picture as text", self.transcript)
         short = still(self.svg, self.diagram, self.diagram, frozenset(), ())
