@@ -737,3 +737,10 @@ def test_a_net_that_is_frozen_has_no_graph():
     with modules(net):
         result = net(torch.ones(1, 3))
     assert show_graph(result=result, detail="modules").caption.startswith("no graph")
+
+
+def test_the_page_of_an_encoder_of_12_layers_is_small():
+    layer = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)
+    view = recorded_view(nn.TransformerEncoder(layer, 12), torch.randn(2, 5, 32))
+    assert view.detail == "modules" and len(view.snapshot.nodes) > 900
+    assert len(view._repr_mimebundle_()["text/html"].encode()) < 100_000
