@@ -744,3 +744,40 @@ def test_the_page_of_an_encoder_of_12_layers_is_small():
     view = recorded_view(nn.TransformerEncoder(layer, 12), torch.randn(2, 5, 32))
     assert view.detail == "modules" and len(view.snapshot.nodes) > 900
     assert len(view._repr_mimebundle_()["text/html"].encode()) < 100_000
+
+
+def test_layers_of_other_shapes_are_not_alike():
+    net = nn.Sequential(*(nn.Linear(8, 8) for _ in range(6)), nn.Linear(8, 1))
+    with modules(net):
+        loss = net(torch.ones(1, 8)).sum()
+    names = [box.name for box in show_graph(loss, detail="modules").diagram.boxes]
+    assert names[:3] == ["0 Linear", "1 … 5: 5 × Linear, alike", "6 Linear"]
+
+
+def test_a_long_list_of_operations_is_cut_into_stretches():
+    class Long(nn.Module):
+        def forward(self, x):
+            for _ in range(200):
+                x = x.sin()
+            return x
+
+    with modules(net := Long()):
+        loss = net(torch.ones(1, requires_grad=True)).sum()
+    boxes = show_graph(loss, detail="modules").diagram.boxes
+    assert len(boxes) <= 50 and sum("operations" in box.name for box in boxes) >= 10
+
+
+def test_what_is_computed_again_inside_a_forward_is_no_second_call():
+    class Inner(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 3)
+
+        def forward(self, x):
+            y = checkpoint(self.layer, x, use_reentrant=False)
+            torch.autograd.grad(y.sin().sum(), self.layer.weight, retain_graph=True)
+            return y
+
+    with modules(net := Inner()):
+        loss = net(torch.ones(2, 3, requires_grad=True)).sum()
+    assert [call.calls for call in show_graph(loss).snapshot.modules.calls] == [1, 1]
