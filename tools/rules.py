@@ -14,7 +14,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 import lecturing
-from project import kind, pictures, tags
+from project import FOLDED, RUN_IT, folded, kind, pictures, tags
 from refresh import METADATA
 
 LARGEST = 1_000_000     # bytes
@@ -26,7 +26,7 @@ STYLE = 'plt.style.use("course.lecture")'
 GUARD = '''from importlib.util import find_spec
 assert find_spec("{needs}"), "This notebook needs the course around it: fetch all of it, and run `make lab` there."
 '''
-NOTE = re.compile(r"<details><summary>For the lecturer</summary>\n\n.+\n\n</details>", re.DOTALL)
+NOTE = re.compile(r'<details class="lecturer"><summary>For the lecturer</summary>\n\n.+\n\n</details>', re.DOTALL)
 
 MACHINE = re.compile(r"/home/|/root/|/tmp/|/Users/|[A-Z]:\\\\|site-packages|\.py:\d+|ipykernel_\d|(?: at |\b)0x[0-9a-fA-F]{6,}")
 # Words and tags with which a cell would escape the comparison.
@@ -38,8 +38,7 @@ CODE = re.compile(r"```.*?```|`[^`]*`", re.DOTALL)
 TITLE = re.compile(r"\A# (\d\d · .+)")
 TIME = re.compile(r"^\*\*Time:\*\* (.+?)\.?$", re.MULTILINE)
 GOALS = re.compile(r"^\*\*After this notebook you can\*\*\n\n((?:- .+\n)+)", re.MULTILINE)
-OPTION = re.compile(r"^- ([A-D])\. ", re.MULTILINE)
-ANSWER = re.compile(r"<details><summary>([A-D])</summary>\n\n(.*?)\n\n</details>", re.DOTALL)
+ANSWER = re.compile(r'<details class="answer"><summary>([A-D])\. (.+?)</summary>\n\n(.*?)\n\n</details>', re.DOTALL)
 SOLUTION = re.compile(r"<details><summary>A solution</summary>\s*```python\n(.*?)```\s*</details>", re.DOTALL)
 # A change that a reader tries: the old code, the new one, and what one then sees.
 CHANGE = re.compile(r"\*\*Change this:\*\* `([^`]+)` → `([^`]+)`, and run the cell again\.\n\n"
@@ -182,11 +181,14 @@ def opening(document):
 
 @rule
 def set_up(document):
-    """The first code cell is the set-up: short errors, and a sentence for who opens the notebook without the course."""
+    """The first code cell is the set-up: short errors, and a sentence for who opens the notebook without the course. Where
+    there are predictions, it ends with `predictions()`."""
     # The course says itself where seegrad is missing; 00 does not use it.
     guard = GUARD.format(needs="seegrad" if document.number == "00" else "course")
     if document.code and not document.code[0].source.startswith(f"%xmode Minimal\n{guard}"):
         yield document.code[0], "is not the set-up cell of the course: begin it as that of another notebook"
+    if any("**Predict.**" in cell.source for cell in document.cells) and not document.code[0].source.endswith("\npredictions()"):
+        yield document.code[0], "does not end with predictions(), which lets the questions be answered"
 
 
 @rule
@@ -232,23 +234,38 @@ def the_map(document):
 
 @rule
 def predictions(document):
-    """From 01 on there are five predictions or more: a question with three answers or more, then the run, then a fold for each
-    answer. One of the folds begins with `Right.`, and the others with `It would be so`."""
-    places = [i for i, cell in enumerate(document.cells) if "**Predict.**" in cell.source]
-    if document.number != "00" and len(places) < 5:
-        yield None, f"asks for {len(places)} predictions, and five are wanted"
-    for start, end in zip(places, [*places[1:], len(document.cells)]):
-        question, section = document.cells[start], document.cells[start:end]
-        offered = OPTION.findall(question.source)
-        explained = [(i, *answer) for i, cell in enumerate(section) for answer in ANSWER.findall(cell.source)]
-        if len(offered) < 3 or offered != [letter for _, letter, _ in explained]:
-            yield question, "offers fewer than three answers, or others than the folds after its run explain"
-        elif not any(cell.cell_type == "code" for cell in section[:explained[0][0]]):
-            yield question, "is answered before the run"
-        right = [text for _, _, text in explained if text.startswith("Right. ")]
-        so = [text for _, _, text in explained if text.startswith("It would be so ")]
-        if explained and (len(right), len(so)) != (1, len(explained) - 1):
-            yield question, "has other folds than one that begins with Right. and some that begin with It would be so"
+    """From 01 on there are five predictions or more. Each begins a section: its heading is a question. Under **Predict.** there
+    are three answers or more, each a fold of its own; one fold begins with `✓ Right.`, the others with `✗ No.`"""
+    asked = [cell for cell in document.cells if "**Predict.**" in cell.source]
+    if document.number != "00" and len(asked) < 5:
+        yield None, f"asks for {len(asked)} predictions, and five are wanted"
+    for cell in asked:
+        answers = ANSWER.findall(cell.source.partition("**Predict.**")[2])
+        if not re.match(r"## .+\?\n\n", cell.source):
+            yield cell, "asks for a prediction, and its heading is no question: ## When is …?"
+        if len(answers) < 3 or "".join(letter for letter, _, _ in answers) not in "ABCD":
+            yield cell, "has no three answers, A, B, C, each a fold: <details class=\"answer\"><summary>A. …</summary>"
+        right = [text for _, _, text in answers if text.startswith("✓ Right. ")]
+        wrong = [text for _, _, text in answers if text.startswith("✗ No. ")]
+        if (len(right), len(wrong)) != (1, len(answers) - 1):
+            yield cell, "has other folds than one that begins with ✓ Right. and some that begin with ✗ No."
+        if any("`" in words for _, words, _ in answers):
+            yield cell, "has code in an answer that Markdown does not read there: write <code>x</code>"
+
+
+@rule
+def hidden(document):
+    """Until the reader has chosen, nothing on the screen gives the answer: the next cell behind a question, and behind its note
+    for the lecturer, is the heading `### Run it yourself`. It is folded, and what shows the answer stands under it."""
+    for cell, following in zip(document.slides, [*document.slides[1:], None]):
+        runs = following is not None and following.source == RUN_IT
+        if "**Predict.**" in cell.source and not runs:
+            yield cell, f"asks for a prediction, and the next cell is not the heading {RUN_IT}"
+    for cell in document.cells:
+        if cell.source.startswith(FOLDED) and not (folded(cell) and "\n" not in cell.source.strip()):
+            yield cell, "has a heading to fold, and is not folded, or holds more: fold it in JupyterLab, and save"
+        if folded(cell) and not cell.source.startswith(FOLDED):
+            yield cell, f"is folded, and its heading does not begin with {' or '.join(FOLDED)}"
 
 
 @rule
@@ -308,16 +325,15 @@ def slide_types(document):
 
 @rule
 def slides(document):
-    """A claim begins a slide, and a question too. What is run after a question is not on its slide, and neither are the folds
-    for the answers, nor a solution."""
-    for cell, following in zip(document.slides, [*document.slides[1:], None]):
-        if cell.source.startswith("## ") and kind(cell) not in ("slide", "skip"):
-            yield cell, "has a claim, and does not begin a slide"
-        if "**Predict.**" in cell.source:
-            if kind(cell) not in ("slide", "subslide") or following and kind(following) not in ("slide", "subslide"):
-                yield cell, "has a question that does not have a slide for itself"
-        if (ANSWER.search(cell.source) or SOLUTION.search(cell.source)) and kind(cell) != "subslide":
-            yield cell, "has the folds of answers or a solution, and is no subslide"
+    """A claim begins a slide, and a question too. What is run after a question is not on its slide, and neither is a solution."""
+    shown = [cell for cell in document.slides if kind(cell) != "skip"]
+    for cell, following in zip(shown, [*shown[1:], None]):
+        if cell.source.startswith("## ") and kind(cell) != "slide":
+            yield cell, "has a claim or a question, and does not begin a slide"
+        if "**Predict.**" in cell.source and following and kind(following) not in ("slide", "subslide"):
+            yield cell, "has a question that does not have a slide for itself"
+        if SOLUTION.search(cell.source) and kind(cell) != "subslide":
+            yield cell, "has a solution, and is no subslide"
 
 
 @rule

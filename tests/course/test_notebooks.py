@@ -84,7 +84,7 @@ def raising_cell(notebook):
 
 
 def picture_cell(notebook):
-    return next(cell for cell in notebook.cells if "text/html" in str(cell.get("outputs")))
+    return next(cell for cell in notebook.cells if "<img " in str(cell.get("outputs")))
 
 
 def picture(notebook):
@@ -114,11 +114,23 @@ def slide_of(words, slide_type):
     return lambda notebook: cell_with(notebook, words).metadata.slideshow.update(slide_type=slide_type)
 
 
-def move_the_answers(notebook):
-    """In front of the run that they answer."""
-    folds = cell_with(notebook, "<details><summary>A</summary>")
-    notebook.cells.remove(folds)
-    notebook.cells.insert(notebook.cells.index(cell_with(notebook, "**Predict.**")) + 1, folds)
+def state_the_heading(notebook):
+    cell = cell_with(notebook, "**Predict.**")
+    cell.source = cell.source.replace("?\n\n", ".\n\n", 1)
+
+
+def unfold(notebook):
+    del cell_with(notebook, "### Run it yourself").metadata["jp-MarkdownHeadingCollapsed"]
+
+
+def join_the_run(notebook):
+    """To the slide of its question."""
+    run = next(i for i, cell in enumerate(notebook.cells) if cell.source == "### Run it yourself")
+    notebook.cells[run + 1].metadata.slideshow.slide_type = "-"
+
+
+def fold_a_claim(notebook):
+    cell_with(notebook, "## The rules").metadata["jp-MarkdownHeadingCollapsed"] = True
 
 
 def remove_the_note(notebook):
@@ -145,12 +157,17 @@ DAMAGE = [
     ("ending", "does not end the notebook", change_text("3. \"", "\"")),
     ("ending", "does not end the notebook", lambda notebook: notebook.cells.append(new_markdown_cell("The end."))),
     ("the_map", "has no map of the course, or several", lambda notebook: picture_cell(notebook).metadata.update(tags=["map"])),
+    ("set_up", "does not end with predictions()", change_text("\npredictions()", "")),
     ("predictions", "asks for 4 predictions", change_text("**Predict.**", "Say.")),
-    ("predictions", "fewer than three answers", change_text("- C. ", "C. ")),
-    ("predictions", "or others than the folds", change_text("<summary>C</summary>", "<summary>c</summary>")),
-    ("predictions", "answered before the run", move_the_answers),
-    ("predictions", "other folds than one that begins", change_text("Right. ", "Yes. ")),
-    ("predictions", "other folds than one that begins", change_text("It would be so ", "Yes: ")),
+    ("predictions", "its heading is no question", state_the_heading),
+    ("predictions", "has no three answers", change_text("<summary>C. ", "<summary>D. ")),
+    ("predictions", "other folds than one that begins", change_text("✓ Right. ", "Yes. ")),
+    ("predictions", "other folds than one that begins", change_text("✗ No. ", "No. ")),
+    ("predictions", "write <code>x</code>", change_text("<summary>A. ", "<summary>A. `x` ")),
+    ("hidden", "the next cell is not the heading", change_text("### Run it yourself", "### Look")),
+    ("hidden", "is not folded, or holds more", unfold),
+    ("hidden", "is not folded, or holds more", change_text("### Run it yourself", "### Run it yourself\n\nMore.")),
+    ("hidden", "is folded, and its heading does not begin", fold_a_claim),
     ("no_letter", "names the letter", change_text("**Rule.** ", "**Rule.** Answer B is right: ")),
     ("exercises", "has 2 exercises", change_text('check("01.1"', 'print("01.1"')),
     ("exercises", "which has another number", change_text('check("01.1"', 'check("02.1"')),
@@ -160,10 +177,8 @@ DAMAGE = [
     ("changes", "on a slide", slide_of("**Change this:**", "-")),
     ("links", "link to nowhere.ipynb", change_text("**Rule.** ", "**Rule.** [There](nowhere.ipynb) ")),
     ("slide_types", "no slide type", lambda notebook: notebook.cells[2].metadata.clear()),
-    ("slides", "does not begin a slide", slide_of("## One tracked input", "-")),
-    ("slides", "not have a slide for itself", slide_of("**Predict.**", "-")),
-    ("slides", "not have a slide for itself", slide_of("## One tracked input", "-")),
-    ("slides", "is no subslide", slide_of("<summary>A</summary>", "-")),
+    ("slides", "does not begin a slide", slide_of("**Predict.**", "-")),
+    ("slides", "not have a slide for itself", join_the_run),
     ("slides", "is no subslide", slide_of("<summary>A solution</summary>", "-")),
     ("notes", "the next cell is no note", remove_the_note),
     ("notes", "not folded", change_text("<summary>For the lecturer", "<summary>For you")),
