@@ -276,8 +276,9 @@ def level_for(snapshot: GraphSnapshot, max_boxes: int) -> Level:
 
 
 def too_many_boxes(snapshot: GraphSnapshot, boxes: int, detail: Level, max_boxes: int) -> str:
+    by_modules = "" if snapshot.modules else "; of a network that ran in `with modules(net):`, each module is one box"
     return (f"This graph has {boxes} boxes at detail={detail!r}, too many to draw (the limit is max_boxes={max_boxes}): "
-            f"{_coarser(snapshot, detail, max_boxes)}, or a larger max_boxes.")
+            f"{_coarser(snapshot, detail, max_boxes)}, or a larger max_boxes{by_modules}.")
 
 
 def _coarser(snapshot: GraphSnapshot, detail: Level, max_boxes: int) -> str:
