@@ -75,7 +75,7 @@ def data_is_tracked():
     Tensor.data = property(Data.apply, untracked.__set__)
 
 
-@noticed_at("05-30")
+@noticed_at("05-33f")
 def torch_tensor_keeps_the_graph():
     """`torch.tensor(t)` of a tensor copies it inside the graph."""
     @patch(torch, "tensor")
