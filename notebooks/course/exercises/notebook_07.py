@@ -43,7 +43,8 @@ def the_target_is_a_constant(run):
     if not photo.requires_grad:
         raise Wrong("photo is not tracked after your function, and it was before.")
     if "photo" in got_a_gradient or photo.grad is not None:
-        raise Wrong("The losses are right, and photo gets a gradient.", _marked(last.view, "photo", "gets a gradient"), last.line)
+        raise Wrong("The losses are right, and photo gets a gradient.", _marked(last.view, "photo", "gets a gradient"),
+                    last.line)
     if "conv" in got_a_gradient or any(p.grad is not None for p in conv.parameters()):
         raise Wrong("The losses are right, and the weight and the bias of conv get a gradient in each step.",
                     _marked(last.view, "conv.weight", "gets a gradient"), last.line)
