@@ -105,7 +105,7 @@ def the_goal_is_a_constant(run):
         raise Wrong("net.weight is not tracked after your function: net is frozen, and learns nothing.")
     if not is_tracked(loss):
         raise Wrong("The loss is not tracked: no graph leads from it to net.")
-    view, lines = run.show({"loss": loss, "net.weight": net.weight, "picture": picture, "model": model})
+    view, lines = run.show({"loss": loss, **dict(net.named_parameters(prefix="net")), "picture": picture, "model": model})
     try:
         gradient, = torch.autograd.grad(loss, net.weight, allow_unused=True)
     except RuntimeError:

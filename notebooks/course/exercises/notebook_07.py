@@ -36,7 +36,7 @@ def the_target_is_a_constant(run):
     if has_numbers(losses, expected[:1].expand(steps)):
         raise Wrong("The loss is the same in each step: the picture does not move.")
     same_numbers(losses, expected, "The list of losses")
-    last = run.passes[-1]
+    last = run.last_pass()
     if any(one.retained for one in run.passes):
         raise Wrong("The losses are right, and each backward was asked to retain its graph.",
                     _marked(last.view, "target", "its graph is retained, and walked in each step"), last.line)
@@ -218,7 +218,7 @@ def one_backward_for_all_loss_layers(run):
     same_numbers(gradient, sum(parts), "The gradient of the picture")
     if len(forwards) > 1:
         raise Wrong(f"The gradient is right, and net ran forward {len(forwards)} times.")
-    last = run.passes[-1]
+    last = run.last_pass()
     if len(backwards) > 1:
         raise Wrong(f"The gradient is right, and the first convolution ran backward {len(backwards)} times.",
                     _graph_of(losses, picture), last.line)
@@ -283,7 +283,7 @@ def pixels_that_stay_in_range(run):
     if any(p.requires_grad or p.grad is not None for p in net.parameters()):
         raise Wrong("The picture is right, and net is not frozen any more.")
     return Idea("The picture is the same leaf in all steps: the optimizer knows it, and each graph begins at it.",
-                run.passes[-1].view)
+                run.last_pass().view)
 
 
 def _pictures_on_the_way(net, target, start, steps, clear=True, clamped=True, anew=False):
