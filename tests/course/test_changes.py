@@ -50,6 +50,7 @@ SEEN = {
     "05-10": ["out: tensor([0.7311, 0.8808, 0.9526])", "result = out (3,) 12 B alive", "c; not tracked (3,)\n"],
     "05-12": ["it saves a (12 B)", "1 × cos(a)", "finished"],
     "05-16": ["RuntimeError: one of the variables", "is at version 1; expected version 0"],
+    "05-26h": ["works, x.grad = tensor([ 6.,  8., 10.])", "PowBackward0 from [2]; self (3,) 12 B alive"],
     "05-48": ["trunk.grad: tensor([ 8., 16.])", "[3] CloneBackward0 from [2]", "MulBackward0 from head2, [3]"],
     "05-53": ["[3] CloneBackward0 from [2]", "SubBackward0 from [5], [3]", "target from [3]; result (2,)"],
     "06-15": ["(2) 16 nodes from (1)", "(3) 16 nodes from (1)", "car_loss from (3); result () float64\n"],
