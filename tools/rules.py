@@ -319,7 +319,7 @@ def changes(document):
 def links(document):
     """Links lead to files that are there."""
     for cell in document.prose:
-        for link in re.findall(r"\]\(([^)#<]+)\)", cell.source):
+        for link in re.findall(r"\]\(([^)#<]+)\)", CODE.sub("", cell.source)):
             if not re.match("https?://|mailto:|data:", link) and not (document.path.parent / link).exists():
                 yield cell, f"has a link to {link}, which is not there"
 
