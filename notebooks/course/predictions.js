@@ -18,7 +18,7 @@ if (!window.seegradPredictions) {
   // Open what comes behind the cell of a question: a fold of a page, or in JupyterLab what the button of a folded heading hides.
   const openTheRun = (answer) => {
     let next = answer.closest(".jp-Cell, [id^='cell-id=']");
-    while ((next = next.nextElementSibling)) {
+    while ((next = next?.nextElementSibling)) {
       if (next.querySelector("h2")) return;       // the next section
       if (next.matches("details.run")) return void (next.open = true);
       const button = inLab(next) && next.querySelector(".jp-showHiddenCellsButton");
