@@ -17,6 +17,8 @@ COURSE = ROOT / "notebooks"      # the notebooks, and the code that belongs to t
 GENERATED = "<!-- From here on, this page is written by make docs. -->\n"
 BEFORE_THE_FIRST = "Before the first claim"
 
+WORKSHOP = re.compile(r"^\*\*Workshop\.\*\* .+", re.MULTILINE)
+
 # A picture as an output holds it.
 PICTURE = re.compile(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)")
 
@@ -46,6 +48,11 @@ def kind(cell: "NotebookNode") -> str | None:
 
 def tags(cell: "NotebookNode") -> list[str]:
     return cell.metadata.get("tags", [])
+
+
+def is_workshop(notebook: "NotebookNode") -> bool:
+    """Whether a notebook is a workshop, as its first cell says."""
+    return bool(notebook.cells) and bool(WORKSHOP.search(notebook.cells[0].source))
 
 
 def claims(notebook: "NotebookNode") -> dict[str, str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 import lecturing
-from project import kind, pictures, tags
+from project import is_workshop, kind, pictures, tags
 from refresh import METADATA
 
 LARGEST = 1_000_000     # bytes
@@ -44,7 +44,7 @@ SOLUTION = re.compile(r"<details><summary>A solution</summary>\s*```python\n(.*?
 # A change that a reader tries: the old code, the new one, and what one then sees.
 CHANGE = re.compile(r"\*\*Change this:\*\* `([^`]+)` → `([^`]+)`, and run the cell again\.\n\n"
                     r"<details><summary>What you then see</summary>\n\n(.+?)\n\n</details>", re.DOTALL)
-CHECK = re.compile(r'^check\("(\d\d\.\d)", (\w+)\)$', re.MULTILINE)
+CHECK = re.compile(r'^check\("(\d\d\.\d+)", (\w+)\)$', re.MULTILINE)
 
 
 @dataclass
@@ -57,6 +57,14 @@ class Document:
     @property
     def number(self) -> str:
         return self.path.name[:2]
+
+    @property
+    def is_workshop(self) -> bool:
+        return is_workshop(self.notebook)
+
+    @property
+    def is_lesson(self) -> bool:
+        return self.number != "00" and not self.is_workshop
 
     @property
     def cells(self) -> list[NotebookNode]:
@@ -198,9 +206,21 @@ def look(document):
 
 
 @rule
+def workshop(document):
+    """A workshop is for home or a lab class. Its first cell says so in a sentence behind **Workshop.** It has no recall, no
+    prediction and no note for the lecturer."""
+    if document.is_workshop:
+        for cell in document.cells:
+            for found, what in (("**Recall.**" in cell.source, "a recall"), ("**Predict.**" in cell.source, "a prediction"),
+                                (kind(cell) == "notes", "a note for the lecturer")):
+                if found:
+                    yield cell, f"has {what}, and the notebook is a workshop"
+
+
+@rule
 def recall(document):
-    """From 01 on, the second cell asks two questions on the notebook before, each with its answer folded."""
-    if document.number == "00":
+    """The second cell of a lesson asks two questions on the notebook before, each with its answer folded."""
+    if not document.is_lesson:
         return
     cell = document.cells[1]
     begins = f"**Recall.** Two questions on notebook {int(document.number) - 1:02}."
@@ -210,10 +230,15 @@ def recall(document):
 
 @rule
 def ending(document):
-    """From 01 on, the last cell is a table of the rules, with three things that people get wrong under it."""
-    if document.number == "00":
-        return
+    """The last cell of a lesson is a table of the rules, with three things that people get wrong under it. That of a workshop
+    is a table of the ideas, which names every exercise."""
     cell = document.cells[-1]
+    if document.is_workshop:
+        named = set(re.findall(r"\d\d\.\d+", cell.source))
+        if not cell.source.startswith("## The ideas\n\n| Idea | Where |") or not named >= set(_exercises(document).values()):
+            yield cell, "does not end the workshop with ## The ideas, | Idea | Where |, and every exercise in it"
+    if not document.is_lesson:
+        return
     wrong = re.findall(r"^\d\. ", cell.source.partition("**What people get wrong**")[2], re.MULTILINE)
     if not cell.source.startswith("## The rules\n\n| Rule | Where |") or len(wrong) != 3:
         yield cell, "does not end the notebook with ## The rules, | Rule | Where |, and three things that people get wrong"
@@ -232,10 +257,10 @@ def the_map(document):
 
 @rule
 def predictions(document):
-    """From 01 on there are five predictions or more: a question with three answers or more, then the run, then a fold for each
+    """In a lesson there are five predictions or more: a question with three answers or more, then the run, then a fold for each
     answer. One of the folds begins with `Right.`, and the others with `It would be so`."""
     places = [i for i, cell in enumerate(document.cells) if "**Predict.**" in cell.source]
-    if document.number != "00" and len(places) < 5:
+    if document.is_lesson and len(places) < 5:
         yield None, f"asks for {len(places)} predictions, and five are wanted"
     for start, end in zip(places, [*places[1:], len(document.cells)]):
         question, section = document.cells[start], document.cells[start:end]
@@ -261,14 +286,19 @@ def no_letter(document):
 
 @rule
 def exercises(document):
-    """From 01 on there are three to five exercises: a stub that ends with `check("NN.k", function)`, and in the next cell a
-    solution, folded."""
-    found = [(i, name) for i, cell in enumerate(document.cells) for name, _ in CHECK.findall(cell.source)]
-    if document.number != "00" and not 3 <= len(found) <= 5:
+    """In a lesson there are three to five exercises, in a workshop any number: a stub that ends with
+    `check("NN.k", function)`, and in the next cell a solution, folded."""
+    found = _exercises(document)
+    if document.is_lesson and not 3 <= len(found) <= 5:
         yield None, f"has {len(found)} exercises, and three to five are wanted"
-    for i, name in found:
+    for i, name in found.items():
         if not name.startswith(document.number) or len(SOLUTION.findall(document.cells[i + 1].source)) != 1:
             yield document.cells[i], f"has the exercise {name}, which has another number, or no solution in the next cell"
+
+
+def _exercises(document):
+    """A dict from the place of a cell to the name of the exercise in it."""
+    return {i: name for i, cell in enumerate(document.cells) for name, _ in CHECK.findall(cell.source)}
 
 
 @rule

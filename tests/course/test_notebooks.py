@@ -121,6 +121,16 @@ def move_the_answers(notebook):
     notebook.cells.insert(notebook.cells.index(cell_with(notebook, "**Predict.**")) + 1, folds)
 
 
+def call_it_a_workshop(notebook):
+    notebook.cells[0].source += "\n\n**Workshop.** For home, or for a lab class."
+
+
+def forget_an_exercise(notebook):
+    """Of a workshop that ends as it should, but for this."""
+    call_it_a_workshop(notebook)
+    notebook.cells.append(new_markdown_cell("## The ideas\n\n| Idea | Where |\n|---|---|\n| One. | 01.1, 01.2 |"))
+
+
 def remove_the_note(notebook):
     del notebook.cells[notebook.cells.index(cell_with(notebook, "**Predict.**")) + 1]
 
@@ -140,10 +150,15 @@ DAMAGE = [
     ("set_up", "not the set-up cell", change_text("%xmode Minimal", "%xmode Verbose")),
     ("set_up", "not the set-up cell", change_text('find_spec("course")', 'find_spec("torch")')),
     ("look", "another look", lambda notebook: first_code(notebook).update(source="import matplotlib.pyplot as plt")),
+    ("workshop", "has a recall, and the notebook is a workshop", call_it_a_workshop),
+    ("workshop", "has a prediction, and", call_it_a_workshop),
+    ("workshop", "has a note for the lecturer, and", call_it_a_workshop),
     ("recall", "two questions", change_text("**2.** ", "**2.** What? ")),
     ("recall", "begin with **Recall.** Two questions on notebook 00.", change_text("on notebook 00", "on notebook 03")),
     ("ending", "does not end the notebook", change_text("3. \"", "\"")),
     ("ending", "does not end the notebook", lambda notebook: notebook.cells.append(new_markdown_cell("The end."))),
+    ("ending", "does not end the workshop with ## The ideas", call_it_a_workshop),
+    ("ending", "and every exercise in it", forget_an_exercise),
     ("the_map", "has no map of the course, or several", lambda notebook: picture_cell(notebook).metadata.update(tags=["map"])),
     ("predictions", "asks for 4 predictions", change_text("**Predict.**", "Say.")),
     ("predictions", "fewer than three answers", change_text("- C. ", "C. ")),
