@@ -18,13 +18,14 @@ from typing import Any
 
 import torch
 
+from seegrad.diagram import Level
 from seegrad.snapshot import CHANGED, FREED, LiveGraph, NumberLog, Output
 from seegrad.view import GraphView
 
 from .verdict import Wrong
 
 MOST_INSTRUCTIONS = 1_000_000   # of the learner's Python code in one call; counted, because a clock would judge differently
-MOST_NODES = 6                  # in a picture that shows them all: of more, sentence and picture would not fit on one screen
+MOST_IN_FULL, MOST_IN_COMPACT = 5, 10       # nodes: of more, a picture is coarser, so that it fits on a screen with its sentence
 MOST_BOXES = 150                # in a picture
 MOST_MEMBERS = 20               # of a list, whose tensors get names
 
@@ -51,19 +52,21 @@ class Run:
     """The learner's answer, to be called with inputs. An answer that is a value is returned as it is.
 
     passes: the backward passes that it has run.
+    names: what their graphs call tensors that the answer has no name for.
     """
 
     def __init__(self, answer: object) -> None:
         self._answer = answer
         self._function = _function_of(answer)
         self._file = self._function.__code__.co_filename if self._function else ""
-        self._source = linecache.getlines(self._file) if self._file else []
+        is_written_here = self._function is not None and self._function.__globals__.get("__name__") == "__main__"
+        self._source = linecache.getlines(self._file) if is_written_here else []       # of the cell
         self.passes: list[Pass] = []
+        self.names: Mapping[str, torch.Tensor] = {}
         self._log = NumberLog[int]()        # of nodes, by the number of the line that made them
         self._line: int | None = None       # that runs
         self._number = self._instructions = 0
 
-    @property
     def is_open(self) -> bool:
         """Whether the answer is not written yet: `...` stands in its cell, other than as an index, as in x[..., 0]."""
         return self._answer is ... or _is_empty(self._function) or _has_a_gap("".join(self._source))
@@ -82,7 +85,7 @@ class Run:
             raise Wrong(self._in_a_sentence(error), self._picture_of(error)) from None
         for number, tensor, version, values in before:
             if tensor._version != version or not torch.equal(tensor, values):
-                raise Wrong(f"Your code changed its input number {number} in place: compute a new tensor.")
+                raise Wrong(f"Your code changed its input number {number} in place.")
         return result
 
     def follow(self, call: Callable[..., Any], inputs: Iterable[Any]) -> Any:
@@ -103,13 +106,21 @@ class Run:
         A node of which that is not known has none.
         """
         graph = LiveGraph(outputs, named)
-        lines = {number: self.line(at) for number, (node, made) in enumerate(zip(graph.snapshot.nodes, graph.made), 1)
-                 if node.leaf is None and (at := self._log.owner_of(made))}
-        return GraphView(graph.snapshot, "full" if len(graph.snapshot.nodes) <= MOST_NODES else "compact", MOST_BOXES), lines
+        lines = {number: line for number, (node, made) in enumerate(zip(graph.snapshot.nodes, graph.made), 1)
+                 if node.leaf is None and (line := self.line(self._log.owner_of(made) or 0))}
+        nodes = len(graph.snapshot.nodes)
+        level: Level = "full" if nodes <= MOST_IN_FULL else "compact" if nodes <= MOST_IN_COMPACT else "folded"
+        return GraphView(graph.snapshot, level, MOST_BOXES), lines
+
+    def last_pass(self) -> Pass:
+        """The last backward pass. Raises Wrong where there was none."""
+        if not self.passes:
+            raise Wrong("No backward pass ran in your function.")
+        return self.passes[-1]
 
     def line(self, number: int) -> str:
-        """A line of the learner's cell in words, as in "line 5: loss.backward()"."""
-        text = self._source[number - 1].strip() if number <= len(self._source) else ""
+        """A line of the learner's cell in words, as in "line 5: loss.backward()"; "" where there is none."""
+        text = self._source[number - 1].strip() if 1 <= number <= len(self._source) else ""
         return f"line {number}: {text}" if text else ""
 
     def line_of_error(self, error: BaseException) -> str:
@@ -119,16 +130,16 @@ class Run:
             if traceback.tb_frame.f_code.co_filename == self._file:
                 number = traceback.tb_lineno
             traceback = traceback.tb_next
-        return self.line(number) if number else ""
+        return self.line(number)
 
     # What it may use
 
     @functools.cached_property
     def _hidden(self) -> dict[str, object]:
         """The names that are not there for the answer, and what they stand for: the variables of the notebook's other cells."""
-        namespace = self._function.__globals__ if self._function else {}
+        namespace = self._function.__globals__ if self._function and self._source else {}
         cells = namespace.get("_ih")        # where IPython keeps the cells that ran
-        if not isinstance(cells, list) or not self._source:
+        if not isinstance(cells, list):
             return {}
         own = _names_made("".join(self._source))
         imports = {found for cell in cells for found in _imports(cell)}
@@ -189,7 +200,7 @@ class Run:
         roots, arguments = frame.f_locals["t_outputs"], frame.f_locals["args"]
         line = self.line(caller.f_lineno) if caller else ""
         self.passes.append(Pass(line, bool(arguments[1]), None, {}))        # where the graph cannot be read
-        view, lines = self.show(*_with_names(roots, dict(caller.f_locals) if caller else {}))
+        view, lines = self.show(*_with_names(roots, {**self.names, **(caller.f_locals if caller else {})}))
         self.passes[-1] = Pass(line, bool(arguments[1]), view, lines)
 
     # What it raised
@@ -236,8 +247,8 @@ def bounded(call: Callable[..., Any], inputs: Iterable[Any], followed: Callable[
 
 
 def in_words(error: BaseException) -> str:
-    """The type of an error, and the first sentence of its message, without the full stop and what stands in brackets."""
-    message = str(error).partition("\n")[0].partition(". ")[0].partition(" (")[0].rstrip(".")
+    """The type of an error, and the beginning of its message: the first sentence, up to details in brackets or a list."""
+    message = re.split(r"\n|\. | \(|: \[", str(error))[0].rstrip(".")
     return f"{type(error).__name__}{': ' * bool(message)}{message}"
 
 
@@ -280,13 +291,9 @@ def _parsed(source: str) -> ast.Module:
 
 
 def _names_made(source: str) -> set[str]:
-    """The names to which a cell gives a value, outside of its functions or by `global`."""
-    codes = [compile(_parsed(source), "", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)]
-    names = {step.argval for step in dis.get_instructions(codes[0]) if step.opname == "STORE_NAME"}
-    for code in codes:      # the list grows
-        names |= {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_GLOBAL"}
-        codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
-    return names
+    """The names to which a cell gives a value itself. What its functions make by `global` is not there before they run."""
+    code = compile(_parsed(source), "", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    return {step.argval for step in dis.get_instructions(code) if step.opname in ("STORE_NAME", "STORE_GLOBAL")}
 
 
 @functools.lru_cache(maxsize=256)
@@ -310,13 +317,19 @@ def _is_imported(value: object, name: str, module: str, there: str, here: str) -
 
 
 def _with_names(roots: Iterable[Output], variables: Mapping[str, object]) -> tuple[Any, ...]:
-    """The tensors of the graph of some roots that variables lead to, by their names; and the roots that have no name."""
+    """The tensors of the graph of some roots that variables lead to, by their names; and the roots that have no name.
+
+    A single root without one is called "loss".
+    """
     graph = LiveGraph(roots, {})
     nodes, tensors = set(graph.functions), set(map(id, graph.tensors))
     named = {name: tensor for name, tensor in _tensors_in(variables)
              if id(tensor) in tensors or tensor.requires_grad and not tensor.is_leaf and tensor.grad_fn in nodes}
     known = set(map(id, named.values()))
-    return named, *(root for root in roots if id(root) not in known)
+    others = [root for root in roots if id(root) not in known]
+    if len(others) == 1 and isinstance(others[0], torch.Tensor) and "loss" not in named:
+        return named | {"loss": others[0]},
+    return named, *others
 
 
 def _tensors_in(variables: Mapping[str, object]) -> Iterator[tuple[str, torch.Tensor]]:
