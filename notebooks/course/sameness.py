@@ -103,8 +103,8 @@ def _facts(snapshot: GraphSnapshot, part: Part, at: Callable[[Part | None], Any]
         saved = tuple(("", *slot[1:]) for slot in saved)
         inputs, saved, together = map(_in_any_order, (inputs, saved, together))
     states = _in_any_order(slot.state for slot in this.saved)
-    return {"kind": this.name, "results": this.results, "inputs": inputs, "states": states, "saved": saved, "together": together,
-            "leaf": tensor(this.leaf)}
+    return {"kind": this.name, "results": this.results, "leaf": tensor(this.leaf), "inputs": inputs, "states": states,
+            "saved": saved, "together": together}
 
 
 def _holders(snapshot, slot):
