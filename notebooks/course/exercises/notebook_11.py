@@ -454,4 +454,5 @@ def two_accumulate_grad_nodes(run):
     y.sum().backward()
     if x.grad is None:
         raise Wrong("x.grad is None after backward.", view)
-    return Idea("A leaf whose dtype has changed gets a new AccumulateGrad node: net.double() between two forwards does it.", view)
+    return Idea("A leaf whose dtype has changed gets a new AccumulateGrad node: so it is after net.double(), too.",
+                view)
