@@ -269,7 +269,8 @@ def the_map(document):
 @rule
 def predictions(document):
     """In a lesson there are five predictions or more. Each begins a section: its heading is a question. Under **Predict.** there
-    are three answers or more, each a fold of its own; one fold begins with `✓ Right.`, the others with `✗ No.`"""
+    are three answers or more, each a fold of its own; one fold begins with `✓ Right.`, the others with `✗ No.` The form of an
+    answer does not tell whether it is right: where another gives a reason behind a colon, the right one does too."""
     asked = [cell for cell in document.cells if "**Predict.**" in cell.source]
     if document.is_lesson and len(asked) < 5:
         yield None, f"asks for {len(asked)} predictions, and five are wanted"
@@ -283,6 +284,9 @@ def predictions(document):
         wrong = [text for _, _, text in answers if text.startswith("✗ No. ")]
         if (len(right), len(wrong)) != (1, len(answers) - 1):
             yield cell, "has other folds than one that begins with ✓ Right. and some that begin with ✗ No."
+        reasons = [(": " in re.sub("<code>.*?</code>", "", words), text in right) for _, words, text in answers]
+        if (True, False) in reasons and (True, True) not in reasons:
+            yield cell, "tells the right answer by its form: give a reason behind a colon there too, or in no other answer"
         if any("`" in words for _, words, _ in answers):
             yield cell, "has code in an answer that Markdown does not read there: write <code>x</code>"
 

@@ -187,6 +187,7 @@ DAMAGE = [
     ("predictions", "has no three answers", change_text("<summary>C. ", "<summary>D. ")),
     ("predictions", "other folds than one that begins", change_text("✓ Right. ", "Yes. ")),
     ("predictions", "other folds than one that begins", change_text("✗ No. ", "No. ")),
+    ("predictions", "by its form", change_text("<code>True</code>: one of the two inputs is tracked.", "<code>True</code>")),
     ("predictions", "write <code>x</code>", change_text("<summary>A. ", "<summary>A. `x` ")),
     ("hidden", "the next cell is not the heading", change_text("### Run it yourself", "### Look")),
     ("hidden", "is not folded, or holds more", unfold),
