@@ -38,6 +38,8 @@ CODE = re.compile(r"```.*?```|`[^`]*`", re.DOTALL)
 TITLE = re.compile(r"\A# (\d\d · .+)")
 TIME = re.compile(r"^\*\*Time:\*\* (.+?)\.?$", re.MULTILINE)
 GOALS = re.compile(r"^\*\*After this notebook you can\*\*\n\n((?:- .+\n)+)", re.MULTILINE)
+NEEDS = re.compile(r"^\*\*You need\*\* .+$", re.MULTILINE)
+RECALL = re.compile(r"\*\*Recall\.\*\* Two questions on notebooks? (\d\d(?: and \d\d)?)\. ")
 ANSWER = re.compile(r'<details class="answer"><summary>([A-D])\. (.+?)</summary>\n\n(.*?)\n\n</details>', re.DOTALL)
 SOLUTION = re.compile(r"<details><summary>A solution</summary>\s*```python\n(.*?)```\s*</details>", re.DOTALL)
 LADDER = re.compile(r"<details><summary>Hint</summary>\n\n(?!```).+?\n\n</details>\n\n"
@@ -177,7 +179,7 @@ def opening(document):
     for pattern, what in ((GOALS, "list under **After this notebook you can**"), (TIME, "line **Time:**")):
         if not pattern.search(cell.source):
             yield cell, f"has no {what}"
-    if "**You need**" not in cell.source:
+    if not NEEDS.search(cell.source):
         yield cell, "does not say what one needs: **You need** …"
 
 
@@ -203,13 +205,18 @@ def look(document):
 
 @rule
 def recall(document):
-    """From 01 on, the second cell asks two questions on the notebook before, each with its answer folded."""
+    """From 01 on, the second cell asks two questions, each with its answer folded, on notebooks that **You need** names."""
     if document.number == "00":
         return
-    cell = document.cells[1]
-    begins = f"**Recall.** Two questions on notebook {int(document.number) - 1:02}."
-    if not (cell.source.startswith(begins) and cell.source.count("<details><summary>") == cell.source.count("?") == 2):
-        yield cell, "does not ask two questions with folded answers, or does not begin with " + begins
+    first, cell = document.cells[:2]
+    asks = RECALL.match(cell.source)
+    if not (asks and cell.source.count("<details><summary>") == cell.source.count("?") == 2):
+        yield cell, "does not ask two questions with folded answers: **Recall.** Two questions on notebook 02. …"
+        return
+    needed = re.findall(r"\b\d\d\b", "".join(NEEDS.findall(first.source)))
+    for number in re.findall(r"\d\d", asks[1]):
+        if number not in needed:
+            yield cell, f"asks for notebook {number}, which the first cell does not name under **You need**"
 
 
 @rule
