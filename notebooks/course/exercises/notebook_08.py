@@ -194,9 +194,9 @@ def _programs():
     both = (h - 9).relu() + (3 * h).detach()
     yield w, {"h": h, "both": both, "loss": both.square().mean()}, None
     h = (w * x).exp()
-    kept = h.detach().requires_grad_()
+    kept = h.detach().clone().requires_grad_()
     yield w, {"h": h, "kept": kept, "loss": kept.square().sum()}, "kept"
-    kept = h.detach().requires_grad_() * x
+    kept = h.detach().clone().requires_grad_() * x
     yield w, {"h": h, "kept": kept, "loss": kept.sum()}, "kept"
 
 
