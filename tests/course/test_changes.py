@@ -79,6 +79,7 @@ SEEN = {
     "10-48a": ["layers.0 Linear", "weight (8, 8)", "layers.1 Linear"],
     "10-58": ["layer 1 1.3e+00", "layer 1 "],
     "10-85": ["cell #1 LSTMCell", "cell #5 LSTMCell from cell #4 LSTMCell (2, 8);"],
+    "10-87e": ["tracked buffers: []", "mean 1; not tracked", "mean 3; not tracked"],
 }
 
 
