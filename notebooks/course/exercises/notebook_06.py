@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from seegrad import show_graph
+
 from ..checking import Idea, Wrong, exercise, has_numbers, is_tracked, same_numbers
 
 
@@ -73,7 +75,7 @@ def a_branch_that_only_reads_the_features(run):
             raise Wrong(f"{name} is not tracked any more: your code freezes it.")
     if not is_tracked(loss):
         raise Wrong("The loss is not tracked: no graph leads from it to a layer.")
-    view, _ = run.show({"loss": loss, **read, **weights})
+    view = show_graph({"loss": loss, **read, **weights}, detail="folded")
     try:
         found = dict(zip(weights, torch.autograd.grad(loss, tuple(weights.values()), allow_unused=True)))
     except RuntimeError:

@@ -64,7 +64,7 @@ wrong("06.2", [
     (READER.format(after_trunk="", cat=CAT, car=CAR + ".detach()"), "car.weight gets no gradient",
      "car.weight; leaf (1, 4) float64; .grad None; not in this graph; ✗ no way leads here"),
     (READER.format(after_trunk="", cat=CAT + ".detach()", car=CAR_CUT), "trunk.weight gets no gradient",
-     "used transposed; .grad None; ✗ no way leads here", "car reads (no gradient)"),
+     "trunk.weight; leaf (4, 3) float64; .grad None; ✗ no way leads here", "car reads (no gradient)"),
     (READER.format(after_trunk=".detach()", cat=CAT, car=CAR), "trunk.weight gets no gradient",
      "trunk.weight; leaf (4, 3) float64; .grad None; not in this graph; ✗ no way leads here"),
     (READER.format(after_trunk="", cat=CAT_CUT, car=CAR), "trains the trunk, and \"cat?\" does not",
