@@ -20,6 +20,7 @@ BEFORE_THE_FIRST = "Before the first claim"
 FOLD = "jp-MarkdownHeadingCollapsed"        # what JupyterLab writes into the metadata of a heading that is folded
 RUN_IT = "### Run it yourself"
 FOLDED = (RUN_IT, "### For the curious: ")     # the headings under which a notebook is folded until a reader unfolds it
+WORKSHOP = re.compile(r"^\*\*Workshop\.\*\* .+", re.MULTILINE)
 
 # A picture as an output holds it.
 PICTURE = re.compile(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)")
@@ -63,6 +64,11 @@ def end_of_fold(cells: "list[NotebookNode]", start: int) -> int:
     heading = re.compile(f"#{{1,{level}}} ")
     following = range(start + 1, len(cells))
     return next((i for i in following if cells[i].cell_type == "markdown" and heading.match(cells[i].source)), len(cells)) - 1
+
+
+def is_workshop(notebook: "NotebookNode") -> bool:
+    """Whether a notebook is a workshop, as its first cell says."""
+    return bool(notebook.cells) and bool(WORKSHOP.search(notebook.cells[0].source))
 
 
 def claims(notebook: "NotebookNode") -> dict[str, str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 import lecturing
-from project import FOLDED, RUN_IT, folded, kind, pictures, tags
+from project import FOLDED, RUN_IT, folded, is_workshop, kind, pictures, tags
 from refresh import METADATA
 
 LARGEST = 1_000_000     # bytes
@@ -47,7 +47,7 @@ LADDER = re.compile(r"<details><summary>Hint</summary>\n\n(?!```).+?\n\n</detail
 # A change that a reader tries: the old code, the new one, and what one then sees.
 CHANGE = re.compile(r"\*\*Change this:\*\* `([^`]+)` → `([^`]+)`, and run the cell again\.\n\n"
                     r"<details><summary>What you then see</summary>\n\n(.+?)\n\n</details>", re.DOTALL)
-CHECK = re.compile(r'^check\("(\d\d\.\d)", (\w+)\)$', re.MULTILINE)
+CHECK = re.compile(r'^check\("(\d\d\.\d+)", (\w+)\)$', re.MULTILINE)
 
 
 @dataclass
@@ -60,6 +60,14 @@ class Document:
     @property
     def number(self) -> str:
         return self.path.name[:2]
+
+    @property
+    def is_workshop(self) -> bool:
+        return is_workshop(self.notebook)
+
+    @property
+    def is_lesson(self) -> bool:
+        return self.number != "00" and not self.is_workshop
 
     @property
     def cells(self) -> list[NotebookNode]:
@@ -204,9 +212,21 @@ def look(document):
 
 
 @rule
+def workshop(document):
+    """A workshop is for home or a lab class. Its first cell says so in a sentence behind **Workshop.** It has no recall, no
+    prediction and no note for the lecturer."""
+    if document.is_workshop:
+        for cell in document.cells:
+            for found, what in (("**Recall.**" in cell.source, "a recall"), ("**Predict.**" in cell.source, "a prediction"),
+                                (kind(cell) == "notes", "a note for the lecturer")):
+                if found:
+                    yield cell, f"has {what}, and the notebook is a workshop"
+
+
+@rule
 def recall(document):
-    """From 01 on, the second cell asks two questions, each with its answer folded, on notebooks that **You need** names."""
-    if document.number == "00":
+    """The second cell of a lesson asks two questions, each with its answer folded, on notebooks that **You need** names."""
+    if not document.is_lesson:
         return
     first, cell = document.cells[:2]
     asks = RECALL.match(cell.source)
@@ -221,10 +241,15 @@ def recall(document):
 
 @rule
 def ending(document):
-    """From 01 on, the last cell is a table of the rules, with three things that people get wrong under it."""
-    if document.number == "00":
-        return
+    """The last cell of a lesson is a table of the rules, with three things that people get wrong under it. That of a workshop
+    is a table of the ideas, which names every exercise."""
     cell = document.cells[-1]
+    if document.is_workshop:
+        named = set(re.findall(r"\d\d\.\d+", cell.source))
+        if not cell.source.startswith("## The ideas\n\n| Idea | Where |") or not named >= set(_exercises(document).values()):
+            yield cell, "does not end the workshop with ## The ideas, | Idea | Where |, and every exercise in it"
+    if not document.is_lesson:
+        return
     wrong = re.findall(r"^\d\. ", cell.source.partition("**What people get wrong**")[2], re.MULTILINE)
     if not cell.source.startswith("## The rules\n\n| Rule | Where |") or len(wrong) != 3:
         yield cell, "does not end the notebook with ## The rules, | Rule | Where |, and three things that people get wrong"
@@ -243,10 +268,11 @@ def the_map(document):
 
 @rule
 def predictions(document):
-    """From 01 on there are five predictions or more. Each begins a section: its heading is a question. Under **Predict.** there
-    are three answers or more, each a fold of its own; one fold begins with `✓ Right.`, the others with `✗ No.`"""
+    """In a lesson there are five predictions or more. Each begins a section: its heading is a question. Under **Predict.** there
+    are three answers or more, each a fold of its own; one fold begins with `✓ Right.`, the others with `✗ No.` The form of an
+    answer does not tell whether it is right: where another gives a reason behind a colon, the right one does too."""
     asked = [cell for cell in document.cells if "**Predict.**" in cell.source]
-    if document.number != "00" and len(asked) < 5:
+    if document.is_lesson and len(asked) < 5:
         yield None, f"asks for {len(asked)} predictions, and five are wanted"
     for cell in asked:
         answers = ANSWER.findall(cell.source.partition("**Predict.**")[2])
@@ -258,6 +284,9 @@ def predictions(document):
         wrong = [text for _, _, text in answers if text.startswith("✗ No. ")]
         if (len(right), len(wrong)) != (1, len(answers) - 1):
             yield cell, "has other folds than one that begins with ✓ Right. and some that begin with ✗ No."
+        reasons = [(": " in re.sub("<code>.*?</code>", "", words), text in right) for _, words, text in answers]
+        if (True, False) in reasons and (True, True) not in reasons:
+            yield cell, "tells the right answer by its form: give a reason behind a colon there too, or in no other answer"
         if any("`" in words for _, words, _ in answers):
             yield cell, "has code in an answer that Markdown does not read there: write <code>x</code>"
 
@@ -287,16 +316,21 @@ def no_letter(document):
 
 @rule
 def exercises(document):
-    """From 01 on there are three to five exercises: code to change, which ends with `check("NN.k", function)`, and in the next
-    cell a ladder of three folds: a hint, a stronger hint, a solution."""
-    found = [(i, name) for i, cell in enumerate(document.cells) for name, _ in CHECK.findall(cell.source)]
-    if document.number != "00" and not 3 <= len(found) <= 5:
+    """In a lesson there are three to five exercises, in a workshop any number: code to change, which ends with
+    `check("NN.k", function)`, and in the next cell a ladder of three folds: a hint, a stronger hint, a solution."""
+    found = _exercises(document)
+    if document.is_lesson and not 3 <= len(found) <= 5:
         yield None, f"has {len(found)} exercises, and three to five are wanted"
-    for i, name in found:
+    for i, name in found.items():
         if not name.startswith(document.number):
             yield document.cells[i], f"has the exercise {name}, which has another number"
         if not LADDER.fullmatch(document.cells[i + 1].source):
             yield document.cells[i], f"has the exercise {name}, and no ladder of three folds in the next cell"
+
+
+def _exercises(document):
+    """A dict from the place of a cell to the name of the exercise in it."""
+    return {i: name for i, cell in enumerate(document.cells) for name, _ in CHECK.findall(cell.source)}
 
 
 @rule
@@ -319,7 +353,7 @@ def changes(document):
 def links(document):
     """Links lead to files that are there."""
     for cell in document.prose:
-        for link in re.findall(r"\]\(([^)#<]+)\)", cell.source):
+        for link in re.findall(r"\]\(([^)#<]+)\)", CODE.sub("", cell.source)):
             if not re.match("https?://|mailto:|data:", link) and not (document.path.parent / link).exists():
                 yield cell, f"has a link to {link}, which is not there"
 

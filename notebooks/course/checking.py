@@ -90,7 +90,7 @@ def load(notebook: str) -> list[str]:
     except ModuleNotFoundError as error:
         if not str(error.name).startswith(__package__):
             raise
-    return sorted(name for name in _checks if name.startswith(f"{notebook}."))
+    return sorted((name for name in _checks if name.startswith(f"{notebook}.")), key=lambda name: int(name.partition(".")[2]))
 
 
 def quietly(run: Callable[..., Any], *inputs: Any) -> Any:
@@ -111,7 +111,7 @@ def without_graphs(run: Run, entries: list[Any], name: str, net: torch.nn.Module
     name: of the list. net: what it was computed with, for the names of its parameters in the picture.
     """
     for i, entry in enumerate(entries):
-        if is_tracked(entry):
+        if is_tracked(entry) and entry.grad_fn is not None:
             here = f"{name}[{i}]"
             view, lines = run.show({here: entry, **dict(net.named_parameters(prefix="net"))})
             nodes = view.snapshot.nodes

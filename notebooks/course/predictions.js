@@ -15,11 +15,11 @@ if (!window.seegradPredictions) {
     return all;
   };
 
-  // Open what comes behind a question: a fold of a page, or in JupyterLab what the button of a folded heading hides.
+  // Open what comes behind the cell of a question: a fold of a page, or in JupyterLab what the button of a folded heading hides.
   const openTheRun = (answer) => {
-    let next = inLab(answer) ? answer.closest(".jp-Cell") : answer;
-    while ((next = next.nextElementSibling)) {
-      if (next.matches("h2") || next.querySelector("h2")) return;     // the next section
+    let next = answer.closest(".jp-Cell, [id^='cell-id=']");
+    while ((next = next?.nextElementSibling)) {
+      if (next.querySelector("h2")) return;       // the next section
       if (next.matches("details.run")) return void (next.open = true);
       const button = inLab(next) && next.querySelector(".jp-showHiddenCellsButton");
       if (button) return void button.click();

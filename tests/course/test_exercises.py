@@ -11,7 +11,7 @@ import answers
 from cells import run_cells
 from course import check, progress
 from course.checking import load
-from project import COURSE, notebooks, read
+from project import COURSE, is_workshop, notebooks, read
 from rules import CHECK, SOLUTION
 
 NUMBERS = [path.stem[-2:] for path in sorted((COURSE / "course/exercises").glob("notebook_??.py"))]
@@ -89,6 +89,13 @@ def test_a_wrong_answer_is_refused_with_its_sentence(name, number, capsys):
 def test_each_exercise_has_two_wrong_answers_with_different_sentences():
     assert sorted(WRONG_ANSWERS) == NAMES
     assert [name for name, wrong in WRONG_ANSWERS.items() if len({words for _, words, *_ in wrong}) < 2] == []
+
+
+def test_each_exercise_of_a_workshop_has_two_more_right_answers_and_three_wrong_ones_with_different_sentences():
+    workshops = {path.name[:2] for path in notebooks() if is_workshop(read(path))}
+    few = [name for name in NAMES if name[:2] in workshops
+           if len(set(RIGHT_ANSWERS.get(name, ()))) < 2 or len({words for _, words, *_ in WRONG_ANSWERS[name]}) < 3]
+    assert few == []
 
 
 ACCIDENTS = {
