@@ -1,29 +1,58 @@
 """Exercises that check themselves: run the learner's code on fresh inputs, and say in one sentence what is wrong.
 
 The checks of each notebook stand in `course/exercises`. A check is a function that is given `run`, which calls the
-learner's code, and that raises :class:`Wrong` with a sentence.
+learner's code. It raises :class:`Wrong` with what is seen to be wrong, and may return an :class:`Idea`.
 """
 
+import ast
 import contextlib
 import functools
 import importlib
+import linecache
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from IPython.display import display
 
-Check = Callable[[Callable[..., Any]], None]      # it is given what runs the learner's code, and raises Wrong
+from seegrad.view import Picture
+
+from .verdict import OPEN, RIGHT, WRONG, Verdict
+
 MOST_INSTRUCTIONS = 1_000_000   # of the learner's Python code in one call; counted, because a clock would judge differently
-RIGHT, WRONG, OPEN = "right", "not yet", "not answered yet"
-
-_checks: dict[str, Check] = {}      # name of an exercise -> its check
-_states: dict[str, str] = {}        # name of an exercise -> what the last check said, in this kernel
 
 
 class Wrong(Exception):
-    """What is wrong with an answer, as one sentence for the learner."""
+    """What is wrong with an answer.
+
+    sentence: the symptom, what is seen, for the learner. The cure stands in the hints.
+    picture: the graph of the answer, where that is the matter.
+    """
+
+    def __init__(self, sentence: str, picture: Picture | None = None) -> None:
+        super().__init__(sentence)
+        self.picture = picture
+
+
+@dataclass(frozen=True)
+class Idea:
+    """What a right answer shows.
+
+    sentence: the idea of the exercise.
+    picture: the graph that proves the answer.
+    """
+
+    sentence: str
+    picture: Picture | None = None
+
+
+Check = Callable[[Callable[..., Any]], Idea | None]     # it is given what runs the learner's code, and raises Wrong
+
+_checks: dict[str, Check] = {}      # name of an exercise -> its check
+_states: dict[str, str] = {}        # name of an exercise -> what the last check said, in this kernel
 
 
 def exercise(name: str) -> Callable[[Check], Check]:
@@ -40,27 +69,30 @@ def exercise(name: str) -> Callable[[Check], Check]:
 
 
 def check(name: str, answer: object) -> None:
-    """Check the answer of an exercise and print one line. The notebook goes on, whatever the answer does.
+    """Check the answer of an exercise and show the verdict. The notebook goes on, whatever the answer does.
 
-    name: as in "03.1". answer: what the exercise asks for, mostly a function. ``...``, or a function with nothing else in
-    it, is an exercise that is not answered yet. Raises ValueError for an exercise that does not exist.
+    name: as in "03.1". answer: what the exercise asks for, mostly a function. Where ``...`` stands in it, the exercise is not
+    answered yet. Raises ValueError for an exercise that does not exist.
     """
     load(str(name).partition(".")[0])
     if name not in _checks:
         raise ValueError(f"there is no exercise {name!r}: the names are {', '.join(sorted(_checks))}.")
     if _is_open(answer):
-        state, sentence = OPEN, ""
+        verdict = Verdict(name, OPEN)
     else:
         try:
             with torch.random.fork_rng(devices=[]), torch.enable_grad():
-                _checks[name](lambda *inputs: _run(answer, inputs))
-            state, sentence = RIGHT, ""
+                idea = _checks[name](lambda *inputs: _run(answer, inputs)) or Idea("")
+            verdict = Verdict(name, RIGHT, idea.sentence, picture=idea.picture)
         except Wrong as wrong:
-            state, sentence = WRONG, f" {wrong}"
+            verdict = Verdict(name, WRONG, str(wrong), picture=wrong.picture)
         except Exception as error:      # of the check itself: it met something that it did not expect
-            state, sentence = WRONG, f" The check cannot use what your function returned or did ({in_words(error)})."
-    _states[name] = state
-    print(f"Exercise {name}: {state}.{sentence}")
+            verdict = Verdict(name, WRONG, f"The check cannot use what your function returned or did ({in_words(error)}).")
+    _states[name] = verdict.state
+    if verdict.state == OPEN:
+        print(verdict)      # plain words: there is nothing to look at
+    else:
+        display(verdict)
 
 
 def progress(notebook: str) -> None:
@@ -84,12 +116,28 @@ def load(notebook: str) -> list[str]:
 def _is_open(answer):
     def nothing():
         ...
-    return answer is ... or _compiled(answer) == _compiled(nothing)
+    return answer is ... or _compiled(answer) == _compiled(nothing) or _has_a_gap(_source(answer))
 
 
 def _compiled(answer):
     code = getattr(answer, "__code__", None)
     return code and (code.co_code, code.co_consts)      # since Python 3.14, only a constant tells `return 1` from `...`
+
+
+def _source(answer):
+    """The text of the cell in which the answer was written, or an empty string."""
+    code = getattr(answer, "__code__", None)
+    return "".join(linecache.getlines(code.co_filename)) if code else ""
+
+
+def _has_a_gap(source):
+    """Whether `...` stands in a source, other than as an index, as in x[..., 0]."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return False
+    indices = {inside for node in ast.walk(tree) if isinstance(node, ast.Subscript) for inside in ast.walk(node.slice)}
+    return any(isinstance(node, ast.Constant) and node.value is ... for node in ast.walk(tree) if node not in indices)
 
 
 def _run(answer, inputs):

@@ -1,6 +1,7 @@
 """Each exercise: its solution is right, its traps are refused with the right sentence, and nothing a learner does stops it."""
 
 import functools
+import linecache
 import re
 
 import pytest
@@ -50,9 +51,7 @@ def answer(name, source):
 def said(capsys, name, given):
     capsys.readouterr()
     check(name, given)
-    printed = capsys.readouterr().out
-    assert printed.count("\n") == 1
-    return printed.strip()
+    return capsys.readouterr().out.strip()
 
 
 def test_each_exercise_has_a_check_and_each_check_an_exercise():
@@ -62,27 +61,31 @@ def test_each_exercise_has_a_check_and_each_check_an_exercise():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_stub_is_not_answered_yet(name, capsys):
-    _, set_up, stub, _ = exercise(name)
-    exec(compile(f"{set_up}\n{stub}", "a stub", "exec"), {"check": check})
-    assert capsys.readouterr().out == f"Exercise {name}: not answered yet.\n"
+def test_what_stands_in_the_cell_at_first_is_not_right(name, capsys):
+    """It is not answered yet, or broken, and then says its symptom."""
+    _, set_up, given, _ = exercise(name)
+    text = f"{set_up}\n{given}"
+    linecache.cache["what is given"] = len(text), None, text.splitlines(keepends=True), "what is given"     # as IPython does
+    exec(compile(text, "what is given", "exec"), {"check": check})
+    printed = capsys.readouterr().out
+    assert printed == f"Exercise {name}: not answered yet.\n" or printed.startswith(f"Exercise {name}: ✗ not yet. ")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_solution_is_right(name, capsys):
-    assert said(capsys, name, answer(name, exercise(name)[3])) == f"Exercise {name}: right."
+    assert said(capsys, name, answer(name, exercise(name)[3])) .startswith(f"Exercise {name}: ✓ right.")
 
 
 @pytest.mark.parametrize("name, source", [(name, source) for name in RIGHT_ANSWERS for source in RIGHT_ANSWERS[name]])
 def test_another_right_answer_is_right_too(name, source, capsys):
-    assert said(capsys, name, answer(name, source)) == f"Exercise {name}: right."
+    assert said(capsys, name, answer(name, source)) .startswith(f"Exercise {name}: ✓ right.")
 
 
 @pytest.mark.parametrize("name, number", [(name, k) for name in NAMES for k in range(len(WRONG_ANSWERS.get(name, [])))])
 def test_a_wrong_answer_is_refused_with_its_sentence(name, number, capsys):
     source, words = WRONG_ANSWERS[name][number]
     printed = said(capsys, name, answer(name, source))
-    assert printed.startswith(f"Exercise {name}: not yet. ") and words in printed and printed.endswith(".")
+    assert printed.startswith(f"Exercise {name}: ✗ not yet. ") and words in printed
 
 
 def test_each_exercise_has_two_wrong_answers_with_different_sentences():
@@ -114,7 +117,7 @@ def test_no_accident_stops_a_check(name, accident, capsys):
     head = re.search(rf"^def {exercise(name)[0]}\(.*\):$", exercise(name)[2], re.MULTILINE)[0]
     state = torch.random.get_rng_state()
     printed = said(capsys, name, answer(name, f"{head}\n    {body}"))
-    assert printed.startswith(f"Exercise {name}: not yet. ") and words in printed
+    assert printed.startswith(f"Exercise {name}: ✗ not yet. ") and words in printed
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
