@@ -1,0 +1,372 @@
+"""Small random programs that run twice, by PyTorch and by our own autograd of notebook 12, until the two differ."""
+
+import contextlib
+import html
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.autograd.graph import get_gradient_edge
+
+from seegrad import show_graph
+from seegrad.saving import Shown
+from seegrad.table import Table
+
+from . import own_autograd
+from .checking import Wrong, in_words
+from .own_autograd import AccumulateGrad, Node, Value
+
+RESULTS = "abdefgh"         # what a program calls its results, but the last one; its constant is c
+NUMBERS = -2.0, -1.0, 1.0, 2.0, 3.0
+LARGEST = 1000              # of all numbers of a program: sums and products of such whole numbers are exact
+STATEMENTS = {
+    "add": "{name} = {a} + {b}",
+    "mul": "{name} = {a} * {b}",
+    "detach": "{name} = {a}.detach()",
+    "no_grad": "with no_grad(): {name} = {a} * {b}",
+    "matmul": "{name} = {a} @ {b}",
+}
+SHAPES = (), (2,), (1, 2), (3, 1), (2, 2), (3, 2)
+
+PYTORCH = {"leaf": lambda data: torch.tensor(data, requires_grad=True), "constant": torch.tensor, "no_grad": torch.no_grad}
+OURS = {"leaf": lambda data: Value(data, requires_grad=True), "constant": Value,
+        "no_grad": contextlib.contextmanager(lambda: own_autograd.no_grad())}
+
+
+# Making programs
+
+def programs(seed: int, kinds: Sequence[str], count: int = 100, endings: Sequence[Sequence[str]] = (["loss.backward()"],),
+             shapes: bool = False) -> list["Program"]:
+    """Programs that are all different, from the shortest to the longest.
+
+    kinds: of STATEMENTS, those that are used. endings: lines that may stand at the end. shapes: whether there are other shapes
+    than those of single numbers; then the loss is a mean.
+    """
+    chance, made = random.Random(seed), {}
+    while len(made) < count:
+        size = 1 + 6 * len(made) // count
+        program = _Writer(chance, kinds, shapes).write(size, chance.choice(endings))
+        if program:
+            made[program] = None
+    return sorted(made, key=lambda program: len(program.lines))
+
+
+@dataclass(frozen=True)
+class Program:
+    """lines: its statements. leaves: the names of its leaves."""
+
+    lines: tuple[str, ...]
+    leaves: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+
+class _Writer:
+    """Writes one program, and runs each line by PyTorch as it is written."""
+
+    def __init__(self, chance, kinds, shapes):
+        self.chance, self.kinds, self.shapes = chance, kinds, shapes
+        self.lines, self.words, self.names = [], dict(PYTORCH), []
+
+    def write(self, size, ending):
+        """The program, or None where it has gone wrong."""
+        leaves = ["x", "y", "w"][:self.chance.randint(1, 3)]
+        for name in leaves:
+            self.add(name, f"{name} = leaf({self.numbers()})")
+        if self.chance.random() < 0.4:
+            self.add("c", f"c = constant({self.numbers()})")
+        results = [*RESULTS[:size - 1], "loss"]
+        if self.shapes:
+            results[-1] = RESULTS[size - 1]
+        try:
+            for name in results:
+                self.add(name, self.statement(name))
+            if self.shapes:
+                self.add("loss", f"loss = {results[-1]}.mean()")
+        except RuntimeError:        # shapes that do not fit
+            return None
+        tensors = [self.words[name] for name in self.names]
+        if not self.words["loss"].requires_grad or max(tensor.abs().max() for tensor in tensors) > LARGEST:
+            return None
+        return Program((*self.lines, *(line.format(*leaves, *leaves, *leaves) for line in ending)), tuple(leaves))
+
+    def add(self, name, line):
+        exec(line, self.words)
+        self.lines.append(line)
+        self.names.append(name)
+
+    def numbers(self):
+        shape = self.chance.choice(SHAPES) if self.shapes else ()
+        count = torch.Size(shape).numel()
+        return torch.tensor([self.chance.choice(NUMBERS) for _ in range(count)]).reshape(shape).tolist()
+
+    def statement(self, name):
+        kind = self.chance.choice(self.kinds)
+        names = [name for name in self.names if kind != "matmul" or self.words[name].dim() == 2]
+        if not names:
+            raise RuntimeError("there is no matrix yet")
+        return STATEMENTS[kind].format(name=name, a=self.pick(names), b=self.pick(names))
+
+    def pick(self, names):
+        return self.chance.choice(names if self.chance.random() < 0.5 else names[-2:])
+
+
+# Running them
+
+@dataclass
+class Run:
+    """What a program did.
+
+    words: what its lines have named.
+    nodes: by the name of each result, its node; by that of each leaf, its AccumulateGrad.
+    received: by the same names, the gradients that came to these nodes.
+    grads: the `.grad` of the leaves, as it was after the last line that went well.
+    failed: the line that raised, or an empty string.
+    error: what it raised.
+    """
+
+    words: dict[str, Any]
+    nodes: dict[str, Any] = field(default_factory=dict)
+    received: dict[str, list[torch.Tensor]] = field(default_factory=dict)
+    grads: dict[str, torch.Tensor | None] = field(default_factory=dict)
+    failed: str = ""
+    error: Exception | None = None
+
+    def name_of(self, node: object) -> str:
+        """What is known of a thing that stands among the next functions of a node."""
+        for name, known in self.nodes.items():
+            if node is known:
+                return f"AccumulateGrad of {name}" if "AccumulateGrad" in repr(node) else f"node of {name}"
+        for name, known in self.words.items():
+            if node is known:
+                return f"{name} itself"
+        return "None" if node is None else f"a thing of type {type(node).__name__}"
+
+
+def run_pytorch(program: Program) -> Run:
+    def node_of(tensor):
+        return get_gradient_edge(tensor).node if tensor.requires_grad else None
+
+    def watch(name, node):
+        node.register_prehook(lambda gradients: run.received[name].append(gradients[0].clone()))
+
+    run = Run(dict(PYTORCH))
+    _run(program, run, node_of, watch)
+    return run
+
+
+def run_ours(program: Program) -> Run:
+    names = {}
+
+    def node_of(value):
+        return value.grad_fn or (value.grad_accumulator if value.requires_grad else None)
+
+    def watch(name, node):
+        names[id(node)] = name
+
+    def seen(node, gradient):
+        if id(node) in names and isinstance(gradient, torch.Tensor):
+            run.received[names[id(node)]].append(gradient.clone())
+
+    def evaluate(node, gradient, retain_graph, plain=own_autograd.evaluate):
+        seen(node, gradient)
+        return plain(node, gradient, retain_graph)
+
+    def accumulate(leaf, gradient, plain=own_autograd.accumulate):
+        seen(leaf.grad_accumulator, gradient)
+        return plain(leaf, gradient)
+
+    run = Run(dict(OURS))
+    with own_autograd.plugged(evaluate=evaluate, accumulate=accumulate):
+        _run(program, run, node_of, watch)
+    return run
+
+
+def _run(program, run, node_of, watch):
+    known = set(run.words)
+    for line in program.lines:
+        try:
+            exec(line, run.words)
+        except Exception as error:
+            run.failed, run.error = line, error
+            return
+        for name in run.words.keys() - known - {"__builtins__"}:
+            known.add(name)
+            node = node_of(run.words[name])
+            if node is not None:
+                run.nodes[name], run.received[name] = node, []
+                watch(name, node)
+        run.grads = {name: _copy(run.words[name].grad) for name in program.leaves if name in run.words}
+
+
+def _copy(grad):
+    return grad.clone() if isinstance(grad, torch.Tensor) else grad
+
+
+# Comparing
+
+@dataclass(frozen=True)
+class Difference:
+    """Where our autograd and PyTorch part.
+
+    sentence: what is seen.
+    program: with which it is seen.
+    ours, theirs: what it did.
+    name: of the tensor at which it is seen first, where that is known.
+    """
+
+    sentence: str
+    program: Program
+    ours: Run
+    theirs: Run
+    name: str = ""
+
+
+def difference(program: Program) -> Difference | None:
+    """Run a program twice, and return where the two differ first; None where they agree."""
+    ours, theirs = run_ours(program), run_pytorch(program)
+    for find in (_in_graph, _in_errors, _in_gradients):
+        found = find(ours, theirs)
+        if found:
+            return Difference(found[0], program, ours, theirs, found[1])
+    return None
+
+
+def agree(made: Sequence[Program]) -> None:
+    """Raise Wrong at the first of these programs at which the two differ."""
+    for program in made:
+        found = difference(program)
+        if found:
+            raise Wrong(found.sentence, Played(found))
+
+
+def _in_graph(ours, theirs):
+    for name, tensor in theirs.words.items():
+        value = ours.words.get(name)
+        if not isinstance(tensor, torch.Tensor):
+            continue
+        if name not in ours.words:      # a line before this one has raised
+            return None
+        if not isinstance(value, Value):
+            return f"The operation that makes {name} returns {_kind(value)}, and not a Value.", name
+        if not _same(value.data, tensor.detach()):
+            return f"{name} holds {words(value.data)}, and in PyTorch {words(tensor)}.", name
+        if value.requires_grad != tensor.requires_grad:
+            return f"{name}.requires_grad is {value.requires_grad}, and in PyTorch {tensor.requires_grad}.", name
+        if (value.grad_fn is None) != (tensor.grad_fn is None):
+            theirs_is = "None" if tensor.grad_fn is None else f"a {tensor.grad_fn.name()}"
+            return f"{name}.grad_fn is {_kind(value.grad_fn)}, and in PyTorch {theirs_is}.", name
+        if tensor.grad_fn is not None:
+            if not isinstance(value.grad_fn, Node):
+                return f"{name}.grad_fn is {_kind(value.grad_fn)}, and not a Node.", name
+            led = [ours.name_of(node) for node in value.grad_fn.next_functions]
+            wanted = [theirs.name_of(node) for node, _ in tensor.grad_fn.next_functions]
+            if led != wanted:
+                return f"{name}.grad_fn.next_functions holds {_list(led)}, and in PyTorch {_list(wanted)}.", name
+    return None
+
+
+def _in_errors(ours, theirs):
+    if ours.failed == theirs.failed:
+        return None if not ours.failed or _is_runtime_error(ours.error) else (_raised(ours.error), "")
+    if ours.failed:
+        return _raised(ours.error), ""
+    return "At its last line PyTorch raises a RuntimeError, and yours raises nothing.", ""
+
+
+def _is_runtime_error(error):
+    return isinstance(error.__context__ if isinstance(error, Wrong) else error, RuntimeError)
+
+
+def _raised(error):
+    return str(error) if isinstance(error, Wrong) else f"With your function, backward raises {in_words(error)}."
+
+
+def _in_gradients(ours, theirs):
+    came, at = _in_received(ours, theirs) if not theirs.failed else ("", "")
+    for name, grad in theirs.grads.items():
+        if not _same(ours.grads[name], grad):
+            seen = f"{name}.grad is {words(ours.grads[name])}, and in PyTorch {words(grad)}"
+            return f"{seen}: {came}." if came else f"{seen}.", at or name
+    return (f"{came[0].upper()}{came[1:]}.", at) if came else None
+
+
+def _in_received(ours, theirs):
+    """On the way back, what differs first in what came to a node."""
+    for name in reversed(theirs.nodes):
+        mine, wanted = ours.received[name], theirs.received[name]
+        node = theirs.name_of(theirs.nodes[name])
+        if len(mine) != len(wanted):
+            return f"the {node} ran {_times(len(mine))}, and in PyTorch {_times(len(wanted))}", name
+        for one, other in zip(mine, wanted):
+            if not _same(one, other):
+                return f"to the {node} came {words(one)}, and in PyTorch {words(other)}", name
+    return "", ""
+
+
+def _same(ours, theirs):
+    if not isinstance(ours, torch.Tensor) or theirs is None:
+        return ours is theirs
+    return ours.shape == theirs.shape and torch.allclose(ours, theirs)
+
+
+def words(numbers: object) -> str:
+    """A gradient in a few words."""
+    if not isinstance(numbers, torch.Tensor):
+        return repr(numbers)
+    if numbers.dim() == 0:
+        return f"{numbers.item():.4g}"
+    if numbers.numel() > 6:
+        return f"a tensor of shape {tuple(numbers.shape)}"
+    return str(_rounded(numbers.tolist()))
+
+
+def _rounded(numbers):
+    return [_rounded(number) if isinstance(number, list) else float(f"{number:.4g}") for number in numbers]
+
+
+def _kind(thing):
+    return "None" if thing is None else f"a thing of type {type(thing).__name__}"
+
+
+def _list(names):
+    return f"[{', '.join(names)}]"
+
+
+def _times(count):
+    return {0: "not at all", 1: "once"}.get(count, f"{count} times")
+
+
+class Played(Shown):
+    """A program at which the two differ: its code, the gradients of both, and PyTorch's graph."""
+
+    def __init__(self, found: Difference) -> None:
+        self.found = found
+        self.code = "\n".join(f"{line}    # yours raised here" if line == found.ours.failed else line
+                              for line in found.program.lines)
+        self.table = Table("Gradients, on the way back", ("of", "yours", "PyTorch"), list(self._rows()))
+        self.graph = show_graph({name: found.theirs.words[name] for name in found.theirs.words
+                                 if isinstance(found.theirs.words[name], torch.Tensor)})
+
+    def _rows(self):
+        ours, theirs = self.found.ours, self.found.theirs
+        for name in reversed(theirs.nodes):
+            if name in theirs.grads:
+                yield {"of": f"{name}.grad", "yours": words(ours.grads.get(name)), "PyTorch": words(theirs.grads[name])}
+            else:
+                yield {"of": name, "yours": self._received(ours, name), "PyTorch": self._received(theirs, name)}
+
+    @staticmethod
+    def _received(run, name):
+        return " then ".join(map(words, run.received.get(name, ()))) or "nothing came"
+
+    def __repr__(self) -> str:
+        return "\n\n".join([self.code, repr(self.table), f"PyTorch's graph: {self.graph!r}"])
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        parts = [f"<pre><code>{html.escape(self.code)}</code></pre>",
+                 *(part._repr_mimebundle_()["text/html"] for part in (self.table, self.graph))]
+        return {"text/plain": repr(self), "text/html": "".join(parts)}
