@@ -29,6 +29,7 @@ class SlotLook:
 SLOTS = {ALIVE: SlotLook("●", fill="orange"),
          FREED: SlotLook("○", fill="white", dashed=True),
          CHANGED: SlotLook("▲", fill="#ffd0d0", border="#b00020", width=4, padding=7)}
+GUILTY = SlotLook("✗", fill="white", border="#b00020", width=4)      # what a mark is on, and the row with its words
 NO_SLOT = SlotLook("", fill="white", border="none")     # a row of the player whose slot is gone
 
 # torchviz's own colours, so that readers know these pictures when they meet others. A browser does not know the names of the two
