@@ -3,7 +3,8 @@
 import contextlib
 import html
 import random
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,13 +20,14 @@ from .checking import Wrong, in_words
 from .own_autograd import AccumulateGrad, Node, Value
 
 RESULTS = "abdefgh"         # what a program calls its results, but the last one; its constant is c
-NUMBERS = -2.0, -1.0, 1.0, 2.0, 3.0
-LARGEST = 1000              # of all numbers of a program: sums and products of such whole numbers are exact
+NUMBERS = 2.0, 3.0, 5.0, -2.0
+LARGEST = 10_000            # of all numbers of a program: the gradients of such whole numbers are exact too
 STATEMENTS = {
     "add": "{name} = {a} + {b}",
     "mul": "{name} = {a} * {b}",
     "detach": "{name} = {a}.detach()",
     "no_grad": "with no_grad(): {name} = {a} * {b}",
+    "nested": "with no_grad():\n    with no_grad(): {name} = {a} * {b}\n    {name} = {name} + {a}",
     "matmul": "{name} = {a} @ {b}",
 }
 SHAPES = (), (2,), (1, 2), (3, 1), (2, 2), (3, 2)
@@ -62,6 +64,16 @@ class Program:
 
     def __str__(self) -> str:
         return "\n".join(self.lines)
+
+    def without_what_is_not_used(self) -> "Program":
+        """The same program without the lines that name what no other line uses."""
+        for line in self.lines:
+            name, makes, _ = line.partition(" = ")
+            others = tuple(other for other in self.lines if other != line)
+            if makes and name.isidentifier() and not any(re.search(rf"\b{name}\b", other) for other in others):
+                leaves = tuple(leaf for leaf in self.leaves if leaf != name)
+                return Program(others, leaves).without_what_is_not_used()
+        return self
 
 
 class _Writer:
@@ -124,7 +136,8 @@ class Run:
     nodes: by the name of each result, its node; by that of each leaf, its AccumulateGrad.
     received: by the same names, the gradients that came to these nodes.
     grads: the `.grad` of the leaves, as it was after the last line that went well.
-    failed: the line that raised, or an empty string.
+    changed: the names of those nodes to which a gradient came that had been changed in place.
+    failed: the number of the line that raised, or None.
     error: what it raised.
     """
 
@@ -132,18 +145,21 @@ class Run:
     nodes: dict[str, Any] = field(default_factory=dict)
     received: dict[str, list[torch.Tensor]] = field(default_factory=dict)
     grads: dict[str, torch.Tensor | None] = field(default_factory=dict)
-    failed: str = ""
+    changed: set[str] = field(default_factory=set)
+    failed: int | None = None
     error: Exception | None = None
 
     def name_of(self, node: object) -> str:
         """What is known of a thing that stands among the next functions of a node."""
         for name, known in self.nodes.items():
             if node is known:
-                return f"AccumulateGrad of {name}" if "AccumulateGrad" in repr(node) else f"node of {name}"
+                return f"AccumulateGrad of {name}" if name in self.grads else f"node of {name}"
         for name, known in self.words.items():
             if node is known:
                 return f"{name} itself"
-        return "None" if node is None else f"a thing of type {type(node).__name__}"
+            if isinstance(node, AccumulateGrad) and node.variable is known:
+                return f"AccumulateGrad of {name}"
+        return _kind(node)
 
 
 def run_pytorch(program: Program) -> Run:
@@ -162,6 +178,8 @@ def run_ours(program: Program) -> Run:
     names = {}
 
     def node_of(value):
+        if not isinstance(value, Value):
+            return None
         return value.grad_fn or (value.grad_accumulator if value.requires_grad else None)
 
     def watch(name, node):
@@ -170,6 +188,7 @@ def run_ours(program: Program) -> Run:
     def seen(node, gradient):
         if id(node) in names and isinstance(gradient, torch.Tensor):
             run.received[names[id(node)]].append(gradient.clone())
+            run.changed |= {names[id(node)]} if gradient._version else set()
 
     def evaluate(node, gradient, retain_graph, plain=own_autograd.evaluate):
         seen(node, gradient)
@@ -180,18 +199,21 @@ def run_ours(program: Program) -> Run:
         return plain(leaf, gradient)
 
     run = Run(dict(OURS))
-    with own_autograd.plugged(evaluate=evaluate, accumulate=accumulate):
-        _run(program, run, node_of, watch)
+    try:
+        with own_autograd.plugged(evaluate=evaluate, accumulate=accumulate):
+            _run(program, run, node_of, watch)
+    finally:
+        own_autograd.grad_mode.enabled = True
     return run
 
 
 def _run(program, run, node_of, watch):
     known = set(run.words)
-    for line in program.lines:
+    for number, line in enumerate(program.lines):
         try:
             exec(line, run.words)
         except Exception as error:
-            run.failed, run.error = line, error
+            run.failed, run.error = number, error
             return
         for name in run.words.keys() - known - {"__builtins__"}:
             known.add(name)
@@ -229,17 +251,18 @@ def difference(program: Program) -> Difference | None:
     """Run a program twice, and return where the two differ first; None where they agree."""
     ours, theirs = run_ours(program), run_pytorch(program)
     for find in (_in_graph, _in_errors, _in_gradients):
-        found = find(ours, theirs)
-        if found:
-            return Difference(found[0], program, ours, theirs, found[1])
+        sentence, name = find(ours, theirs)
+        if sentence:
+            return Difference(sentence, program, ours, theirs, name)
     return None
 
 
 def agree(made: Sequence[Program]) -> None:
-    """Raise Wrong at the first of these programs at which the two differ."""
+    """Raise Wrong at the first of these programs at which the two differ, without the lines that do not matter."""
     for program in made:
         found = difference(program)
         if found:
+            found = difference(program.without_what_is_not_used()) or found
             raise Wrong(found.sentence, Played(found))
 
 
@@ -249,7 +272,7 @@ def _in_graph(ours, theirs):
         if not isinstance(tensor, torch.Tensor):
             continue
         if name not in ours.words:      # a line before this one has raised
-            return None
+            break
         if not isinstance(value, Value):
             return f"The operation that makes {name} returns {_kind(value)}, and not a Value.", name
         if not _same(value.data, tensor.detach()):
@@ -266,32 +289,36 @@ def _in_graph(ours, theirs):
             wanted = [theirs.name_of(node) for node, _ in tensor.grad_fn.next_functions]
             if led != wanted:
                 return f"{name}.grad_fn.next_functions holds {_list(led)}, and in PyTorch {_list(wanted)}.", name
-    return None
+    return "", ""
 
 
 def _in_errors(ours, theirs):
-    if ours.failed == theirs.failed:
-        return None if not ours.failed or _is_runtime_error(ours.error) else (_raised(ours.error), "")
-    if ours.failed:
-        return _raised(ours.error), ""
-    return "At its last line PyTorch raises a RuntimeError, and yours raises nothing.", ""
+    if ours.failed is None and theirs.failed is not None:
+        return "Where PyTorch raises a RuntimeError, yours raises nothing.", ""
+    if ours.failed is None or ours.failed == theirs.failed and _is_runtime_error(ours.error):
+        return "", ""
+    if isinstance(ours.error, Wrong):
+        return str(ours.error), ""
+    return f"With your function, our autograd raises {in_words(ours.error)}.", ""
 
 
 def _is_runtime_error(error):
     return isinstance(error.__context__ if isinstance(error, Wrong) else error, RuntimeError)
 
 
-def _raised(error):
-    return str(error) if isinstance(error, Wrong) else f"With your function, backward raises {in_words(error)}."
-
-
 def _in_gradients(ours, theirs):
-    came, at = _in_received(ours, theirs) if not theirs.failed else ("", "")
-    for name, grad in theirs.grads.items():
-        if not _same(ours.grads[name], grad):
-            seen = f"{name}.grad is {words(ours.grads[name])}, and in PyTorch {words(grad)}"
-            return f"{seen}: {came}." if came else f"{seen}.", at or name
-    return (f"{came[0].upper()}{came[1:]}.", at) if came else None
+    came, at = ("", "") if theirs.error else _in_received(ours, theirs)
+    wrong = [name for name, grad in theirs.grads.items() if not _same(ours.grads[name], grad)]
+    if not wrong:
+        return (f"{came[0].upper()}{came[1:]}.", at) if came else ("", "")
+    name = at if at in wrong else wrong[0]
+    one, other = versus(ours.grads[name], theirs.grads[name])
+    seen = f"{name}.grad {one}, and in PyTorch {other}"
+    grad = ours.words[name].grad
+    shared = [other for other in theirs.grads if other != name and grad is not None and ours.words[other].grad is grad]
+    if shared:
+        return f"{seen}: {name}.grad and {shared[0]}.grad are one tensor.", name
+    return (f"{seen}: {came}.", at) if came and at != name else (f"{seen}.", name)
 
 
 def _in_received(ours, theirs):
@@ -301,9 +328,11 @@ def _in_received(ours, theirs):
         node = theirs.name_of(theirs.nodes[name])
         if len(mine) != len(wanted):
             return f"the {node} ran {_times(len(mine))}, and in PyTorch {_times(len(wanted))}", name
-        for one, other in zip(mine, wanted):
-            if not _same(one, other):
-                return f"to the {node} came {words(one)}, and in PyTorch {words(other)}", name
+        for pair in zip(mine, wanted):
+            if not _same(*pair):
+                one, other = versus(*pair)
+                changed = ", changed in place" * (name in ours.changed)
+                return f"what came to the {node} {one}{changed}, and in PyTorch {other}", name
     return "", ""
 
 
@@ -324,6 +353,13 @@ def words(numbers: object) -> str:
     return str(_rounded(numbers.tolist()))
 
 
+def versus(ours: object, theirs: object) -> tuple[str, str]:
+    """What is told of a gradient of ours, with the verb, and of PyTorch's: the numbers, or where they differ, the shapes."""
+    if isinstance(ours, torch.Tensor) and isinstance(theirs, torch.Tensor) and ours.shape != theirs.shape:
+        return f"has the shape {tuple(ours.shape)}", str(tuple(theirs.shape))
+    return f"is {words(ours)}", words(theirs)
+
+
 def _rounded(numbers):
     return [_rounded(number) if isinstance(number, list) else float(f"{number:.4g}") for number in numbers]
 
@@ -340,16 +376,22 @@ def _times(count):
     return {0: "not at all", 1: "once"}.get(count, f"{count} times")
 
 
+def _place(graph, name):
+    """Where a result is marked: at its node, which has a number in the picture. A tensor without one: at its name."""
+    tensor = next(tensor for tensor in graph.snapshot.tensors if name in tensor.names)
+    return name if tensor.producer is None else tensor.producer.node + 1
+
+
 class Played(Shown):
     """A program at which the two differ: its code, the gradients of both, and PyTorch's graph."""
 
     def __init__(self, found: Difference) -> None:
         self.found = found
-        self.code = "\n".join(f"{line}    # yours raised here" if line == found.ours.failed else line
-                              for line in found.program.lines)
+        raised = {found.theirs.failed: "    # PyTorch raises here", found.ours.failed: "    # yours raises here"}
+        self.code = "\n".join(line + raised.get(number, "") for number, line in enumerate(found.program.lines))
         self.table = Table("Gradients, on the way back", ("of", "yours", "PyTorch"), list(self._rows()))
-        self.graph = show_graph({name: found.theirs.words[name] for name in found.theirs.words
-                                 if isinstance(found.theirs.words[name], torch.Tensor)})
+        graph = show_graph({name: made for name, made in found.theirs.words.items() if isinstance(made, torch.Tensor)})
+        self.graph = graph.mark(_place(graph, found.name), "the two differ here first") if found.name else graph
 
     def _rows(self):
         ours, theirs = self.found.ours, self.found.theirs

@@ -1,0 +1,78 @@
+"""The graph of our own autograd of notebook 12, drawn as seegrad draws that of PyTorch."""
+
+from seegrad.snapshot import ALIVE, FREED, Edge, GraphSnapshot, Node, SavedTensor, Tensor
+from seegrad.view import GraphView
+
+from .own_autograd import AccumulateGrad, Value
+
+DTYPE = "float32"       # of all values
+
+
+def show_own(**named: Value) -> GraphView:
+    """Draw the graph that is reachable from values of ours. named: each with its name."""
+    return GraphView(_Reader(named).snapshot(), None, max_boxes=150)
+
+
+class _Reader:
+    """nodes: as the forward pass came to them. values: those that are drawn, which are the named ones and the leaves."""
+
+    def __init__(self, named):
+        self.names = {id(value): name for name, value in named.items()}
+        self.nodes = []
+        for node in sorted(_reachable([value.grad_fn for value in named.values()]), key=lambda node: node.sequence_nr):
+            self.nodes += [leaf for leaf in node.next_functions if _is_at_a_leaf(leaf) and leaf not in self.nodes]
+            self.nodes += [node] * (node not in self.nodes)
+        leaves = [node.variable for node in self.nodes if _is_at_a_leaf(node)]
+        self.values = list({id(value): value for value in [*named.values(), *leaves]}.values())
+        self.storages = {}      # the address of each memory -> its number and its bytes
+
+    def snapshot(self):
+        tensors = tuple(map(self.tensor, self.values))
+        nodes = tuple(map(self.node, self.nodes))
+        return GraphSnapshot(nodes, tensors, tuple(size for _, size in self.storages.values()))
+
+    def tensor(self, value):
+        name, made = self.names.get(id(value)), value.grad_fn
+        return Tensor(names=(name,) if name else (), given=bool(name), shape=tuple(value.data.shape), dtype=DTYPE, device="cpu",
+                      requires_grad=value.requires_grad, is_leaf=made is None,
+                      in_graph=made is not None or value.grad_accumulator in self.nodes,
+                      producer=made and Edge(self.nodes.index(made), 0), base=None,
+                      keeps_grad=value.requires_grad and made is None,
+                      grad_shape=None if value.grad is None else tuple(value.grad.shape),
+                      version=value.data._version, storage=self.storage(value.data), counter=0)
+
+    def node(self, node):
+        inputs = tuple(following and Edge(self.nodes.index(following), 0) for following in node.next_functions)
+        leaf = self.index_of(node.variable.data) if _is_at_a_leaf(node) else None
+        return Node(repr(node).strip("<>"), inputs, tuple(self.slots(node)), (tuple(node.shape),), leaf=leaf)
+
+    def slots(self, node):
+        if node.saved is None:
+            yield SavedTensor("saved", FREED)
+        for number, tensor in enumerate(node.saved or ()):
+            storage, holds = self.storage(tensor), self.index_of(tensor)
+            shape = tuple(tensor.shape)
+            yield SavedTensor(f"saved[{number}]", ALIVE, shape, DTYPE, storages=(storage,), storage=storage,
+                              layout=(0, shape, tensor.stride(), DTYPE), holds=holds,
+                              tracked=None if holds is None else self.values[holds].requires_grad)
+
+    def index_of(self, tensor):
+        return next((i for i, value in enumerate(self.values) if value.data is tensor), None)
+
+    def storage(self, tensor):
+        memory = tensor.untyped_storage()
+        return self.storages.setdefault(memory.data_ptr(), (len(self.storages), memory.nbytes()))[0]
+
+
+def _is_at_a_leaf(node):
+    return isinstance(node, AccumulateGrad)
+
+
+def _reachable(nodes):
+    found = {node: None for node in nodes if node is not None}
+    waiting = list(found)
+    for node in waiting:        # the list grows
+        new = [following for following in node.next_functions if following is not None and following not in found]
+        found |= dict.fromkeys(new)
+        waiting += dict.fromkeys(new)
+    return found
