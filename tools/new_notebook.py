@@ -24,14 +24,17 @@ CHECKS = '''"""The checks of notebook {number}."""
 
 import torch
 
-from ..checking import exercise, same_numbers
+from ..checking import Idea, exercise, same_numbers
 '''
 CHECK = '''
 
 @exercise("{number}.{k}")
 def check_{k}(run):
-    x = torch.tensor([1.0, 2.0, 3.0])
-    same_numbers(run(x), {factor} * x)
+    x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    y = run(x)
+    same_numbers(y, {factor} * x)
+    view, lines = run.show({{"x": x, "y": torch.as_tensor(y)}})
+    return Idea("Say the idea of the exercise in one sentence. The picture proves the answer.", view)
 '''
 ANSWERS = '''"""Answers to the exercises of notebook {number}."""
 
@@ -42,7 +45,7 @@ right("{number}.{k}", ["def answer_{k}(x): return x * {factor}"])
 
 wrong("{number}.{k}", [
     ("def answer_{k}(x): return x", "other numbers"),
-    ("def answer_{k}(x): return x.sum() * {factor}", "has the shape"),
+    ("def answer_{k}(x):\\n    return x.sum() / zero", "`zero` is not defined", "line 2: return x.sum() / zero"),
 ])
 '''
 FIRST = """# {number} · {title}
@@ -114,11 +117,23 @@ It would be so if `x` were not tracked.
 </details>"""
 TRY_IT = """## Try it
 
-Replace the three dots in a cell by your own lines, and run the cell. The check calls your function with inputs of its own, \
-and says what is wrong. Unfold the solution when you have tried."""
+Each cell holds code that is broken, or not finished. Change it, and run the cell. The check calls your function with inputs \
+of its own, and shows what it sees. Under each cell there are a hint, a stronger hint and a solution. Unfold them one at a time."""
 TASK = "**{k}.** Return `x`, {factor} times as large."
-STUB = 'def answer_{k}(x):\n    ...\n\ncheck("{number}.{k}", answer_{k})'
-SOLUTION = """<details><summary>A solution</summary>
+GIVEN = 'def answer_{k}(x):\n    factor = ...\n    return factor * x\n\ncheck("{number}.{k}", answer_{k})'
+LADDER = """<details><summary>Hint</summary>
+
+A nudge, in one or two sentences.
+
+</details>
+
+<details><summary>Stronger hint</summary>
+
+It names the thing: the factor is {factor}.
+
+</details>
+
+<details><summary>A solution</summary>
 
 ```python
 def answer_{k}(x):
@@ -170,8 +185,8 @@ def skeleton(number: str, title: str) -> nbformat.NotebookNode:
     markdown("try", "slide", TRY_IT)
     for k in range(1, EXERCISES + 1):
         markdown(f"exercise-{k}-task", "subslide", TASK, k=k, factor=k + 1)
-        code(f"exercise-{k}-answer", "-", STUB, k=k)
-        markdown(f"exercise-{k}-solution", "subslide", SOLUTION, k=k, factor=k + 1)
+        code(f"exercise-{k}-answer", "-", GIVEN, k=k)
+        markdown(f"exercise-{k}-solution", "subslide", LADDER, k=k, factor=k + 1)
     code("progress", "-", 'progress("{number}")')
     rows = "\n".join(f"| What to remember of section {k}. | The claim of section {k} |" for k in range(1, SECTIONS + 1))
     markdown("rules", "slide", RULES, rows=rows)

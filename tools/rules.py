@@ -41,6 +41,8 @@ GOALS = re.compile(r"^\*\*After this notebook you can\*\*\n\n((?:- .+\n)+)", re.
 OPTION = re.compile(r"^- ([A-D])\. ", re.MULTILINE)
 ANSWER = re.compile(r"<details><summary>([A-D])</summary>\n\n(.*?)\n\n</details>", re.DOTALL)
 SOLUTION = re.compile(r"<details><summary>A solution</summary>\s*```python\n(.*?)```\s*</details>", re.DOTALL)
+LADDER = re.compile(r"<details><summary>Hint</summary>\n\n(?!```).+?\n\n</details>\n\n"
+                    r"<details><summary>Stronger hint</summary>\n\n(?!```).+?\n\n</details>\n\n" + SOLUTION.pattern, re.DOTALL)
 # A change that a reader tries: the old code, the new one, and what one then sees.
 CHANGE = re.compile(r"\*\*Change this:\*\* `([^`]+)` → `([^`]+)`, and run the cell again\.\n\n"
                     r"<details><summary>What you then see</summary>\n\n(.+?)\n\n</details>", re.DOTALL)
@@ -286,14 +288,12 @@ def no_letter(document):
 
 @rule
 def exercises(document):
-    """In a lesson there are three to five exercises, in a workshop any number: a stub that ends with
-    `check("NN.k", function)`, and in the next cell a solution, folded."""
+    """In a lesson there are three to five exercises, in a workshop any number: code to change, which ends with
+    `check("NN.k", function)`, and in the next cell a ladder of three folds: a hint, a stronger hint, a solution."""
     found = _exercises(document)
     if document.is_lesson and not 3 <= len(found) <= 5:
         yield None, f"has {len(found)} exercises, and three to five are wanted"
     for i, name in found.items():
-        if not name.startswith(document.number) or len(SOLUTION.findall(document.cells[i + 1].source)) != 1:
-            yield document.cells[i], f"has the exercise {name}, which has another number, or no solution in the next cell"
 
 
 def _exercises(document):

@@ -1,4 +1,4 @@
-"""How the verdict on an answer shows itself: at a glance, with the sentence, the line and the picture beside each other."""
+"""What a check says of an answer, and how that shows itself: at a glance, with sentence, line and picture beside each other."""
 
 import html
 from dataclasses import dataclass
@@ -11,12 +11,38 @@ RIGHT, WRONG, OPEN = "right", "not yet", "not answered yet"
 _SIGNS = {RIGHT: ("✓", "#2e7d32"), WRONG: ("✗", "#c62828")}
 
 
+class Wrong(Exception):
+    """What is wrong with an answer.
+
+    sentence: the symptom, what is seen, for the learner. The cure stands in the hints.
+    picture: the graph of the answer, where that is the matter.
+    line: the line of the learner's code that is meant, as `Run.show` tells it. Where an error came through a line, and none is
+        given, that one is shown.
+    """
+
+    def __init__(self, sentence: str, picture: Shown | None = None, line: str = "") -> None:
+        super().__init__(sentence)
+        self.picture, self.line = picture, line
+
+
+@dataclass(frozen=True)
+class Idea:
+    """What a right answer shows.
+
+    sentence: the idea of the exercise.
+    picture: the graph that proves the answer.
+    """
+
+    sentence: str
+    picture: Shown | None = None
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """What a check says of an answer, for Jupyter and as text.
+    """What is shown, in Jupyter and as text.
 
     name: of the exercise, as in "03.1".
-    state: RIGHT, WRONG or OPEN.
+    state: RIGHT or WRONG.
     sentence: what is wrong, or the idea of what is right; may be empty.
     line: the line of the learner's code that is meant, as in "line 5: loss.backward()"; may be empty.
     picture: the graph that shows it, or None.
@@ -29,15 +55,14 @@ class Verdict:
     picture: Shown | None = None
 
     def __repr__(self) -> str:
-        sign = f"{_SIGNS[self.state][0]} " if self.state in _SIGNS else ""
-        first = f"Exercise {self.name}: {sign}{self.state}." + f" {self.sentence}" * bool(self.sentence)
+        first = f"Exercise {self.name}: {_SIGNS[self.state][0]} {self.state}." + f" {self.sentence}" * bool(self.sentence)
         return "\n".join(filter(None, [first, self.line, repr(self.picture) if self.picture else ""]))
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        sign, colour = _SIGNS.get(self.state, ("", "#616161"))
+        sign, colour = _SIGNS[self.state]
         words = [f'<p style="margin: 0.2em 0 0.6em"><strong>Exercise {self.name}:</strong> '
                  f'<strong style="padding: 0.1em 0.5em; border-radius: 4px; white-space: nowrap; color: white; '
-                 f'background: {colour}">{f"{sign} {self.state}".strip()}</strong></p>']
+                 f'background: {colour}">{sign} {self.state}</strong></p>']
         if self.sentence:
             words.append(f'<p style="margin: 0.4em 0">{html.escape(self.sentence)}</p>')
         if self.line:

@@ -41,11 +41,19 @@ def settings_of_the_set_up_end_with_the_test():
     torch.set_default_dtype(dtype)
 
 
+def run_cells(*sources):
+    """Run sources one after the other, as IPython runs cells, and return what their names stand for in the end."""
+    namespace = {"__name__": "__main__", "_ih": ["", *sources]}
+    for number, source in enumerate(sources, 1):
+        file = f"<cell {number}>"
+        linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
+        exec(compile(source, file, "exec"), namespace)
+    return namespace
+
+
 def answer(name, source):
     function, set_up, _, _ = exercise(name)
-    namespace = {}
-    exec(compile(f"{set_up}\n{source}", "an answer", "exec"), namespace)
-    return namespace[function]
+    return run_cells(set_up, source)[function]
 
 
 def said(capsys, name, given):
@@ -64,9 +72,7 @@ def test_each_exercise_has_a_check_and_each_check_an_exercise():
 def test_what_stands_in_the_cell_at_first_is_not_right(name, capsys):
     """It is not answered yet, or broken, and then says its symptom."""
     _, set_up, given, _ = exercise(name)
-    text = f"{set_up}\n{given}"
-    linecache.cache["what is given"] = len(text), None, text.splitlines(keepends=True), "what is given"     # as IPython does
-    exec(compile(text, "what is given", "exec"), {"check": check})
+    run_cells(set_up, given)
     printed = capsys.readouterr().out
     assert printed == f"Exercise {name}: not answered yet.\n" or printed.startswith(f"Exercise {name}: ✗ not yet. ")
 
@@ -83,20 +89,22 @@ def test_another_right_answer_is_right_too(name, source, capsys):
 
 @pytest.mark.parametrize("name, number", [(name, k) for name in NAMES for k in range(len(WRONG_ANSWERS.get(name, [])))])
 def test_a_wrong_answer_is_refused_with_its_sentence(name, number, capsys):
-    source, words = WRONG_ANSWERS[name][number]
+    source, words, *more = WRONG_ANSWERS[name][number]
     printed = said(capsys, name, answer(name, source))
-    assert printed.startswith(f"Exercise {name}: ✗ not yet. ") and words in printed
+    first = printed.partition("\n")[0]
+    assert first.startswith(f"Exercise {name}: ✗ not yet. ") and words in first
+    assert [part for part in more if part not in printed] == []
 
 
 def test_each_exercise_has_two_wrong_answers_with_different_sentences():
     assert sorted(WRONG_ANSWERS) == NAMES
-    assert [name for name, wrong in WRONG_ANSWERS.items() if len({words for _, words in wrong}) < 2] == []
+    assert [name for name, wrong in WRONG_ANSWERS.items() if len({words for _, words, *_ in wrong}) < 2] == []
 
 
 def test_each_exercise_of_a_workshop_has_two_more_right_answers_and_three_wrong_ones_with_different_sentences():
     workshops = {path.name[:2] for path in notebooks() if is_workshop(read(path))}
     few = [name for name in NAMES if name[:2] in workshops
-           if len(set(RIGHT_ANSWERS.get(name, ()))) < 2 or len({words for _, words in WRONG_ANSWERS[name]}) < 3]
+           if len(set(RIGHT_ANSWERS.get(name, ()))) < 2 or len({words for _, words, *_ in WRONG_ANSWERS[name]}) < 3]
     assert few == []
 
 

@@ -1,11 +1,11 @@
-"""Marks: what is guilty in a graph is found by its sign, its border and its words, in the picture, as text and in the alt text."""
+"""Marks: what is guilty in a graph is found by sign, border and words: in the picture, as text, and in the alt text."""
 
 import pytest
 import torch
-from test_drawing import read_svg
 
 from seegrad import show_graph, what_if
 from seegrad.looks import GUILTY
+from test_drawing import read_svg
 
 NEEDED = "a second backward needs this number"
 
