@@ -263,7 +263,9 @@ def agree(made: Sequence[Program]) -> None:
         found = difference(program)
         if found:
             found = difference(program.without_what_is_not_used()) or found
-            raise Wrong(found.sentence, Played(found))
+            wrong = Wrong(found.sentence, Played(found))
+            wrong.__context__ = found.ours.error        # it tells the line of the learner's code
+            raise wrong
 
 
 def _in_graph(ours, theirs):

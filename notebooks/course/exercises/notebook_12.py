@@ -18,10 +18,14 @@ SUMS = "add", "mul"
 @contextlib.contextmanager
 def _in_use(name, run):
     """The learner's function in the place of the course's. Where nothing is wrong with it, it is theirs from now on."""
+    def theirs(*inputs):
+        return run(*inputs)
+
+    theirs.__name__ = name      # a node is called after its rule
     yours.pop(name, None)
-    with plugged(**{name: run}):
+    with plugged(**{name: theirs}):
         yield
-    yours[name] = run
+    yours[name] = theirs
 
 
 def _agrees(made, idea, *lines):
