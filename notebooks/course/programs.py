@@ -30,6 +30,7 @@ STATEMENTS = {
     "nested": "with no_grad():\n    with no_grad(): {name} = {a} * {b}\n    {name} = {name} + {a}",
     "matmul": "{name} = {a} @ {b}",
 }
+CAPTION = "The two differ at this program. The graph is PyTorch's."
 SHAPES = (), (2,), (1, 2), (3, 1), (2, 2), (3, 2)
 
 PYTORCH = {"leaf": lambda data: torch.tensor(data, requires_grad=True), "constant": torch.tensor, "no_grad": torch.no_grad}
@@ -385,32 +386,38 @@ def _place(graph, name):
 
 
 class Played(Shown):
-    """A program at which the two differ: its code, the gradients of both, and PyTorch's graph."""
+    """A program at which the two differ: its code, the gradients of both where they are others, and PyTorch's graph."""
 
     def __init__(self, found: Difference) -> None:
-        self.found = found
         raised = {found.theirs.failed: "    # PyTorch raises here", found.ours.failed: "    # yours raises here"}
         self.code = "\n".join(line + raised.get(number, "") for number, line in enumerate(found.program.lines))
-        self.table = Table("Gradients, on the way back", ("of", "yours", "PyTorch"), list(self._rows()))
+        rows = list(_gradients(found.ours, found.theirs))
+        table = Table("Gradients, on the way back", ("of", "yours", "PyTorch"), rows)
         graph = show_graph({name: made for name, made in found.theirs.words.items() if isinstance(made, torch.Tensor)})
-        self.graph = graph.mark(_place(graph, found.name), "the two differ here first") if found.name else graph
-
-    def _rows(self):
-        ours, theirs = self.found.ours, self.found.theirs
-        for name in reversed(theirs.nodes):
-            if name in theirs.grads:
-                yield {"of": f"{name}.grad", "yours": words(ours.grads.get(name)), "PyTorch": words(theirs.grads[name])}
-            else:
-                yield {"of": name, "yours": self._received(ours, name), "PyTorch": self._received(theirs, name)}
-
-    @staticmethod
-    def _received(run, name):
-        return " then ".join(map(words, run.received.get(name, ()))) or "nothing came"
+        graph = graph.mark(_place(graph, found.name), "the two differ here first") if found.name else graph
+        self.parts = [table, graph] if any(row["yours"] != row["PyTorch"] for row in rows) else [graph]
 
     def __repr__(self) -> str:
-        return "\n\n".join([self.code, repr(self.table), f"PyTorch's graph: {self.graph!r}"])
+        return "\n\n".join([CAPTION, self.code, *map(repr, self.parts)])
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        parts = [f"<pre><code>{html.escape(self.code)}</code></pre>",
-                 *(part._repr_mimebundle_()["text/html"] for part in (self.table, self.graph))]
-        return {"text/plain": repr(self), "text/html": "".join(parts)}
+        *tables, graph = (part._repr_mimebundle_()["text/html"] for part in self.parts)
+        code = f'<p style="margin: 0.2em 0">{CAPTION}</p><pre><code>{html.escape(self.code)}</code></pre>'
+        return {"text/plain": repr(self), "text/html": _beside("".join([code, *tables]), graph)}
+
+
+def _beside(*columns):
+    """Columns of HTML, which stand under each other where there is no room."""
+    shown = "".join(f'<div style="flex: 1 1 240px; min-width: 0">{column}</div>' for column in columns)
+    return f'<div style="display: flex; flex-wrap: wrap; gap: 0 1em">{shown}</div>'
+
+
+def _gradients(ours, theirs):
+    def came(run, name):
+        return " then ".join(map(words, run.received.get(name, ()))) or "nothing came"
+
+    for name in reversed(theirs.nodes):
+        if name in theirs.grads:
+            yield {"of": f"{name}.grad", "yours": words(ours.grads.get(name)), "PyTorch": words(theirs.grads[name])}
+        else:
+            yield {"of": name, "yours": came(ours, name), "PyTorch": came(theirs, name)}

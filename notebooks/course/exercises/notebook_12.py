@@ -28,16 +28,18 @@ def _in_use(name, run):
     yours[name] = theirs
 
 
-def _agrees(made, idea, *lines):
-    """The idea, with the graphs of a program beside each other. made: the programs on which the two agree."""
-    program = Program(lines, ("x", "y"))
-    ours, theirs = run_ours(program), run_pytorch(program)
-    named = {name: tensor for name, tensor in theirs.words.items() if isinstance(tensor, torch.Tensor)}
-    picture = side_by_side(yours=show_own(**{name: ours.words[name] for name in named}), PyTorch=show_graph(named))
+def _agrees(made, idea, names, *lines):
+    """The idea, and the graphs of both beside each other, with these names, of a program of these lines.
+
+    made: the programs on which the two agree.
+    """
+    ours, theirs = (run(Program(lines, ("x",))).words for run in (run_ours, run_pytorch))
+    picture = side_by_side(yours=show_own(**{name: ours[name] for name in names.split()}),
+                           PyTorch=show_graph({name: theirs[name] for name in names.split()}))
     return Idea(f"It agrees with PyTorch on {len(made)} programs. {idea}", picture)
 
 
-FORK = "x = leaf(2.0)", "c = constant(3.0)", "a = x * x", "b = a * c", "loss = b + a"
+FORK = "x loss", "x = leaf(2.0)", "a = x * x", "loss = a + x"
 
 
 @exercise("12.1")
@@ -53,7 +55,8 @@ def what_an_operation_records(run):
     made = programs(2, SUMS)
     with _in_use("record", run):
         agree(made)
-        return _agrees(made, "One tracked input is enough. Without any, nothing is recorded.", *FORK)
+        return _agrees(made, "One tracked input is enough. Without any, nothing is recorded.",
+                       "x c loss", "x = leaf(2.0)", "c = constant(3.0)", "loss = x * c")
 
 
 @exercise("12.3")
@@ -106,7 +109,7 @@ def an_order_in_which_all_has_come(run):
     with _in_use("order", run):
         agree(made)
         return _agrees(made, "A node runs when all its gradients have come. From the newest node to the oldest, that is so.",
-                       "x = leaf(2.0)", "a = x * x", "b = a * a", "loss = a * b", "loss.backward()")
+                       "x loss", "x = leaf(2.0)", "a = x * x", "loss = a * x", "loss.backward()")
 
 
 def _out_of_place(nodes, wanted, ours):
@@ -146,7 +149,7 @@ def a_leaf_that_keeps_the_sum(run):
     with _in_use("accumulate", run):
         agree(made)
         return _agrees(made, "What is kept adds up from one backward to the next, until someone clears it.",
-                       "x = leaf(2.0)", "y = leaf(3.0)", "loss = x + y", *(line.format("x", "y") for line in AGAIN))
+                       "x loss more", "x = leaf(2.0)", "loss = x * x", *(line.format("x", "x") for line in AGAIN))
 
 
 @exercise("12.7")
@@ -180,7 +183,7 @@ def a_value_without_its_past(run):
     with _in_use("detach", run):
         agree(made)
         return _agrees(made, "A detached value has the same numbers, and nothing leads back from it.",
-                       "x = leaf(2.0)", "a = x * x", "b = a.detach()", "loss = a * b", "loss.backward()")
+                       "x b loss", "x = leaf(2.0)", "a = x * x", "b = a.detach()", "loss = b * x", "loss.backward()")
 
 
 @exercise("12.9")
@@ -194,7 +197,7 @@ def a_time_without_recording(run):
         if not still:
             raise Wrong("After an error inside the with block, recording stays off.")
         return _agrees(made, "no_grad records nothing, and afterwards all is as it was before.",
-                       "x = leaf(2.0)", "with no_grad(): a = x * x", "loss = a * x", "loss.backward()")
+                       "x a loss", "x = leaf(2.0)", "with no_grad(): a = x * x", "loss = a * x", "loss.backward()")
 
 
 @exercise("12.10")
@@ -206,8 +209,8 @@ def the_rule_of_a_matrix_product(run):
     made = programs(10, [*SUMS, "matmul"], shapes=True)
     with _in_use("matmul_backward", run):
         agree(made)
-        return _agrees(made, "A gradient has the shape of its matrix.", "x = leaf([[2.0, 1.0]])", "y = leaf([[1.0], [3.0]])",
-                       "a = x @ y", "loss = a.mean()", "loss.backward()")
+        return _agrees(made, "A gradient has the shape of its matrix.", "x loss", "x = leaf([[2.0, 1.0]])",
+                       "c = constant([[1.0], [3.0]])", "a = x @ c", "loss = a.mean()", "loss.backward()")
 
 
 @exercise("12.11")
@@ -216,8 +219,8 @@ def a_gradient_of_the_right_shape(run):
     with _in_use("sum_to", run):
         agree(made)
         return _agrees(made, "To be repeated is a fork too: the gradients of all copies are added.",
-                       "x = leaf([[2.0, 1.0], [3.0, 1.0]])", "y = leaf([1.0, 2.0])", "a = x + y", "loss = a.mean()",
-                       "loss.backward()")
+                       "x loss", "x = leaf([1.0, 2.0])", "c = constant([[2.0, 1.0], [3.0, 1.0]])", "a = x + c",
+                       "loss = a.mean()", "loss.backward()")
 
 
 def network(x, w1, b1, w2, b2):
