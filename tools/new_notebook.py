@@ -118,7 +118,8 @@ It would be so if `x` were not tracked.
 TRY_IT = """## Try it
 
 Each cell holds code that is broken, or not finished. Change it, and run the cell. The check calls your function with inputs \
-of its own, and shows what it sees. Under each cell there are a hint, a stronger hint and a solution. Unfold them one at a time."""
+of its own, and shows what it sees. Under each cell there are a hint, a stronger hint and a solution. Unfold them one at a \
+time."""
 TASK = "**{k}.** Return `x`, {factor} times as large."
 GIVEN = 'def answer_{k}(x):\n    factor = ...\n    return factor * x\n\ncheck("{number}.{k}", answer_{k})'
 LADDER = """<details><summary>Hint</summary>

@@ -49,7 +49,7 @@ def check(name: str, answer: object) -> None:
     if name not in _checks:
         raise ValueError(f"there is no exercise {name!r}: the names are {', '.join(sorted(_checks))}.")
     run = Run(answer)
-    if run.is_open:
+    if run.is_open():
         _states[name] = OPEN
         print(f"Exercise {name}: {OPEN}.")
         return

@@ -57,13 +57,13 @@ class Run:
         self._answer = answer
         self._function = _function_of(answer)
         self._file = self._function.__code__.co_filename if self._function else ""
-        self._source = linecache.getlines(self._file) if self._file else []
+        is_written_here = self._function is not None and self._function.__globals__.get("__name__") == "__main__"
+        self._source = linecache.getlines(self._file) if is_written_here else []       # of the cell
         self.passes: list[Pass] = []
         self._log = NumberLog[int]()        # of nodes, by the number of the line that made them
         self._line: int | None = None       # that runs
         self._number = self._instructions = 0
 
-    @property
     def is_open(self) -> bool:
         """Whether the answer is not written yet: `...` stands in its cell, other than as an index, as in x[..., 0]."""
         return self._answer is ... or _is_empty(self._function) or _has_a_gap("".join(self._source))
@@ -82,7 +82,7 @@ class Run:
             raise Wrong(self._in_a_sentence(error), self._picture_of(error)) from None
         for number, tensor, version, values in before:
             if tensor._version != version or not torch.equal(tensor, values):
-                raise Wrong(f"Your code changed its input number {number} in place: compute a new tensor.")
+                raise Wrong(f"Your code changed its input number {number} in place.")
         return result
 
     def follow(self, call: Callable[..., Any], inputs: Iterable[Any]) -> Any:
@@ -103,13 +103,19 @@ class Run:
         A node of which that is not known has none.
         """
         graph = LiveGraph(outputs, named)
-        lines = {number: self.line(at) for number, (node, made) in enumerate(zip(graph.snapshot.nodes, graph.made), 1)
-                 if node.leaf is None and (at := self._log.owner_of(made))}
+        lines = {number: line for number, (node, made) in enumerate(zip(graph.snapshot.nodes, graph.made), 1)
+                 if node.leaf is None and (line := self.line(self._log.owner_of(made) or 0))}
         return GraphView(graph.snapshot, "full" if len(graph.snapshot.nodes) <= MOST_NODES else "compact", MOST_BOXES), lines
 
+    def last_pass(self) -> Pass:
+        """The last backward pass. Raises Wrong where there was none."""
+        if not self.passes:
+            raise Wrong("No backward pass ran in your function.")
+        return self.passes[-1]
+
     def line(self, number: int) -> str:
-        """A line of the learner's cell in words, as in "line 5: loss.backward()"."""
-        text = self._source[number - 1].strip() if number <= len(self._source) else ""
+        """A line of the learner's cell in words, as in "line 5: loss.backward()"; "" where there is none."""
+        text = self._source[number - 1].strip() if 1 <= number <= len(self._source) else ""
         return f"line {number}: {text}" if text else ""
 
     def line_of_error(self, error: BaseException) -> str:
@@ -119,16 +125,16 @@ class Run:
             if traceback.tb_frame.f_code.co_filename == self._file:
                 number = traceback.tb_lineno
             traceback = traceback.tb_next
-        return self.line(number) if number else ""
+        return self.line(number)
 
     # What it may use
 
     @functools.cached_property
     def _hidden(self) -> dict[str, object]:
         """The names that are not there for the answer, and what they stand for: the variables of the notebook's other cells."""
-        namespace = self._function.__globals__ if self._function else {}
+        namespace = self._function.__globals__ if self._function and self._source else {}
         cells = namespace.get("_ih")        # where IPython keeps the cells that ran
-        if not isinstance(cells, list) or not self._source:
+        if not isinstance(cells, list):
             return {}
         own = _names_made("".join(self._source))
         imports = {found for cell in cells for found in _imports(cell)}
@@ -280,13 +286,9 @@ def _parsed(source: str) -> ast.Module:
 
 
 def _names_made(source: str) -> set[str]:
-    """The names to which a cell gives a value, outside of its functions or by `global`."""
-    codes = [compile(_parsed(source), "", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)]
-    names = {step.argval for step in dis.get_instructions(codes[0]) if step.opname == "STORE_NAME"}
-    for code in codes:      # the list grows
-        names |= {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_GLOBAL"}
-        codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
-    return names
+    """The names to which a cell gives a value itself. What its functions make by `global` is not there before they run."""
+    code = compile(_parsed(source), "", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    return {step.argval for step in dis.get_instructions(code) if step.opname in ("STORE_NAME", "STORE_GLOBAL")}
 
 
 @functools.lru_cache(maxsize=256)

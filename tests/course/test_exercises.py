@@ -1,7 +1,6 @@
 """Each exercise: its solution is right, its traps are refused with the right sentence, and nothing a learner does stops it."""
 
 import functools
-import linecache
 import re
 
 import pytest
@@ -9,6 +8,7 @@ import torch
 from matplotlib import pyplot
 
 import answers
+from cells import run_cells
 from course import check, progress
 from course.checking import load
 from project import COURSE, is_workshop, notebooks, read
@@ -39,16 +39,6 @@ def settings_of_the_set_up_end_with_the_test():
     with pyplot.rc_context():
         yield
     torch.set_default_dtype(dtype)
-
-
-def run_cells(*sources):
-    """Run sources one after the other, as IPython runs cells, and return what their names stand for in the end."""
-    namespace = {"__name__": "__main__", "_ih": ["", *sources]}
-    for number, source in enumerate(sources, 1):
-        file = f"<cell {number}>"
-        linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
-        exec(compile(source, file, "exec"), namespace)
-    return namespace
 
 
 def answer(name, source):

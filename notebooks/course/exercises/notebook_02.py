@@ -34,7 +34,8 @@ def a_loss_that_saves_nothing(run):
     if torch.allclose(x.grad, torch.full((4,), 0.5)):
         raise Wrong("The gradient of x is half of what it was: one of the ways from the loss back to x is cut off.", view)
     same_numbers(x.grad, torch.full((4,), 1.0), "The gradient of x after two backward calls")
-    return Idea("An addition saves nothing. So the first backward frees nothing, and the second one finds all that it needs.", view)
+    return Idea("An addition saves nothing. So the first backward frees nothing, and the second one finds all that it needs.",
+                view)
 
 
 def _runs_backward_twice(loss):
@@ -64,7 +65,7 @@ def a_new_prediction_for_each_step(run):
     losses = without_graphs(run, _list(run(net, optimizer, x, t, 4), 4), "losses", net)
     _changed(net, start, steps)
     same_numbers(losses[0], expected[0], "The first loss")
-    last = run.passes[-1]
+    last = run.last_pass()
     if all(_close(loss, losses[0]) for loss in losses):
         number = next(iter(last.lines))     # the first node that is none of a leaf
         raise Wrong("All losses are the same: each step goes back through the prediction of the old weights.",
@@ -74,12 +75,11 @@ def a_new_prediction_for_each_step(run):
         same_numbers(loss, number_expected, f"Loss number {number}")
     same_numbers(net.weight, reference.weight, "The weight after the last step")
     for prediction in walked:
-        view, lines = run.show({"prediction": prediction, "net.weight": net.weight, "net.bias": net.bias})
+        view, _ = run.show({"prediction": prediction, "net.weight": net.weight, "net.bias": net.bias})
         if view.snapshot.saved_bytes:
-            number = next(number for number, node in enumerate(view.snapshot.nodes, 1) if node.saved)
+            number, slot = next((number, node.saved[0].name) for number, node in enumerate(view.snapshot.nodes, 1) if node.saved)
             raise Wrong(f"After backward, the graph of a step still holds {view.snapshot.saved_bytes} bytes: it was retained.",
-                        view.mark(number, "still saved, and never used again", slot=view.snapshot.nodes[number - 1].saved[0].name),
-                        last.line)
+                        view.mark(number, "still saved, and never used again", slot=slot), last.line)
     return Idea("Each step builds a graph of its own, from the weights of this step, and backward walks it once.", last.view)
 
 
@@ -102,10 +102,10 @@ def a_history_without_graphs(run):
     same_numbers(net.weight, reference.weight, "The weight after the last step")
     left = set(made) - register.freed
     if left:
-        raise Wrong(f"The list holds no graph, and {len(left)} of {len(made)} graphs {'is' if len(left) == 1 else 'are'} still in "
-                    "memory: something else holds it.")
-    return Idea(f"A plain number holds no graph. {len(made)} graphs were built and none is left, not even this one of the last step.",
-                run.passes[-1].view)
+        raise Wrong(f"The list holds no graph, and {len(left)} of {len(made)} graphs {'is' if len(left) == 1 else 'are'} still "
+                    "in memory.")
+    return Idea(f"A plain number holds no graph. {len(made)} graphs were built, and none is left: this was the last one.",
+                run.last_pass().view)
 
 
 @exercise("02.4")

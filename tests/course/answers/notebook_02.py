@@ -88,7 +88,8 @@ wrong("02.2", [
     (TRAIN_02_2.format(in_loop="prediction = net(x)", clear="optimizer.zero_grad()", keep="", step="optimizer.step()")
      .replace("range(steps)", "range(3)"), "has the length 3"),
     (TRAIN_02_2.format(in_loop="prediction = net(x)", clear="optimizer.zero_grad()", keep="", step="optimizer.step()")
-     .replace(".item()", ""), "losses[0] is tracked: it holds a graph of 7 nodes", "line 6: loss = ", "losses[0] from [7]; result (); ✗"),
+     .replace(".item()", ""), "losses[0] is tracked: it holds a graph of 7 nodes", "line 6: loss = ",
+     "losses[0] from [7]; result (); ✗ holds this graph"),
     (TRAIN_02_2.format(in_loop="prediction = net(x)", clear="optimizer.zero_grad()", keep="", step="optimizer.step()")
      .replace("losses.append(loss.item())", "losses.append(loss if step else loss.item())"), "losses[1] is tracked"),
 ])
