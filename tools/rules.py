@@ -294,6 +294,10 @@ def exercises(document):
     if document.is_lesson and not 3 <= len(found) <= 5:
         yield None, f"has {len(found)} exercises, and three to five are wanted"
     for i, name in found.items():
+        if not name.startswith(document.number):
+            yield document.cells[i], f"has the exercise {name}, which has another number"
+        if not LADDER.fullmatch(document.cells[i + 1].source):
+            yield document.cells[i], f"has the exercise {name}, and no ladder of three folds in the next cell"
 
 
 def _exercises(document):
