@@ -197,7 +197,7 @@ def step(loss, parameters, lr):
         parameter.grad = None
 
 
-yours = {}      # the name of each of these functions that a reader has written -> theirs, as a check has found it right
+yours = set()       # the names of those functions that a reader has written, and that the last check has found right
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """The graph of our own autograd of notebook 12, drawn as seegrad draws that of PyTorch."""
 
+from seegrad.diagram import Level
 from seegrad.snapshot import ALIVE, FREED, Edge, GraphSnapshot, Node, SavedTensor, Tensor
 from seegrad.view import GraphView
 
@@ -8,9 +9,9 @@ from .own_autograd import AccumulateGrad, Value
 DTYPE = "float32"       # of all values
 
 
-def show_own(**named: Value) -> GraphView:
-    """Draw the graph that is reachable from values of ours. named: each with its name."""
-    return GraphView(_Reader(named).snapshot(), None, max_boxes=150)
+def show_own(detail: Level = "full", **named: Value) -> GraphView:
+    """Draw the graph that is reachable from values of ours. detail: as for `seegrad.show_graph`. named: each with its name."""
+    return GraphView(_Reader(named).snapshot(), detail, max_boxes=150)
 
 
 class _Reader:
@@ -19,9 +20,10 @@ class _Reader:
     def __init__(self, named):
         self.names = {id(value): name for name, value in named.items()}
         self.nodes = []
-        for node in sorted(_reachable([value.grad_fn for value in named.values()]), key=lambda node: node.sequence_nr):
-            self.nodes += [leaf for leaf in node.next_functions if _is_at_a_leaf(leaf) and leaf not in self.nodes]
-            self.nodes += [node] * (node not in self.nodes)
+        operations = [node for node in _reachable([value.grad_fn for value in named.values()]) if not _is_at_a_leaf(node)]
+        for node in sorted(operations, key=lambda node: node.sequence_nr):
+            new = [leaf for leaf in node.next_functions if _is_at_a_leaf(leaf) and leaf not in self.nodes]
+            self.nodes += [*dict.fromkeys(new), node]
         leaves = [node.variable for node in self.nodes if _is_at_a_leaf(node)]
         self.values = list({id(value): value for value in [*named.values(), *leaves]}.values())
         self.storages = {}      # the address of each memory -> its number and its bytes

@@ -389,7 +389,7 @@ class Played(Shown):
     """A program at which the two differ: its code, the gradients of both where they are others, and PyTorch's graph."""
 
     def __init__(self, found: Difference) -> None:
-        raised = {found.theirs.failed: "    # PyTorch raises here", found.ours.failed: "    # yours raises here"}
+        raised = {found.theirs.failed: "    # PyTorch raises", found.ours.failed: "    # yours raises"}
         self.code = "\n".join(line + raised.get(number, "") for number, line in enumerate(found.program.lines))
         rows = list(_gradients(found.ours, found.theirs))
         table = Table("Gradients, on the way back", ("of", "yours", "PyTorch"), rows)
@@ -402,14 +402,11 @@ class Played(Shown):
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         *tables, graph = (part._repr_mimebundle_()["text/html"] for part in self.parts)
-        code = f'<p style="margin: 0.2em 0">{CAPTION}</p><pre><code>{html.escape(self.code)}</code></pre>'
-        return {"text/plain": repr(self), "text/html": _beside("".join([code, *tables]), graph)}
-
-
-def _beside(*columns):
-    """Columns of HTML, which stand under each other where there is no room."""
-    shown = "".join(f'<div style="flex: 1 1 240px; min-width: 0">{column}</div>' for column in columns)
-    return f'<div style="display: flex; flex-wrap: wrap; gap: 0 1em">{shown}</div>'
+        code = f'<p style="margin: 0.2em 0">{CAPTION}</p><pre style="white-space: pre">{html.escape(self.code)}</pre>'
+        # Beside each other; where there is no room for the graph in its smallest size, it stands below.
+        shown = (f'<div style="display: flex; flex-wrap: wrap; gap: 0 1em"><div style="flex: 1 1 190px">{code}{"".join(tables)}'
+                 f'</div><div style="flex: 2 1 min-content; max-width: 100%">{graph}</div></div>')
+        return {"text/plain": repr(self), "text/html": shown}
 
 
 def _gradients(ours, theirs):
