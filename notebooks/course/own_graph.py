@@ -4,7 +4,7 @@ from seegrad.diagram import Level
 from seegrad.snapshot import ALIVE, FREED, Edge, GraphSnapshot, Node, SavedTensor, Tensor
 from seegrad.view import GraphView
 
-from .own_autograd import AccumulateGrad, Value
+from .own_autograd import AccumulateGrad, Value, order
 
 DTYPE = "float32"       # of all values
 
@@ -20,7 +20,8 @@ class _Reader:
     def __init__(self, named):
         self.names = {id(value): name for name, value in named.items()}
         self.nodes = []
-        operations = [node for node in _reachable([value.grad_fn for value in named.values()]) if not _is_at_a_leaf(node)]
+        roots = {value.grad_fn for value in named.values()} - {None}
+        operations = {node for root in roots for node in order(root) if not _is_at_a_leaf(node)}
         for node in sorted(operations, key=lambda node: node.sequence_nr):
             new = [leaf for leaf in node.next_functions if _is_at_a_leaf(leaf) and leaf not in self.nodes]
             self.nodes += [*dict.fromkeys(new), node]
@@ -68,13 +69,3 @@ class _Reader:
 
 def _is_at_a_leaf(node):
     return isinstance(node, AccumulateGrad)
-
-
-def _reachable(nodes):
-    found = {node: None for node in nodes if node is not None}
-    waiting = list(found)
-    for node in waiting:        # the list grows
-        new = [following for following in node.next_functions if following is not None and following not in found]
-        found |= dict.fromkeys(new)
-        waiting += dict.fromkeys(new)
-    return found

@@ -82,7 +82,7 @@ class _Writer:
 
     def __init__(self, chance, kinds, shapes):
         self.chance, self.kinds, self.shapes = chance, kinds, shapes
-        self.lines, self.words, self.names = [], dict(PYTORCH), []
+        self.lines, self.namespace, self.names = [], dict(PYTORCH), []
 
     def write(self, size, ending):
         """The program, or None where it has gone wrong."""
@@ -101,13 +101,13 @@ class _Writer:
                 self.add("loss", f"loss = {results[-1]}.mean()")
         except RuntimeError:        # shapes that do not fit
             return None
-        tensors = [self.words[name] for name in self.names]
-        if not self.words["loss"].requires_grad or max(tensor.abs().max() for tensor in tensors) > LARGEST:
+        tensors = [self.namespace[name] for name in self.names]
+        if not self.namespace["loss"].requires_grad or max(tensor.abs().max() for tensor in tensors) > LARGEST:
             return None
         return Program((*self.lines, *(line.format(*leaves, *leaves, *leaves) for line in ending)), tuple(leaves))
 
     def add(self, name, line):
-        exec(line, self.words)
+        exec(line, self.namespace)
         self.lines.append(line)
         self.names.append(name)
 
@@ -118,7 +118,7 @@ class _Writer:
 
     def statement(self, name):
         kind = self.chance.choice(self.kinds)
-        names = [name for name in self.names if kind != "matmul" or self.words[name].dim() == 2]
+        names = [name for name in self.names if kind != "matmul" or self.namespace[name].dim() == 2]
         if not names:
             raise RuntimeError("there is no matrix yet")
         return STATEMENTS[kind].format(name=name, a=self.pick(names), b=self.pick(names))
@@ -133,7 +133,7 @@ class _Writer:
 class Run:
     """What a program did.
 
-    words: what its lines have named.
+    namespace: what its lines have named.
     nodes: by the name of each result, its node; by that of each leaf, its AccumulateGrad.
     received: by the same names, the gradients that came to these nodes.
     grads: the `.grad` of the leaves, as it was after the last line that went well.
@@ -142,7 +142,7 @@ class Run:
     error: what it raised.
     """
 
-    words: dict[str, Any]
+    namespace: dict[str, Any]
     nodes: dict[str, Any] = field(default_factory=dict)
     received: dict[str, list[torch.Tensor]] = field(default_factory=dict)
     grads: dict[str, torch.Tensor | None] = field(default_factory=dict)
@@ -155,7 +155,7 @@ class Run:
         for name, known in self.nodes.items():
             if node is known:
                 return f"AccumulateGrad of {name}" if name in self.grads else f"node of {name}"
-        for name, known in self.words.items():
+        for name, known in self.namespace.items():
             if node is known:
                 return f"{name} itself"
             if isinstance(node, AccumulateGrad) and node.variable is known:
@@ -164,6 +164,7 @@ class Run:
 
 
 def run_pytorch(program: Program) -> Run:
+    """Run a program by PyTorch, and watch what comes to its nodes."""
     def node_of(tensor):
         return get_gradient_edge(tensor).node if tensor.requires_grad else None
 
@@ -176,6 +177,7 @@ def run_pytorch(program: Program) -> Run:
 
 
 def run_ours(program: Program) -> Run:
+    """Run a program by our autograd, with the parts that are plugged in, and watch what comes to its nodes."""
     names = {}
 
     def node_of(value):
@@ -209,20 +211,20 @@ def run_ours(program: Program) -> Run:
 
 
 def _run(program, run, node_of, watch):
-    known = set(run.words)
+    known = set(run.namespace)
     for number, line in enumerate(program.lines):
         try:
-            exec(line, run.words)
+            exec(line, run.namespace)
         except Exception as error:
             run.failed, run.error = number, error
             return
-        for name in run.words.keys() - known - {"__builtins__"}:
+        for name in run.namespace.keys() - known - {"__builtins__"}:
             known.add(name)
-            node = node_of(run.words[name])
+            node = node_of(run.namespace[name])
             if node is not None:
                 run.nodes[name], run.received[name] = node, []
                 watch(name, node)
-        run.grads = {name: _copy(run.words[name].grad) for name in program.leaves if name in run.words}
+        run.grads = {name: _copy(run.namespace[name].grad) for name in program.leaves if name in run.namespace}
 
 
 def _copy(grad):
@@ -270,11 +272,11 @@ def agree(made: Sequence[Program]) -> None:
 
 
 def _in_graph(ours, theirs):
-    for name, tensor in theirs.words.items():
-        value = ours.words.get(name)
+    for name, tensor in theirs.namespace.items():
+        value = ours.namespace.get(name)
         if not isinstance(tensor, torch.Tensor):
             continue
-        if name not in ours.words:      # a line before this one has raised
+        if name not in ours.namespace:      # a line before this one has raised
             break
         if not isinstance(value, Value):
             return f"The operation that makes {name} returns {_kind(value)}, and not a Value.", name
@@ -317,8 +319,8 @@ def _in_gradients(ours, theirs):
     name = at if at in wrong else wrong[0]
     one, other = versus(ours.grads[name], theirs.grads[name])
     seen = f"{name}.grad {one}, and in PyTorch {other}"
-    grad = ours.words[name].grad
-    shared = [other for other in theirs.grads if other != name and grad is not None and ours.words[other].grad is grad]
+    grad = ours.namespace[name].grad
+    shared = [other for other in theirs.grads if other != name and grad is not None and ours.namespace[other].grad is grad]
     if shared:
         return f"{seen}: {name}.grad and {shared[0]}.grad are one tensor.", name
     return (f"{seen}: {came}.", at) if came and at != name else (f"{seen}.", name)
@@ -393,7 +395,7 @@ class Played(Shown):
         self.code = "\n".join(line + raised.get(number, "") for number, line in enumerate(found.program.lines))
         rows = list(_gradients(found.ours, found.theirs))
         table = Table("Gradients, on the way back", ("of", "yours", "PyTorch"), rows)
-        graph = show_graph({name: made for name, made in found.theirs.words.items() if isinstance(made, torch.Tensor)})
+        graph = show_graph({name: made for name, made in found.theirs.namespace.items() if isinstance(made, torch.Tensor)})
         graph = graph.mark(_place(graph, found.name), "the two differ here first") if found.name else graph
         self.parts = [table, graph] if any(row["yours"] != row["PyTorch"] for row in rows) else [graph]
 

@@ -1,4 +1,4 @@
-"""The autograd of notebook 12: the course's own parts agree with PyTorch, its pictures have the same shape, and a mistake is told."""
+"""The autograd of notebook 12: the parts of the course agree with PyTorch, the pictures have one shape, a mistake is told."""
 
 import pytest
 import torch
@@ -44,7 +44,7 @@ def shape_of(view):
 def test_a_picture_of_ours_has_the_shape_of_pytorchs(kinds, shapes):
     for program in programs(102, kinds, 100, ENDINGS[:2], shapes):
         for upto in (program.lines, program.lines[:-1]):
-            ours, theirs = (run(Program(upto, program.leaves)).words for run in (run_ours, run_pytorch))
+            ours, theirs = (run(Program(upto, program.leaves)).namespace for run in (run_ours, run_pytorch))
             named = {name: tensor for name, tensor in theirs.items() if isinstance(tensor, torch.Tensor)}
             mine = show_own(**{name: ours[name] for name in named})
             nodes, tensors = shape_of(mine)

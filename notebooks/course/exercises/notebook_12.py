@@ -33,7 +33,7 @@ def _agrees(made, idea, names, *lines):
 
     made: the programs on which the two agree.
     """
-    ours, theirs = (run(Program(lines, ("x",))).words for run in (run_ours, run_pytorch))
+    ours, theirs = (run(Program(lines, ("x",))).namespace for run in (run_ours, run_pytorch))
     picture = side_by_side(yours=show_own(**{name: ours[name] for name in names.split()}),
                            PyTorch=show_graph({name: theirs[name] for name in names.split()}))
     return Idea(f"It agrees with PyTorch on {len(made)} programs. {idea}", picture)
@@ -100,7 +100,7 @@ def an_order_in_which_all_has_come(run):
     made = programs(4, SUMS)
     for program in made:
         ours = run_ours(Program(program.lines[:-1], program.leaves))
-        root = ours.words["loss"].grad_fn
+        root = ours.namespace["loss"].grad_fn
         sentence, node = _out_of_place(run(root), own_autograd.order(root), ours)
         if sentence:
             with plugged(order=run):
