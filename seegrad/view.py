@@ -99,7 +99,7 @@ class Picture(Shown):
 def _figure(svg: str, alt: str, caption: str, more: str = "") -> str:
     """A picture on a panel of its own, which is as wide as there is room, and scrolls where that is too little."""
     caption = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-    return f'<figure style="margin: 0.5em 0">{_panel(svg, alt, *_widths(svg))}{caption}{more}</figure>'
+    return f'<figure style="margin: 0.5em 0">{_panel(svg, alt, *widths(svg))}{caption}{more}</figure>'
 
 
 def _panel(svg: str, alt: str, width: int, least: int) -> str:
@@ -109,19 +109,20 @@ def _panel(svg: str, alt: str, width: int, least: int) -> str:
             f'style="display: block; width: {width}px; max-width: 100%; min-width: {least}px; --least: {least}px"></div>')
 
 
-def _widths(svg: str) -> tuple[int, int]:
+def widths(svg: str, height: float = math.inf) -> tuple[int, int]:
     """How wide a picture is shown, in pixels, and how wide at least where there is less room: no text gets too small.
 
     One scale for all, so that what stands alone is not larger; only a picture with smaller text gets a larger one, up to 1.
+    height: the pixels that it should not be higher than, as long as no text gets too small.
     """
-    points, = re.findall(r'<svg\b[^>]* width="([\d.]+)pt"', svg)
+    points, tall = map(float, re.findall(r'<svg\b[^>]* width="([\d.]+)pt" height="([\d.]+)pt"', svg)[0])
     # In points: Graphviz says them, and draws the whole at a scale; matplotlib gives each text a scale.
     sizes = [float(size) * float(scale) for scale in re.findall(r"scale\(([\d.]+) \1\) rotate", svg)
              for size in re.findall(r'font-size="([\d.]+)"', svg)]
     sizes += [100 * float(scale) for scale in re.findall(r"scale\(([\d.]+) -\1\)", svg)]
     least = min(1, LEAST_TEXT / (PIXELS * min(sizes, default=math.inf)))
-    width = PIXELS * float(points)
-    return math.ceil(width * max(SCALE, least)), math.ceil(width * least)
+    width = PIXELS * points
+    return math.ceil(width * max(min(SCALE, height / (PIXELS * tall)), least)), math.ceil(width * least)
 
 
 def _details(summary: str, text: str) -> str:
@@ -142,7 +143,7 @@ def _share(svg: str) -> str:
     """What a picture takes of a row: at least its least width, and of the rest so much that all have one scale."""
     if not svg:     # the words on a graph that is too large to draw
         return "1 1 480px"
-    width, least = _widths(svg)
+    width, least = widths(svg)
     return f"{max(1, width - least)} 1 {max(240, least + 2 * PADDING)}px"
 
 
@@ -502,7 +503,7 @@ def _by_slots(frame: Frame, changed: Iterable[tuple[str, int, str, str]]) -> lis
 
 def _picture(svg: str) -> dict[str, object]:
     """What a script needs to change a picture."""
-    width, least = _widths(svg)
+    width, least = widths(svg)
     return {"width": width, "least": least,
             "looks": {state: svg_look(look) for state, look in {**SLOTS, "": NO_SLOT}.items()}}
 
@@ -522,7 +523,7 @@ def _steps_as_stills(play: Play, svg: str) -> str:
         if svg and changed and not (frame.box and then and then.box and then.run == frame.run):     # one for all its nodes
             changed = False
             title = f"the graph after {'this backward' if frame.box else place_in_words(frame, play.sources)}"
-            panel = _panel(still(svg, room, moment, gone, frame.lit), make_alt(replace(moment, headline=title)), *_widths(svg))
+            panel = _panel(still(svg, room, moment, gone, frame.lit), make_alt(replace(moment, headline=title)), *widths(svg))
             folds[len(parts) - 1] = f"<details><summary>{title[0].upper()}{title[1:]}</summary>{panel}</details>"
     kept = list(folds)
     while sum(len(folds[place]) for place in kept) > MOST_OF_STILLS and len(kept) > 1:

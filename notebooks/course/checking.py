@@ -90,7 +90,7 @@ def load(notebook: str) -> list[str]:
     except ModuleNotFoundError as error:
         if not str(error.name).startswith(__package__):
             raise
-    return sorted(name for name in _checks if name.startswith(f"{notebook}."))
+    return sorted((name for name in _checks if name.startswith(f"{notebook}.")), key=lambda name: int(name.partition(".")[2]))
 
 
 def quietly(run: Callable[..., Any], *inputs: Any) -> Any:

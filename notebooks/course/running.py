@@ -18,13 +18,14 @@ from typing import Any
 
 import torch
 
+from seegrad.diagram import Level
 from seegrad.snapshot import CHANGED, FREED, LiveGraph, NumberLog, Output
 from seegrad.view import GraphView
 
 from .verdict import Wrong
 
 MOST_INSTRUCTIONS = 1_000_000   # of the learner's Python code in one call; counted, because a clock would judge differently
-MOST_NODES = 6                  # in a picture that shows them all: of more, sentence and picture would not fit on one screen
+MOST_IN_FULL, MOST_IN_COMPACT = 5, 10       # nodes: of more, a picture is coarser, so that it fits on a screen with its sentence
 MOST_BOXES = 150                # in a picture
 MOST_MEMBERS = 20               # of a list, whose tensors get names
 
@@ -51,6 +52,7 @@ class Run:
     """The learner's answer, to be called with inputs. An answer that is a value is returned as it is.
 
     passes: the backward passes that it has run.
+    names: what their graphs call tensors that the answer has no name for.
     """
 
     def __init__(self, answer: object) -> None:
@@ -60,6 +62,7 @@ class Run:
         is_written_here = self._function is not None and self._function.__globals__.get("__name__") == "__main__"
         self._source = linecache.getlines(self._file) if is_written_here else []       # of the cell
         self.passes: list[Pass] = []
+        self.names: Mapping[str, torch.Tensor] = {}
         self._log = NumberLog[int]()        # of nodes, by the number of the line that made them
         self._line: int | None = None       # that runs
         self._number = self._instructions = 0
@@ -105,7 +108,9 @@ class Run:
         graph = LiveGraph(outputs, named)
         lines = {number: line for number, (node, made) in enumerate(zip(graph.snapshot.nodes, graph.made), 1)
                  if node.leaf is None and (line := self.line(self._log.owner_of(made) or 0))}
-        return GraphView(graph.snapshot, "full" if len(graph.snapshot.nodes) <= MOST_NODES else "compact", MOST_BOXES), lines
+        nodes = len(graph.snapshot.nodes)
+        level: Level = "full" if nodes <= MOST_IN_FULL else "compact" if nodes <= MOST_IN_COMPACT else "folded"
+        return GraphView(graph.snapshot, level, MOST_BOXES), lines
 
     def last_pass(self) -> Pass:
         """The last backward pass. Raises Wrong where there was none."""
@@ -195,7 +200,7 @@ class Run:
         roots, arguments = frame.f_locals["t_outputs"], frame.f_locals["args"]
         line = self.line(caller.f_lineno) if caller else ""
         self.passes.append(Pass(line, bool(arguments[1]), None, {}))        # where the graph cannot be read
-        view, lines = self.show(*_with_names(roots, dict(caller.f_locals) if caller else {}))
+        view, lines = self.show(*_with_names(roots, {**self.names, **(caller.f_locals if caller else {})}))
         self.passes[-1] = Pass(line, bool(arguments[1]), view, lines)
 
     # What it raised
@@ -242,8 +247,8 @@ def bounded(call: Callable[..., Any], inputs: Iterable[Any], followed: Callable[
 
 
 def in_words(error: BaseException) -> str:
-    """The type of an error, and the first sentence of its message, without the full stop and what stands in brackets."""
-    message = str(error).partition("\n")[0].partition(". ")[0].partition(" (")[0].rstrip(".")
+    """The type of an error, and the beginning of its message: the first sentence, up to details in brackets or a list."""
+    message = re.split(r"\n|\. | \(|: \[", str(error))[0].rstrip(".")
     return f"{type(error).__name__}{': ' * bool(message)}{message}"
 
 
@@ -312,13 +317,19 @@ def _is_imported(value: object, name: str, module: str, there: str, here: str) -
 
 
 def _with_names(roots: Iterable[Output], variables: Mapping[str, object]) -> tuple[Any, ...]:
-    """The tensors of the graph of some roots that variables lead to, by their names; and the roots that have no name."""
+    """The tensors of the graph of some roots that variables lead to, by their names; and the roots that have no name.
+
+    A single root without one is called "loss".
+    """
     graph = LiveGraph(roots, {})
     nodes, tensors = set(graph.functions), set(map(id, graph.tensors))
     named = {name: tensor for name, tensor in _tensors_in(variables)
              if id(tensor) in tensors or tensor.requires_grad and not tensor.is_leaf and tensor.grad_fn in nodes}
     known = set(map(id, named.values()))
-    return named, *(root for root in roots if id(root) not in known)
+    others = [root for root in roots if id(root) not in known]
+    if len(others) == 1 and isinstance(others[0], torch.Tensor) and "loss" not in named:
+        return named | {"loss": others[0]},
+    return named, *others
 
 
 def _tensors_in(variables: Mapping[str, object]) -> Iterator[tuple[str, torch.Tensor]]:

@@ -104,7 +104,8 @@ def _facts(snapshot: GraphSnapshot, part: Part, at: Callable[[Part | None], Any]
     if this.name in COMMUTING:      # "self" and "other" say only what came first
         saved = tuple(("", *slot[1:]) for slot in saved)
         inputs, saved, together = map(_in_any_order, (inputs, saved, together))
-    return {"kind": this.name, "results": this.results, "inputs": inputs, "saved": saved, "together": together,
+    states = _in_any_order(slot.state for slot in this.saved)
+    return {"kind": this.name, "results": this.results, "inputs": inputs, "states": states, "saved": saved, "together": together,
             "leaf": tensor(this.leaf)}
 
 
@@ -124,21 +125,22 @@ def _label(snapshot: GraphSnapshot, part: Part) -> Any:
 
 
 def _agree(one: GraphSnapshot, other: GraphSnapshot, pairs: Pairs) -> bool:
-    return len(pairs) == len(_parts(one)) and all(
+    """Whether each part has one partner, of which the same can be said. Both graphs have as many parts."""
+    return set(pairs.values()) == set(_parts(other)) and all(
         _facts(one, part, pairs.get) == _facts(other, partner, lambda part: part) for part, partner in pairs.items())
 
 
 def _pairings(one: GraphSnapshot, other: GraphSnapshot, to_do: list[tuple[Part | None, Part | None]],
               pairs: dict[Part, Part]) -> Iterator[Pairs]:
-    """Each way to pair the parts, from some pairs on and along the arrows. What the pairs are like is compared by label only."""
+    """Each way to pair the parts, from some pairs on and along the arrows. Of a pair, only the labels are compared."""
     if not to_do:
         yield pairs
         return
     (part, partner), *rest = to_do
-    if part is None or partner is None or part in pairs or partner in pairs.values():
+    if part is None or part in pairs:
         if pairs.get(part) == partner:
             yield from _pairings(one, other, rest, pairs)
-    elif _label(one, part) == _label(other, partner):
+    elif partner is not None and _label(one, part) == _label(other, partner):
         (ahead, *_), ways = _ahead(one, part), _ahead(other, partner)
         for way in ways:
             yield from _pairings(one, other, [*zip(ahead, way, strict=True), *rest], {**pairs, part: partner})
@@ -200,6 +202,10 @@ def _tell_inputs(inputs: Iterable[tuple[Part, int] | None], names: Names) -> str
     return "from " + _these(names[edge[0]] + f" output {edge[1]}" * bool(edge[1]) for edge in inputs if edge)
 
 
+def _tell_states(states: Iterable[str], names: Names) -> str:
+    return " and ".join(f"{count} saved {state}" for state, count in Counter(states).items()) or "nothing saved"
+
+
 def _tell_saved(slots: Iterable[Any], names: Names) -> str:
     return _these(_slot_in_words(*slot, names) for slot in slots)
 
@@ -229,6 +235,7 @@ _TELLERS: dict[str, tuple[str, Callable[[Any, Names], str]]] = {
     "leaf": ("belongs", lambda leaf, names: f"to {names.get(leaf)}"),
     "inputs": ("comes", _tell_inputs),
     "maker": ("comes", lambda maker, names: _tell_inputs([maker], names)),
+    "states": ("has", _tell_states),
     "saved": ("saves", _tell_saved),
     "together": ("holds its saved tensors", _tell_together),
     "base": ("is", lambda base, names: f"a view of {names[base]}" if base else "no view"),

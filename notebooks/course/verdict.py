@@ -4,8 +4,10 @@ import html
 from dataclasses import dataclass
 
 from seegrad.saving import Shown
+from seegrad.view import PADDING, Picture, widths
 
 RIGHT, WRONG, OPEN = "right", "not yet", "not answered yet"
+HIGHEST = 470       # pixels, of a picture: in JupyterLab on a screen of 1280 × 720, it is seen with its caption and the sentence
 
 # White on these can be read, and they stand out from a light and from a dark page.
 _SIGNS = {RIGHT: ("✓", "#2e7d32"), WRONG: ("✗", "#c62828")}
@@ -70,7 +72,12 @@ class Verdict:
             words.append(f'<p style="margin: 0.4em 0">{html.escape(place)}: <code>{html.escape(code)}</code></p>')
         parts = [f'<div style="flex: 1 1 300px; min-width: 0">{"".join(words)}</div>']
         if self.picture:
-            parts.append(f'<div style="flex: 2 1 400px; min-width: 0">{self.picture._repr_mimebundle_()["text/html"]}</div>')
+            room = ""
+            if isinstance(self.picture, Picture) and self.picture.svg:
+                width, _ = widths(self.picture.svg, HIGHEST)
+                room = f"; max-width: {max(220, width + 2 * PADDING)}px"
+            shown = self.picture._repr_mimebundle_()["text/html"]
+            parts.append(f'<div style="flex: 2 1 400px; min-width: 0{room}">{shown}</div>')
         shown = (f'<div class="verdict" style="display: flex; flex-wrap: wrap; gap: 0 1.5em; margin: 0.3em 0; padding: 0 0.8em; '
                  f'border-left: 5px solid {colour}">{"".join(parts)}</div>')
         return {"text/plain": repr(self), "text/html": shown}

@@ -68,7 +68,8 @@ def renumbered(graph, nodes, tensors, storages=None):
 def turned(node):
     """A sum or a product with its two inputs the other way round."""
     names = {"self": "other", "other": "self"}
-    return replace(node, inputs=node.inputs[::-1], saved=tuple(replace(slot, name=names[slot.name]) for slot in node.saved[::-1]))
+    saved = tuple(replace(slot, name=names[slot.name]) for slot in node.saved[::-1])
+    return replace(node, inputs=node.inputs[::-1], saved=saved)
 
 
 def shuffled(graph, seed):
@@ -117,11 +118,15 @@ def changed(graph, seed):
     nodes, tensors = list(graph.nodes), list(graph.tensors)
     i = draw.randrange(3, 6)
     node = nodes[i]
-    what = draw.choice(["edge", "no edge", "kind", "slot", "state", "holds", "storage", "leaf", "result", "grad", "shape"])
+    what = draw.choice(["edge", "no edge", "output", "kind", "shape", "slot", "state", "holds", "storage", "leaf", "result",
+                        "grad"])
     if what in ("edge", "no edge"):
         k, target = draw.randrange(len(node.inputs)), draw.randrange(i)
         edge = Edge(target, draw.randrange(nodes[target].outputs)) if what == "edge" else None
         nodes[i] = replace(node, inputs=(*node.inputs[:k], edge, *node.inputs[k + 1:]))
+    elif what == "output":
+        nodes[i] = replace(node, inputs=tuple(replace(edge, output=nodes[edge.node].outputs - 1 - edge.output)
+                                              for edge in node.inputs))
     elif what == "kind":
         nodes[i] = replace(node, name="SinBackward0")
     elif what == "shape":
@@ -182,6 +187,13 @@ def told(mine, target):
     return [(str(difference), difference.where) for difference in differences(drawn(mine), drawn(target))]
 
 
+def test_a_node_that_no_result_leads_to_is_no_partner():
+    twins = drawn(lambda x, w: x.exp() + x.exp())
+    *others, total = twins.nodes
+    lonely = replace(twins, nodes=(*others, replace(total, inputs=total.inputs[:1] * 2)))
+    assert same_graph(twins, twins) and not same_graph(twins, lonely) and not same_graph(lonely, twins)
+
+
 @pytest.mark.parametrize("mine, target, words", [
     (lambda x, w: x * w, lambda x, w: w * x, []),
     (lambda x, w: x - w, lambda x, w: w - x,
@@ -189,6 +201,9 @@ def told(mine, target):
     (lambda x, w: (x * w).clone(), lambda x, w: w * x, [("[4] CloneBackward0 is too much", 4)]),
     (lambda x, w: x * w, lambda x, w: (w * x).clone(), [("CloneBackward0 is missing", None)]),
     (lambda x, w: x + x, lambda x, w: w + x, [("w is missing", None)]),
+    (lambda x, w: x.unbind()[0] - w.unbind()[1], lambda x, w: x.unbind()[0] - w.unbind()[2],
+     [("[5] SubBackward0 comes from [2] UnbindBackward0 and [4] UnbindBackward0 output 1, in the target "
+       "from [2] UnbindBackward0 and [4] UnbindBackward0 output 2", 5)]),
     (lambda x, w: (x * w).unbind()[0], lambda x, w: (x * w).unbind()[1],
      [("y comes from [4] UnbindBackward0, in the target from [4] UnbindBackward0 output 1", "y")]),
     (lambda x, w: x * w.exp(), lambda x, w: x * w.exp().detach(), [("w is too much", 1), ("[2] ExpBackward0 is too much", 2)]),
@@ -196,8 +211,8 @@ def told(mine, target):
      [("[2] DivBackward0 saves other (), in the target other (3,)", 2)]),
     (lambda x, w: (x * w).sum(), lambda x, w: (x * w).sum(0, keepdim=True),
      [("[4] SumBackward0 is too much", 4), ("SumBackward1 is missing", None)]),
-    (lambda x, w: x, lambda x, w: x.exp(), [("x = y is too much", "x"), ("x is missing", None), ("ExpBackward0 is missing", None),
-                                            ("y is missing", None)]),
+    (lambda x, w: x, lambda x, w: x.exp(),
+     [("x = y is too much", "x"), ("x is missing", None), ("ExpBackward0 is missing", None), ("y is missing", None)]),
     (lambda x, w: (x * w).expand(2, 3), lambda x, w: (x * w).expand(4, 3), [
         ("[4] ExpandBackward0 has results of the shapes (2, 3), in the target results of the shapes (4, 3)", 4),
         ("y has the shape (2, 3), in the target the shape (4, 3)", "y")]),

@@ -9,10 +9,10 @@ import torch
 from torch.autograd import Function
 
 from seegrad import show_graph
-from seegrad.snapshot import ALIVE, CHANGED, GraphSnapshot
+from seegrad.snapshot import ALIVE, CHANGED, FREED, GraphSnapshot
 from seegrad.view import GraphView
 
-from ..checking import Idea, Wrong, exercise, has_numbers, in_words, is_tracked, quietly, same_numbers
+from ..checking import Idea, Wrong, exercise, has_numbers, in_words, quietly, same_numbers
 from ..sameness import differences
 
 MOST_NODES = 40         # of a graph that is compared with a target; those of the targets are small
@@ -84,39 +84,40 @@ DRAWINGS = {
 
 def target(name: str) -> GraphView:
     """The picture that a puzzle asks for. name: as in "11.1"."""
-    return _drawn(name, DRAWINGS[name].build)
+    return show_graph(_tensors(name, DRAWINGS[name].build))
 
 
-def _drawn(name, build):
+def _tensors(name, build):
+    """Call what builds the graph of a puzzle with new leaves. Return the leaves and the results by their names."""
     drawing = DRAWINGS[name]
     leaves = {leaf: torch.linspace(1, 2, size).requires_grad_() for leaf, size in drawing.leaves.items()}
     answer = quietly(build, *leaves.values())
     results = answer if isinstance(answer, (tuple, list)) else (answer,)
-    names = " and ".join(drawing.results)
     if len(results) != len(drawing.results) or not all(isinstance(result, torch.Tensor) for result in results):
-        raise Wrong(f"Your function returns {_kinds(results)}: the tensor{'s' * (len(drawing.results) > 1)} {names} "
-                    f"{'are' if len(drawing.results) > 1 else 'is'} to be drawn.")
-    return show_graph(**leaves, **dict(zip(drawing.results, results)))
+        raise Wrong(f"Your function returns {_kinds(results)}. In the picture there is {' and '.join(drawing.results)}.")
+    return {**leaves, **dict(zip(drawing.results, results))}
 
 
 def _kinds(results):
-    return "nothing" if results == (None,) else ", ".join("a tensor" if isinstance(result, torch.Tensor) else
-                                                          f"an object of type {type(result).__name__}" for result in results)
+    return "nothing" if results == (None,) else " and ".join("a tensor" if isinstance(result, torch.Tensor) else
+                                                             f"an object of type {type(result).__name__}" for result in results)
 
 
 def _draw(run, name, idea):
-    """Compare the learner's graph with the target."""
-    mine = _drawn(name, run)
+    """Compare the graph of the answer with the target."""
+    tensors, wanted = _tensors(name, run), target(name).snapshot
+    mine, (_, lines) = show_graph(tensors), run.show(tensors)
     if len(mine.snapshot.nodes) > MOST_NODES:
-        raise Wrong(f"Your graph has {len(mine.snapshot.nodes)} nodes, the target {len(target(name).snapshot.nodes)}.")
-    found = differences(mine.snapshot, target(name).snapshot)
+        raise Wrong(f"Your graph has {len(mine.snapshot.nodes)} nodes, the target {len(wanted.nodes)}.")
+    found = differences(mine.snapshot, wanted)
+    for difference in found:
+        if difference.where is not None:
+            mine = mine.mark(difference.where, difference.says)
     if found:
-        for difference in found:
-            if difference.where is not None:
-                mine = mine.mark(difference.where, difference.says)
         more = len(found) - MOST_TOLD
         told = [*map(str, found[:MOST_TOLD]), *([f"and {more} more"] if more > 0 else [])]
-        raise Wrong(f"This is another graph: {'; '.join(told)}.", mine)
+        line = next(filter(None, (lines.get(difference.where) for difference in found)), "")
+        raise Wrong(f"This is another graph: {'; '.join(told)}.", mine, line)
     return Idea(idea, mine)
 
 
@@ -137,8 +138,7 @@ def a_graph_with_a_past(run):
 
 @exercise("11.9")
 def written_into(run):
-    return _draw(run, "11.9", "To write into a part of a tensor is an operation with two inputs: what was there, and what comes "
-                              "in.")
+    return _draw(run, "11.9", "To write into a part of a tensor is an operation with two inputs: the tensor and what comes in.")
 
 
 @exercise("11.12")
@@ -169,28 +169,59 @@ def _ways(snapshot: GraphSnapshot, result: str, leaf: str) -> int:
     return sum(ways[i] for i, node in enumerate(snapshot.nodes) if node.leaf == by_name[leaf])
 
 
+def _tracked_result(name, tensor, one_number=True):
+    """Raise Wrong unless this is a result of a graph."""
+    if not isinstance(tensor, torch.Tensor):
+        raise Wrong(f"Your function returns {_kinds((tensor,))}, and not {name}.")
+    if not tensor.requires_grad:
+        raise Wrong(f"{name} is not tracked: it has no graph.")
+    if tensor.is_leaf:
+        raise Wrong(f"{name} is a leaf: it was not computed.")
+    if one_number and tensor.shape != ():
+        raise Wrong(f"{name} has the shape {tuple(tensor.shape)}: backward starts from one number.")
+
+
+def _two(answer, names):
+    answer = answer if isinstance(answer, (tuple, list)) else (answer,)
+    if len(answer) != 2 or not all(isinstance(one, torch.Tensor) for one in answer):
+        raise Wrong(f"Your function returns {_kinds(answer)}, and not the two tensors {names}.")
+    return answer
+
+
+def _no_gradient_yet(**leaves):
+    for name, leaf in leaves.items():
+        if leaf.grad is not None:
+            raise Wrong(f"{name}.grad is there before the check calls backward.")
+
+
 @exercise("11.2")
 def nine_ways(run):
     y = torch.tensor(1.5, requires_grad=True)
     loss = run(y)
-    _one_number(loss)
-    view = show_graph(y=y, loss=loss)
-    if y.grad is not None:
-        raise Wrong("y.grad is there before the backward of the check.")
-    if loss.is_leaf:
-        raise Wrong("Your result is a leaf: nothing was computed.", view)
+    _tracked_result("loss", loss)
+    _no_gradient_yet(y=y)
+    view, lines = run.show({"y": y, "loss": loss})
     loss.backward()
     if y.grad is None:
-        raise Wrong("y gets no gradient: no way leads from loss to y.", view)
+        raise Wrong("y.grad is None after backward: no way leads from y to loss.", view)
     if not has_numbers(y.grad, 9.0):
         raise Wrong(f"y.grad is {y.grad.item():.4g} after backward.", view)
-    ways = _ways(view.snapshot, "loss", "y")
+    ways, between = _ways(view.snapshot, "loss", "y"), len(view.snapshot.nodes) - 1
     if ways != 9:
-        raise Wrong(f"y.grad is 9, but the ways from y to loss are {ways}, and not 9.", view)
-    between = len(view.snapshot.nodes) - 1
+        raise Wrong(f"y.grad is 9, and the ways from y to loss are {ways}.", view)
     if between > 4:
-        raise Wrong(f"{between} nodes stand between y and loss, and four are allowed.", view)
-    return Idea("Each way from loss back to y brings a gradient, and they add up: 9 ways, 9.", view)
+        raise Wrong(f"{between} nodes stand between y and loss.", view)
+    return Idea("Each way from y to loss brings a gradient, and they add up: 9 ways, 9.", view)
+
+
+def _ways(snapshot: GraphSnapshot, result: str, leaf: str) -> int:
+    """How many ways along the arrows lead from a leaf to a result, both by name."""
+    by_name = {name: i for i, tensor in enumerate(snapshot.tensors) for name in tensor.names}
+    ways = Counter({snapshot.tensors[by_name[result]].producer.node: 1})
+    for i in reversed(range(len(snapshot.nodes))):
+        for edge in filter(None, snapshot.nodes[i].inputs):
+            ways[edge.node] += ways[i]
+    return sum(ways[i] for i, node in enumerate(snapshot.nodes) if node.leaf == by_name[leaf])
 
 
 @exercise("11.4")
@@ -200,77 +231,70 @@ def a_cut_without_a_copy(run):
     node = h.grad_fn
     cut = run(h)
     if not isinstance(cut, torch.Tensor):
-        raise Wrong("Your function returns nothing." if cut is None else
-                    f"Your function returns an object of type {type(cut).__name__}, and no tensor.")
+        raise Wrong(f"Your function returns {_kinds((cut,))}, and not a tensor.")
     if h.grad_fn is not node:
-        raise Wrong("h has lost its own node: no gradient can come to x any more.", show_graph(x=x, h=h))
-    view = show_graph(x=x, h=h) if cut is h else show_graph(x=x, h=h, cut=cut)
-    if not cut.requires_grad:
-        raise Wrong("Your tensor is not tracked.", view)
-    if not cut.is_leaf:
-        raise Wrong("Your tensor is a result: a gradient goes through it, on to x.", view)
-    same_numbers(cut, h, "Your tensor")
+        raise Wrong("h has lost its own graph: it is a leaf now.", show_graph(x=x, h=h).mark("h", "a leaf now"))
+    view, lines = run.show({"x": x, "h": h, "cut": cut})
     tensors = {name: tensor for tensor in view.snapshot.tensors for name in tensor.names}
+    if not cut.requires_grad:
+        raise Wrong("Your tensor is not tracked.", view.mark("cut", "not tracked"))
+    if not cut.is_leaf:
+        made = tensors["cut"].producer.node + 1
+        raise Wrong("Your tensor is a result: a gradient goes through it, on to x.", view.mark("cut", "a result"),
+                    lines.get(made, ""))
+    same_numbers(cut, h, "Your tensor")
     if cut.data_ptr() != h.data_ptr():
-        raise Wrong("Your tensor lies in memory of its own: its numbers were copied.", view)
+        raise Wrong("Your tensor lies in memory of its own: its numbers were copied.", view.mark("cut", "a copy"))
     if (tensors["cut"].storage, tensors["cut"].counter) != (tensors["h"].storage, tensors["h"].counter):
-        raise Wrong("Your tensor has a version counter of its own: the graph of h does not see when you change it.", view)
+        raise Wrong("Your tensor has a version counter of its own: the graph of h does not see when you change it.",
+                    view.mark("cut", "another version counter"))
     return Idea("A cut needs a new tensor, and no new memory: h keeps its graph, and a gradient stops at the leaf.", view)
 
 
 @exercise("11.5")
 def version_three(run):
-    x = torch.tensor([0.5, 1.0, 1.5], dtype=torch.float64, requires_grad=True)
-    y, loss = _pair(run(x), "y and loss")
-    _one_number(loss)
-    if not is_tracked(y) or y is x:
-        raise Wrong("y is not computed from x.")
-    if y._version != 3:
-        raise Wrong(f"y is at version {y._version}.")
-    view = show_graph(x=x, y=y, loss=loss)
+    x = torch.tensor([0.5, 1.0, 1.5], requires_grad=True)
+    y, loss = _two(run(x), "y and loss")
+    _tracked_result("y", y, one_number=False)
+    _tracked_result("loss", loss)
+    view, lines = run.show({"x": x, "y": y, "loss": loss})
     for number, node in enumerate(view.snapshot.nodes, 1):
         for slot in node.saved:
             if slot.state == CHANGED:
-                raise Wrong(f"[{number}] {node.name} has saved a tensor that was changed afterwards: backward refuses it.",
-                            view.mark(number, "changed after it was saved", slot=slot.name))
-    held = [slot for slot in view.snapshot.saved if slot.holds is not None and "y" in view.snapshot.tensors[slot.holds].names]
-    if not held:
-        raise Wrong("No node of the graph of loss has saved y.", view)
+                raise Wrong(f"[{number}] {node.name} saved a tensor, and it was changed afterwards: backward will refuse it.",
+                            view.mark(number, "changed afterwards", slot=slot.name), lines.get(number, ""))
+    if y._version != 3:
+        raise Wrong(f"y is at version {y._version}.", view.mark("y", f"version {y._version}"))
+    tensors = view.snapshot.tensors
+    if not any(slot.holds is not None and "y" in tensors[slot.holds].names for slot in view.snapshot.saved):
+        raise Wrong("No node in the graph of loss has saved y.", view)
     loss.backward()
-    if not torch.autograd.gradcheck(lambda x: run(x)[1], x, raise_exception=False):
+    if not torch.autograd.gradcheck(lambda x: run(x)[1], x.detach().double().requires_grad_(), raise_exception=False):
         raise Wrong("x.grad is not the derivative of loss: the graph did not see every change.", view)
-    return Idea("backward compares the version when a tensor was saved with the version now: what was changed before does no "
-                "harm.", view)
-
-
-def _pair(answer, names):
-    if not isinstance(answer, (tuple, list)) or len(answer) != 2 or not all(isinstance(one, torch.Tensor) for one in answer):
-        raise Wrong(f"Your function returns {_kinds(answer if isinstance(answer, (tuple, list)) else (answer,))}: "
-                    f"two tensors are wanted, {names}.")
-    return answer
+    return Idea("backward compares the version when a tensor was saved with the version now: changes before that do no harm.",
+                view)
 
 
 @exercise("11.7")
 def the_trunk_untouched(run):
     trunk, head1, head2 = (torch.tensor(numbers, requires_grad=True) for numbers in ([0.5, -1.0], [1.0, 2.0], [3.0, -0.5]))
-    h = (trunk * torch.tensor([2.0, 1.0])).tanh()
-    loss1, loss2 = (h * head1).sum(), (h * head2).square().sum()
+    h = trunk.exp()
+    loss1, loss2 = (h * head1).sum(), (h * head2).mean()
     wanted = torch.autograd.grad(loss1 + loss2, [head1, head2], retain_graph=True)
-    passes, visits = set(), []
-    for loss in (loss1, loss2):
-        loss.grad_fn.register_prehook(lambda gradients: passes.add(torch._C._current_graph_task_id()))
+    visits = []
     h.grad_fn.register_prehook(lambda gradients: visits.append(1))
     run(loss1, loss2, head1, head2)
-    view = show_graph(trunk=trunk, head1=head1, head2=head2, loss1=loss1, loss2=loss2)
-    if not passes:
-        raise Wrong("No backward pass ran.")
-    if len(passes) > 1:
-        raise Wrong(f"{len(passes)} backward passes ran.", view)
+    view, _ = run.show({"trunk": trunk, "head1": head1, "head2": head2, "loss1": loss1, "loss2": loss2})
+    if not run.passes:
+        raise Wrong("No backward pass ran.", view)
+    line = run.passes[-1].line
+    if len(run.passes) > 1:
+        raise Wrong(f"{len(run.passes)} backward passes ran.", view, line)
     if visits:
-        raise Wrong(f"The pass went on into the trunk{', and trunk.grad is there now' * (trunk.grad is not None)}.", view)
+        raise Wrong("The pass went on into the trunk.", view.mark("trunk", "the pass came here"), line)
     for name, head, gradient in (("head1", head1, wanted[0]), ("head2", head2, wanted[1])):
         if head.grad is None:
-            raise Wrong(f"{name}.grad is None.", view)
+            raise Wrong(f"{name}.grad is None.", view.mark(name, "no gradient"), line)
         same_numbers(head.grad, gradient, f"{name}.grad")
     return Idea("inputs= says where gradients are to arrive, and only the nodes on the ways there run.", view)
 
@@ -279,12 +303,15 @@ def the_trunk_untouched(run):
 def three_that_survive(run):
     x, w = (torch.tensor(numbers, requires_grad=True) for numbers in ([1.0, 2.0], [0.5, -1.0]))
     loss = run(x, w)
-    _one_number(loss)
-    if x.grad is not None:
-        raise Wrong("x.grad is there before the backward of the check.")
+    _tracked_result("loss", loss)
+    _no_gradient_yet(x=x, w=w)
 
     def view():
-        return show_graph(x=x, w=w, loss=loss)
+        """With a mark on the first slot that is freed."""
+        shown, _ = run.show({"x": x, "w": w, "loss": loss})
+        freed = [(number, slot.name) for number, node in enumerate(shown.snapshot.nodes, 1)
+                 for slot in node.saved if slot.state == FREED]
+        return shown.mark(freed[0][0], "freed", slot=freed[0][1]) if freed else shown
 
     count = len(view().snapshot.saved)
     if count != 3:
@@ -295,30 +322,30 @@ def three_that_survive(run):
         except RuntimeError as error:
             raise Wrong(f"The {number} backward raised {in_words(error)}.", view()) from None
         if x.grad is None:
-            raise Wrong("x gets no gradient: no way leads from loss to x.", view())
+            raise Wrong("x.grad is None after backward: no way leads from x to loss.", view())
     left = view().snapshot.states[ALIVE]
     if left != 3:
         raise Wrong(f"{left} of the three saved tensors are left.", view())
-    return Idea("What is not visited is not freed: with inputs=[x], backward visits only what lies on a way to x.", view())
+    return Idea("What is not visited is not freed: with inputs=[x], backward visits only what lies on a way from x.", view())
 
 
 @exercise("11.10")
 def a_second_derivative_of_zero(run):
     x = torch.tensor([-1.0, 2.0], requires_grad=True)
     y = run(x)
+    _tracked_result("y", y, one_number=False)
     same_numbers(y, 3 * x, "y")
-    if not is_tracked(y) or y.is_leaf:
-        raise Wrong("y is not computed from x.")
     first, = torch.autograd.grad(y.sum(), x, create_graph=True, allow_unused=True)
     if first is None:
-        raise Wrong("The first derivative is None: no way leads from y to x.", show_graph(x=x, y=y))
-    view = show_graph(x=x, y=y, first=first)
+        raise Wrong("The first derivative is None: no way leads from x to y.", run.show({"x": x, "y": y})[0])
+    view, _ = run.show({"x": x, "y": y, "first": first})
     same_numbers(first, torch.full((2,), 3.0), "The first derivative")
     if not first.requires_grad:
-        raise Wrong("The first derivative is not tracked: asking for the second one raises an error.", view)
+        raise Wrong("The first derivative is not tracked: asking for the second one raises an error.",
+                    view.mark("first", "not tracked"))
     second, = torch.autograd.grad(first.sum(), x, allow_unused=True)
     if second is None:
-        raise Wrong("The second derivative is None: no way leads from the first one to x.", view)
+        raise Wrong("The second derivative is None: no way leads from x to the first one.", view)
     if not torch.equal(second, torch.zeros(2)):
         raise Wrong(f"The second derivative is {second.tolist()}.", view)
     return Idea("0 has come back along a way; None or an error says that there is no way.", view)
@@ -330,8 +357,8 @@ def before_the_change(run):
         view, gradient, wanted, after = _asked_before(run, change_in_place)
         if gradient is None:
             raise Wrong("Your function returns None.", view)
-        if has_numbers(gradient, after) and not has_numbers(gradient, wanted):
-            raise Wrong("This is the gradient for h after the change.", view)
+        if has_numbers(gradient, after):
+            raise Wrong("This is the gradient for h as it is after the change.", view)
         same_numbers(gradient, wanted, "The gradient")
     return Idea("A change in place gives h another node, and an edge or a hook stays at the old one.", view)
 
@@ -348,7 +375,7 @@ def _asked_before(run, change_in_place):
 
     def change(h):
         if not made or h is not made[-1]:
-            raise Wrong("change was given another tensor than h: the memory of a copy is not there.")
+            raise Wrong("change was given another tensor than h.")
         losses.append((change_in_place(h) - t).square().sum())
         return losses[-1]
 
@@ -358,21 +385,22 @@ def _asked_before(run, change_in_place):
     before = (x * w).detach().requires_grad_()
     result = change_in_place(before.clone())
     wanted, after = torch.autograd.grad((result - t).square().sum(), [before, result])
-    return show_graph(x=x, w=w, h=made[-1], loss=losses[-1]), gradient, wanted, after
+    return run.show({"x": x, "w": w, "h": made[-1], "loss": losses[-1]})[0], gradient, wanted, after
 
 
 @exercise("11.13")
 def a_graph_that_frees_nothing(run):
     x = torch.tensor([1.0, -2.0, 3.0], requires_grad=True)
     y = run(x)
+    _tracked_result("y", y)
     same_numbers(y, 14.0, "y")
-    _one_number(y)
-    if x.grad is not None:
-        raise Wrong("x.grad is there before the backward of the check.")
-    view = show_graph(x=x, y=y)
-    saved = len(view.snapshot.saved)
-    if saved:
-        raise Wrong(f"The graph saves {saved} tensor{'s' * (saved > 1)}.", view)
+    _no_gradient_yet(x=x)
+    view, lines = run.show({"x": x, "y": y})
+    saving = [number for number, node in enumerate(view.snapshot.nodes, 1) if node.saved]
+    if saving:
+        count = len(view.snapshot.saved)
+        raise Wrong(f"The graph saves {count} tensor{'s' * (count > 1)}.", view.mark(saving[0], "saves"),
+                    lines.get(saving[0], ""))
     for number, start in enumerate((1.0, 1.0, 10.0), 1):
         x.grad = None
         try:
@@ -380,7 +408,7 @@ def a_graph_that_frees_nothing(run):
         except RuntimeError as error:
             raise Wrong(f"backward number {number} raised {in_words(error)}.", view) from None
         if x.grad is None:
-            raise Wrong("x gets no gradient: no way leads from y to x.", view)
+            raise Wrong("x.grad is None after backward: no way leads from x to y.", view)
         same_numbers(x.grad, 2 * start * x, f"With a gradient of {start:.0f} at y, x.grad")
     return Idea("Only what lies in a slot is guarded and freed: not an attribute of ctx, a plain number, or what a hook holds.",
                 view)
@@ -389,24 +417,21 @@ def a_graph_that_frees_nothing(run):
 @exercise("11.14")
 def a_leaf_that_is_not_in_the_picture(run):
     x, w = torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor([3.0, -1.0], requires_grad=True)
-    y = quietly(run, x, w)
-    same_numbers(y, 1.0, "y")
-    _one_number(y)
-    view = show_graph(x=x, w=w, y=y)
-    if any(tensor.in_graph for tensor in view.snapshot.tensors if "w" in tensor.names):
-        raise Wrong("w is in the graph of y.", view.mark("w", "is in the graph"))
-    if w.grad is not None:
-        raise Wrong("w.grad is there before backward.")
     for number, start in (("first", 1.0), ("second", 10.0)):
-        if number == "second":
-            y = quietly(run, x, w)
-            x.grad = None
+        x.grad = None
         before = torch.zeros(2) if w.grad is None else w.grad.clone()
+        y = quietly(run, x, w)
+        _tracked_result("y", y)
+        same_numbers(y, 1.0, "y")
+        view, lines = run.show({"x": x, "w": w, "y": y})
+        if any(tensor.in_graph for tensor in view.snapshot.tensors if "w" in tensor.names):
+            raise Wrong("w is in the graph of y.", view.mark("w", "in the graph"), lines.get(len(view.snapshot.nodes), ""))
+        if number == "first":
+            _no_gradient_yet(x=x, w=w)
         y.backward(torch.tensor(start))
-        if w.grad is None:
-            raise Wrong("w.grad is None after backward.", view)
-        if x.grad is None:
-            raise Wrong("x.grad is None after backward.", view)
+        for name, leaf in (("w", w), ("x", x)):
+            if leaf.grad is None:
+                raise Wrong(f"{name}.grad is None after backward.", view.mark(name, "no gradient"))
         same_numbers(w.grad - before, start * x,
                      f"With a gradient of {start:.0f} at y, what the {number} backward adds to w.grad")
         same_numbers(x.grad, start * w, f"With a gradient of {start:.0f} at y, x.grad")
@@ -415,22 +440,19 @@ def a_leaf_that_is_not_in_the_picture(run):
 
 @exercise("11.15")
 def two_accumulate_grad_nodes(run):
-    x, y = _pair(run(), "x and y")
+    x, y = _two(run(), "x and y")
     if not x.requires_grad or not x.is_leaf:
         raise Wrong("x is no tracked leaf.")
-    if not is_tracked(y) or y.is_leaf:
-        raise Wrong("y is not computed from x.")
+    _tracked_result("y", y, one_number=False)
     view = show_graph(x=x, y=y)
     mine = [number for number, node in enumerate(view.snapshot.nodes, 1)
             if node.leaf is not None and "x" in view.snapshot.tensors[node.leaf].names]
     if not mine:
-        raise Wrong("x is not in the graph of y.", view)
+        raise Wrong("x is not in the graph of y.", view.mark("x", "not in this graph"))
     if len(mine) == 1:
-        others = len(view.snapshot.leaves) - 1
-        raise Wrong(f"x has one AccumulateGrad node, [{mine[0]}]" + ", and the other one belongs to another leaf" * (others == 1)
-                    + ".", view)
+        other = ", and another leaf has one, too" * (len(view.snapshot.leaves) > 1)
+        raise Wrong(f"x has one AccumulateGrad node, [{mine[0]}]{other}.", view.mark(mine[0], "the only one of x"))
     y.sum().backward()
     if x.grad is None:
-        raise Wrong("x gets no gradient.", view)
-    return Idea("A leaf whose dtype has changed gets a new AccumulateGrad node: net.double() between two forward passes does so "
-                "too.", view)
+        raise Wrong("x.grad is None after backward.", view)
+    return Idea("A leaf whose dtype has changed gets a new AccumulateGrad node, as with net.double() between two forwards.", view)

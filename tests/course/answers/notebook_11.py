@@ -21,8 +21,8 @@ wrong("11.1", [
     ("def two_inputs(x, w): return ((x * w).exp() + x.view(3)).sum()", "ViewBackward0 is too much"),
     ("def two_inputs(x, w): return ((x * w).exp() + torch.ones(3, requires_grad=True)).sum()", "leaf 1 is too much"),
     ("def two_inputs(x, w): return (x * w).exp_().add_(x).sum()",
-     "saves result (3,) (changed in place), in the target result (3,)"),
-    ("def two_inputs(x, w): return x, w", "a tensor, a tensor: the tensor loss is to be drawn"),
+     "[4] ExpBackward0 has 1 saved changed in place, in the target 1 saved alive"),
+    ("def two_inputs(x, w): return x, w", "returns a tensor and a tensor. In the picture there is loss."),
     ("def two_inputs(x, w): return sum([x * w] * 60).sum()", "Your graph has 64 nodes, the target 6"),
     ("def two_inputs(x, w): return x", "x = loss is too much"),
 ])
@@ -38,19 +38,19 @@ right("11.2", [
 ])
 wrong("11.2", [
     ("def nine_ways(y): return y + y + y + y + y + y + y + y + y", "8 nodes stand between y and loss"),
-    ("def nine_ways(y): return torch.add(y, y, alpha=8)", "the ways from y to loss are 2"),
-    ("def nine_ways(y): return y.expand(9).sum()", "the ways from y to loss are 1"),
+    ("def nine_ways(y): return torch.add(y, y, alpha=8)", "and the ways from y to loss are 2"),
+    ("def nine_ways(y): return y.expand(9).sum()", "and the ways from y to loss are 1"),
     ("def nine_ways(y): return y + y + y", "y.grad is 3"),
     ("""def nine_ways(y):
     y.register_hook(lambda gradient: 9 * gradient)
-    return y + 0""", "the ways from y to loss are 1"),
+    return y + 0""", "and the ways from y to loss are 1"),
     ("""def nine_ways(y):
     y.grad = torch.tensor(9.0)
-    return y + y.detach()""", "y.grad is there before"),
+    return y + y.detach()""", "y.grad is there before the check calls backward"),
     ("def nine_ways(y): return 9 * y.detach()", "is not tracked"),
     ("def nine_ways(y): return y", "is a leaf"),
     ("def nine_ways(y): return torch.stack([y] * 9)", "has the shape (9,)"),
-    ("def nine_ways(y): return torch.ones((), requires_grad=True) * 9", "no way leads from loss to y"),
+    ("def nine_ways(y): return torch.ones((), requires_grad=True) * 9", "no way leads from y to loss"),
 ])
 
 right("11.3", [
@@ -83,7 +83,7 @@ wrong("11.4", [
     ("def cut(h): return torch.tensor(h.tolist(), requires_grad=True)", "memory of its own"),
     ("def cut(h): return h.data.requires_grad_()", "version counter of its own"),
     ("def cut(h): return torch.from_numpy(h.detach().numpy()).requires_grad_()", "version counter of its own"),
-    ("def cut(h): return h.detach_().requires_grad_()", "has lost its own node"),
+    ("def cut(h): return h.detach_().requires_grad_()", "has lost its own graph"),
     ("def cut(h): return torch.zeros(3, requires_grad=True)", "other numbers"),
 ])
 
@@ -114,12 +114,13 @@ wrong("11.5", [
     y.add_(1)
     y.mul_(3)
     y.sub_(1)
-    return y, y.sum()""", "No node of the graph of loss has saved y"),
+    return y, y.sum()""", "No node in the graph of loss has saved y"),
     ("""def version_three(x):
     y = 2 * x
     loss = (y * y).sum()
     y.add_(1).add_(1).add_(1)
-    return y, loss""", "[3] MulBackward0 has saved a tensor that was changed afterwards"),
+    return y, loss""", "[3] MulBackward0 saved a tensor, and it was changed afterwards", "line 3: loss = (y * y).sum()",
+     "✗ self: changed afterwards"),
     ("""def version_three(x):
     y = 2 * x
     y.data.mul_(y.data)
@@ -131,7 +132,7 @@ wrong("11.5", [
     return y, (y * y).sum()""", "not tracked"),
     ("""def version_three(x):
     y = 2 * x
-    return y""", "two tensors are wanted, y and loss"),
+    return y""", "returns a tensor, and not the two tensors y and loss"),
 ])
 
 right("11.6", [
@@ -149,7 +150,7 @@ right("11.6", [
 wrong("11.6", [
     ("""def with_a_past(x, w):
     h = x.exp()
-    return (h * w).sum(), (h * h).sum()""", "[2] ExpBackward0 saves result (3,), in the target result (freed)"),
+    return (h * w).sum(), (h * h).sum()""", "[2] ExpBackward0 has 1 saved alive, in the target 1 saved freed"),
     ("""def with_a_past(x, w):
     h = x.exp()
     a, b = (h * w).sum(), (h * h).sum()
@@ -159,7 +160,7 @@ wrong("11.6", [
     h = x.exp()
     a, b = (h * w).sum(), (h * h).sum()
     (a + b).backward()
-    return a, b""", "[6] MulBackward0 saves a tensor (freed) and a tensor (freed), in the target"),
+    return a, b""", "[6] MulBackward0 has 2 saved freed, in the target 2 saved alive"),
     ("""def with_a_past(x, w):
     h = x.exp()
     a, b = (h * w).sum(), h.square().sum()
@@ -188,13 +189,15 @@ right("11.7", [
     "def only_the_heads(loss1, loss2, head1, head2): (loss2 + loss1).backward(inputs=[head2, head1], retain_graph=True)",
 ])
 wrong("11.7", [
-    ("def only_the_heads(loss1, loss2, head1, head2): (loss1 + loss2).backward(retain_graph=True)", "went on into the trunk"),
+    ("def only_the_heads(loss1, loss2, head1, head2): (loss1 + loss2).backward(retain_graph=True)", "went on into the trunk",
+     "line 1: def only_the_heads", "✗ the pass came here"),
     ("""def only_the_heads(loss1, loss2, head1, head2):
     loss1.backward(inputs=[head1])
     loss2.backward(inputs=[head2])""", "2 backward passes ran"),
     ("""def only_the_heads(loss1, loss2, head1, head2):
-    (loss1.detach() + loss2.detach()).requires_grad_().backward()""", "No backward pass ran"),
-    ("def only_the_heads(loss1, loss2, head1, head2): torch.autograd.grad([loss1, loss2], [head1, head2])", "head1.grad is None"),
+    (loss1.detach() + loss2.detach()).requires_grad_().backward()""", "head1.grad is None"),
+    ("def only_the_heads(loss1, loss2, head1, head2): torch.autograd.grad([loss1, loss2], [head1, head2])",
+     "head1.grad is None"),
     ("def only_the_heads(loss1, loss2, head1, head2): (loss1 - loss2).backward(inputs=[head1, head2])", "head2.grad has other"),
     ("""def only_the_heads(loss1, loss2, head1, head2):
     head1.grad, head2.grad = torch.ones(2), torch.ones(2)""", "No backward pass ran"),
@@ -210,12 +213,12 @@ right("11.8", [
 wrong("11.8", [
     ("def three_that_survive(x, w): return (x * w).exp().sum()", "The second backward raised RuntimeError"),
     ("def three_that_survive(x, w): return x.sum() + (w * w).sum()", "has 2 saved tensors"),
-    ("def three_that_survive(x, w): return (w * w).exp().sum()", "no way leads from loss to x"),
+    ("def three_that_survive(x, w): return (w * w).exp().sum()", "no way leads from x to loss"),
     ("def three_that_survive(x, w): return x.detach().sum() + w.detach().exp().sum()", "is not tracked"),
     ("""def three_that_survive(x, w):
     loss = x.sum() + (w * w).exp().sum()
     loss.backward(retain_graph=True)
-    return loss""", "x.grad is there before"),
+    return loss""", "x.grad is there before the check"),
     ("def three_that_survive(x, w): return x + (w * w).exp()", "has the shape (2,)"),
 ])
 
@@ -275,7 +278,7 @@ wrong("11.10", [
     ("def straight(x): return 3 * x + 1e-9 * x ** 2", "The second derivative is ["),
     ("def straight(x): return 3 * x ** 2", "other numbers"),
     ("def straight(x): return 3 * x.detach() + 0 * x ** 2", "The first derivative has other numbers"),
-    ("def straight(x): return (3 * x.detach()).requires_grad_()", "not computed from x"),
+    ("def straight(x): return (3 * x.detach()).requires_grad_()", "y is a leaf: it was not computed"),
     ("def straight(x): return 3 * x.detach() * torch.ones(2, requires_grad=True)", "The first derivative is None"),
     ("""def straight(x):
     y = 3 * x
@@ -309,7 +312,7 @@ wrong("11.11", [
     h = start()
     h.retain_grad()
     change(h).backward()
-    return h.grad""", "for h after the change"),
+    return h.grad""", "for h as it is after the change"),
     ("""def before_the_change(start, change):
     h = start()
     change(h).backward()
@@ -370,13 +373,13 @@ wrong("11.12", [
     (SQUARE_11_12.format(name="Square", formula="(x + x) * gradient", dy=GRAD), "AddBackward0 is too much"),
     (SQUARE_11_12.format(name="Power", formula="2 * x * gradient", dy=GRAD), "PowerBackward is too much"),
     (SQUARE_11_12.format(name="Square", formula="2 * x * gradient", dy=GRAD).replace("ctx.save_for_backward(x)", "ctx.x = x")
-     .replace("x, = ctx.saved_tensors", "x = ctx.x"), "SquareBackward saves nothing, in the target tensors[0] = x"),
+     .replace("x, = ctx.saved_tensors", "x = ctx.x"), "SquareBackward has nothing saved, in the target 1 saved alive"),
     (SQUARE_11_12.format(name="Square", formula="2 * x * gradient", dy="y.backward(create_graph=True); dy = x.grad"),
      "CopyBackwards is too much"),
     ("""def recorded(x):
     y = (x * x).sum()
     return y, *torch.autograd.grad(y, x, create_graph=True)""", "SquareBackward is missing"),
-    ("def recorded(x): return (x * x).sum()", "the tensors y and dy are to be drawn"),
+    ("def recorded(x): return (x * x).sum()", "returns a tensor. In the picture there is y and dy."),
 ])
 
 right("11.13", [
@@ -455,7 +458,7 @@ wrong("11.14", [
     ("def outside(x, w): return (x * w.detach()).sum()", "w.grad is None after backward"),
     ("""def outside(x, w):
     w.grad = x.detach().clone()
-    return (x * w.detach()).sum()""", "w.grad is there before backward"),
+    return (x * w.detach()).sum()""", "w.grad is there before the check"),
     ("""def outside(x, w):
     from torch.utils.checkpoint import checkpoint
     return checkpoint(lambda x: (x * w).sum(), x, use_reentrant=False)""", "w is in the graph of y"),
@@ -501,7 +504,7 @@ wrong("11.15", [
     ("""def two_nodes():
     x = torch.zeros(2, requires_grad=True)
     other = x.detach().requires_grad_()
-    return x, x + other""", "the other one belongs to another leaf"),
+    return x, x + other""", "x has one AccumulateGrad node, [1], and another leaf has one, too"),
     ("""def two_nodes():
     x = torch.zeros(2, requires_grad=True)
     a = 2 * x
@@ -521,6 +524,6 @@ wrong("11.15", [
     return x, torch.ones(2, requires_grad=True) * 2""", "x is not in the graph of y"),
     ("""def two_nodes():
     x = torch.zeros(2, requires_grad=True)
-    return x, x""", "y is not computed from x"),
-    ("def two_nodes(): return torch.zeros(2, requires_grad=True)", "two tensors are wanted, x and y"),
+    return x, x""", "y is a leaf: it was not computed"),
+    ("def two_nodes(): return torch.zeros(2, requires_grad=True)", "returns a tensor, and not the two tensors x and y"),
 ])
