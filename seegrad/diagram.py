@@ -225,6 +225,7 @@ class ChangingDiagram:
     home: for the index of each tensor that is drawn, the key of its box.
     folding: at the level "modules", how it can be opened and folded; else None. Where that of the same snapshot to another depth
         is given, it is not grouped again.
+    blames: for each mark, the key of its box, its words, and those in a box that stands for many nodes.
     """
 
     def __init__(self, snapshot: GraphSnapshot, detail: Level, versioned: Iterable[int] = (),
@@ -238,6 +239,8 @@ class ChangingDiagram:
         self.first = self._level.make()
         self.home = self._level.places
         self.folding = self._level.folding() if isinstance(self._level, _Modules) else None
+        self.blames = [(self._level.key_of(mark), *(self._level.blame(mark, folded) for folded in (False, True)))
+                       for mark in self._level.marks]
 
     def update(self, nodes: Mapping[int, Node], tensors: Mapping[int, Tensor], absent: Iterable[int] = ()) -> tuple[Box, ...]:
         """The boxes of these nodes and tensors, by their indices in the snapshot, as they are from now on.
@@ -428,19 +431,21 @@ class _Full:
         assert mark.node is not None        # it is on one of the two
         return self.home[mark.node]
 
-    def marked(self, box: Box, marks: Iterable[Mark]) -> Box:
-        """A box with the marks on it and on its slots. Where it stands for many nodes, the words say which node is meant."""
-        blames, slots = [], set[str]()
-        for mark in marks:
-            which = []
-            if mark.node is not None and box.kind == GROUP:
-                which.append(f"[{mark.node + 1}]")
-            if mark.node is not None and mark.slot is not None:
-                which.append(self.nodes[mark.node].saved[mark.slot].name)
-            blames.append(f"{' '.join(which)}: {mark.words}" if which else mark.words)
-            slots.add("" if mark.slot is None else f"{box.key}s{mark.slot}")
-        return replace(box, guilty=not slots <= {slot.key for slot in box.slots}, blames=tuple(blames),
-                       slots=tuple(replace(slot, guilty=slot.key in slots) for slot in box.slots))
+    def marked(self, box: Box, marks: Sequence[Mark]) -> Box:
+        """A box with the marks on it and on its slots."""
+        slots = {"" if mark.slot is None else f"{box.key}s{mark.slot}" for mark in marks}
+        return replace(box, guilty=not slots <= {slot.key for slot in box.slots},
+                       slots=tuple(replace(slot, guilty=slot.key in slots) for slot in box.slots),
+                       blames=tuple(self.blame(mark, box.kind == GROUP) for mark in marks))
+
+    def blame(self, mark: Mark, folded: bool) -> str:
+        """The words of a mark. folded: whether its box stands for many nodes: then the words say which of them is meant."""
+        which = []
+        if mark.node is not None and folded:
+            which.append(f"[{mark.node + 1}]")
+        if mark.node is not None and mark.slot is not None:
+            which.append(self.nodes[mark.node].saved[mark.slot].name)
+        return f"{' '.join(which)}: {mark.words}" if which else mark.words
 
     def tensor_names(self) -> list[str]:
         """The words for each drawn tensor: the caller's names, else its role and a number."""

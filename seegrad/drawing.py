@@ -6,14 +6,13 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence, Set
 from graphlib import TopologicalSorter
-from textwrap import wrap
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from .diagram import GROUP, NODE, Arrow, Box, Diagram, Slot, printable
 from .layout import FONT, lay_out, lay_out_apart
-from .looks import FILLS, FRAME_BORDER, FRAMES, GUILTY, NO_SLOT, SLOTS, SlotLook, svg_look
+from .looks import FILLS, FRAME_BORDER, FRAMES, GUILTY, NO_SLOT, SLOTS, SlotLook, blame_in_lines, svg_look
 from .play import rows
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 FALLBACK_FONTS = "Verdana, sans-serif"      # about as wide as ours, for readers who do not have it
 FONT_SIZE = "15.00"
-WIDEST_BLAME = 34                           # characters in a line of the words of a mark: a box stays about as wide as it is
 LONGEST = 1500                              # levels that the lines of a picture cross; beyond it the layout may take long
 LONGEST_DOT = 10_000                        # characters of a DOT source of others; beyond it the layout may take long
 
@@ -277,7 +275,7 @@ def _row(slot: Slot, look: SlotLook) -> str:
 
 def _blame(words: str) -> str:
     """The row with the words of a mark, in lines."""
-    lines = '<BR ALIGN="LEFT"/>'.join(map(_text, wrap(f"{GUILTY.mark} {words}", WIDEST_BLAME)))
+    lines = '<BR ALIGN="LEFT"/>'.join(map(_text, blame_in_lines(words)))
     return (f'<TR><TD ALIGN="LEFT" BALIGN="LEFT" BGCOLOR="{GUILTY.fill}">'
             f'<FONT COLOR="{GUILTY.border}"><B>{lines}</B></FONT></TD></TR>')
 

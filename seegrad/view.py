@@ -274,7 +274,7 @@ class GraphView(Picture):
         if self._changing.folding is None or not self.svg:
             return bundle
         folding = self._changing.folding
-        everything = ChangingDiagram(self.snapshot, "modules", depth=EVERYTHING, folding=folding)
+        everything = ChangingDiagram(self.snapshot, "modules", depth=EVERYTHING, folding=folding, marks=self.marks)
         modules = modules_data(self.snapshot, everything, folding.opened)
         data = {"style": _style("modules.css"), "title": self.caption, **packed(modules)}
         more = _details("The picture as text", self.transcript)

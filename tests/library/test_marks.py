@@ -1,9 +1,12 @@
 """Marks: what is guilty in a graph is found by sign, border and words: in the picture, as text, and in the alt text."""
 
+import json
+
 import pytest
 import torch
+from torch import nn
 
-from seegrad import show_graph, what_if
+from seegrad import modules, play_backward, show_graph, what_if
 from seegrad.looks import GUILTY
 from test_drawing import read_svg
 
@@ -89,6 +92,35 @@ def test_what_if_shows_marked_graphs_as_they_are():
     html = what_if(lambda node: doubled().mark(node, NEEDED), node=[2, 3])._repr_mimebundle_()["text/html"]
     assert '"shown"' not in html        # no union of them, in which a mark would be lost
     assert '"shown"' in what_if(lambda node: doubled(), node=[2, 3])._repr_mimebundle_()["text/html"]
+
+
+def test_a_page_of_modules_is_told_the_marks_with_words_for_a_folded_module_too():
+    net = nn.Sequential(nn.Sequential(nn.Linear(2, 2), nn.Tanh()), nn.Linear(2, 1))
+    with modules(net):
+        loss = net(torch.ones(1, 2)).sum()
+    view = show_graph(loss=loss, detail="modules", depth=1)
+    tanh, = (number for number, node in enumerate(view.snapshot.nodes, 1) if node.name.startswith("Tanh"))
+    view = view.mark(tanh, NEEDED, slot="result").mark("loss", "one number")
+    assert f"; ✗ [{tanh}] result: {NEEDED}" in line(view, "    0 Sequential")       # it is folded
+    folded = ["✗ [5] result: a second backward", "needs this number"]
+    assert tanh == 5 and data_of(view)["guilty"] == [
+        ["n5", ["✗ result: a second backward needs", "this number"], folded], ["t0", ["✗ one number"], ["✗ one number"]]]
+    assert '"guilty":[["n5",["✗ result' in view._repr_mimebundle_()["text/html"]
+
+
+def data_of(view):
+    html = view._repr_mimebundle_()["text/html"]
+    return json.loads(html.partition('<script type="application/json">')[2].partition("</script>")[0])
+
+
+def test_the_still_of_a_play_that_failed_marks_the_node_where_it_stopped():
+    x = torch.ones(2, requires_grad=True)
+    loss = x.exp().sum()
+    loss.backward()
+    html = play_backward(loss, x=x, raises=False)._repr_mimebundle_()["text/html"]
+    assert html.count("✗ stops here") == 1
+    loss = x.exp().sum()
+    assert "✗ stops here" not in play_backward(loss, x=x)._repr_mimebundle_()["text/html"]
 
 
 @pytest.mark.parametrize("where, slot, words", [

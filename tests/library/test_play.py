@@ -1100,11 +1100,12 @@ def test_the_player_shows_what_the_diagrams_say(seed, steps, detail):
             cut = len(rows) - slots
             said = [*rows[:cut], ", ".join(filter(None, rows[cut:]))]
             assert without_version(" | ".join(" ".join(s.split()) for s in said if s)) == without_version(words_of(box))
-    # The second still is where the player ends.
+    # The second still is where the player ends, with a mark on the node that failed.
+    failed = [home[step.node] for step in play.recording.steps[-1:] if not step.finished]
     for key, found in groups(page.last).items():
         cut = len(shown[key]) - slots_of[key]
         assert texts(found)[:cut] == shown[key][:cut]
-        assert ", ".join(texts(found)[cut:]) == ", ".join(filter(None, shown[key][cut:]))
+        assert ", ".join(texts(found)[cut:]) == ", ".join([*filter(None, shown[key][cut:]), *["✗ stops here"] * (key in failed)])
 
 
 def test_what_the_player_is_told():
