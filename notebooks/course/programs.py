@@ -290,6 +290,8 @@ def _in_graph(ours, theirs):
         if tensor.grad_fn is not None:
             if not isinstance(value.grad_fn, Node):
                 return f"{name}.grad_fn is {_kind(value.grad_fn)}, and not a Node.", name
+            if not isinstance(value.grad_fn.next_functions, (list, tuple)):
+                return f"{name}.grad_fn.next_functions is {_kind(value.grad_fn.next_functions)}, and not a list.", name
             led = [ours.name_of(node) for node in value.grad_fn.next_functions]
             wanted = [theirs.name_of(node) for node, _ in tensor.grad_fn.next_functions]
             if led != wanted:
@@ -350,7 +352,7 @@ def _same(ours, theirs):
 def words(numbers: object) -> str:
     """A gradient in a few words."""
     if not isinstance(numbers, torch.Tensor):
-        return repr(numbers)
+        return repr(numbers) if isinstance(numbers, (int, float)) else _kind(numbers)
     if numbers.dim() == 0:
         return f"{numbers.item():.4g}"
     if numbers.numel() > 6:

@@ -74,7 +74,8 @@ def _same_as_the_node(run, gradient, a, b, operation, numbers):
     node = operation(a.clone().requires_grad_(), b.clone().requires_grad_()).grad_fn
     wanted, sent = node(gradient), run(gradient, a, b)
     if not isinstance(sent, (tuple, list)) or len(sent) != 2:
-        raise Wrong(f"Your rule returns {_kind(sent)}, and {node.name()} two gradients, one for each factor.")
+        returned = f"{len(sent)} things" if isinstance(sent, (tuple, list)) else _kind(sent)
+        raise Wrong(f"Your rule returns {returned}, and {node.name()} two gradients, one for each factor.")
     if not all(isinstance(one, torch.Tensor) for one in sent):
         raise Wrong(f"Your rule returns {_kind(next(one for one in sent if not isinstance(one, torch.Tensor)))} for a factor.")
     if [one.shape for one in sent] != [one.shape for one in wanted]:
@@ -134,18 +135,20 @@ def _out_of_place(nodes, wanted, ours):
 
 @exercise("12.5")
 def gradients_that_add_up_at_a_fork(run):
-    made = programs(5, SUMS)
+    made = [*programs(5, SUMS), *programs(5, SUMS, 50, shapes=True)]
     with _in_use("run_backward", run):
         agree(made)
         return _agrees(made, "Gradients that come to one node are added, and then it runs once.", *FORK, "loss.backward()")
 
 
 AGAIN = ["loss.backward()", "more = {0} * {1}", "more.backward()"]
+AGAIN_WITH_SHAPES = ["loss.backward()", "more = {0} * {0}", "more = more.mean()", "more.backward()"]
 
 
 @exercise("12.6")
 def a_leaf_that_keeps_the_sum(run):
-    made = programs(6, SUMS, endings=[["loss.backward()"], AGAIN])
+    made = [*programs(6, SUMS, endings=[["loss.backward()"], AGAIN]),
+            *programs(6, SUMS, 50, endings=[AGAIN_WITH_SHAPES], shapes=True)]
     with _in_use("accumulate", run):
         agree(made)
         return _agrees(made, "What is kept adds up from one backward to the next, until someone clears it.",

@@ -55,6 +55,7 @@ wrong("12.2", [
     (RECORD.format(condition=TRACKED, edges="inputs"), "holds [x itself, x itself], and in PyTorch"),
     (RECORD.format(condition=TRACKED, edges="[value.gradient_edge() for value in inputs if value.requires_grad]"),
      "holds [AccumulateGrad of x], and in PyTorch [None, AccumulateGrad of x]"),
+    (RECORD.format(condition=TRACKED, edges="inputs[0].gradient_edge()"), "next_functions is a thing of type AccumulateGrad"),
     (RECORD.format(condition=TRACKED, edges="[value.grad_fn for value in inputs]"), "holds [None, None], and in PyTorch"),
     (RECORD.format(condition=TRACKED, edges=EDGES).replace("return value", "return value.data"), "not a Value"),
     (RECORD.format(condition=TRACKED, edges=EDGES).replace("value.requires_grad = True", "pass"), "requires_grad is False"),
@@ -75,6 +76,7 @@ wrong("12.3", [
     (MUL.format("gradient, gradient"), "returns 10 and 10"),
     (MUL.format("gradient * a * b"), "one thing of type Tensor, and MulBackward0 two gradients"),
     (MUL.format("gradient.mul_(b), gradient.mul_(a)"), "changed its input number 1 in place"),
+    (MUL.format("gradient * b, gradient * a, None"), "returns 3 things, and MulBackward0 two gradients"),
     (MUL.format("b.item(), a.item()"), "one thing of type float for a factor"),
 ])
 
@@ -206,6 +208,8 @@ def accumulate(leaf, gradient):
 """, "are one tensor"),
     (ACCUMULATE.format("leaf.data = leaf.data + gradient"), "x holds 6, and in PyTorch 2"),
     (ACCUMULATE.format("return gradient"), "x.grad is None, and in PyTorch"),
+    (ACCUMULATE.format("leaf.grad = leaf.grad + gradient if leaf.grad else gradient"), "Boolean value of Tensor"),
+    (ACCUMULATE.format("leaf.grad = Value(gradient)"), "x.grad is a thing of type Value"),
 ])
 
 EVALUATE = """
