@@ -1,5 +1,7 @@
 """The graph of our own autograd of notebook 12, drawn as seegrad draws that of PyTorch."""
 
+import inspect
+
 from seegrad.diagram import Level
 from seegrad.snapshot import ALIVE, FREED, Edge, GraphSnapshot, Node, SavedTensor, Tensor
 from seegrad.view import GraphView
@@ -50,14 +52,19 @@ class _Reader:
         return Node(repr(node).strip("<>"), inputs, tuple(self.slots(node)), (tuple(node.shape),), leaf=leaf)
 
     def slots(self, node):
+        """Named after the arguments of the rule, behind the gradient."""
+        names = list(inspect.signature(node.rule).parameters)[1:] if node.rule else []
         if node.saved is None:
-            yield SavedTensor("saved", FREED)
-        for number, tensor in enumerate(node.saved or ()):
-            storage, holds = self.storage(tensor), self.index_of(tensor)
-            shape = tuple(tensor.shape)
-            yield SavedTensor(f"saved[{number}]", ALIVE, shape, DTYPE, storages=(storage,), storage=storage,
-                              layout=(0, shape, tensor.stride(), DTYPE), holds=holds,
-                              tracked=None if holds is None else self.values[holds].requires_grad)
+            return [SavedTensor(name, FREED) for name in names]
+        if len(names) != len(node.saved):       # a rule of a reader may take them all as one
+            names = [f"saved[{number}]" for number in range(len(node.saved))]
+        return list(map(self.slot, names, node.saved))
+
+    def slot(self, name, tensor):
+        storage, holds, shape = self.storage(tensor), self.index_of(tensor), tuple(tensor.shape)
+        return SavedTensor(name, ALIVE, shape, DTYPE, storages=(storage,), storage=storage,
+                           layout=(0, shape, tensor.stride(), DTYPE), holds=holds,
+                           tracked=None if holds is None else self.values[holds].requires_grad)
 
     def index_of(self, tensor):
         return next((i for i, value in enumerate(self.values) if value.data is tensor), None)

@@ -57,9 +57,17 @@ def test_a_leaf_without_a_name_is_drawn_and_a_slot_says_what_it_holds():
     loss = Value(2.0, requires_grad=True) * Value(3.0)
     assert repr(show_own(loss=loss)).splitlines()[1:4] == [
         "leaf 1; leaf (); .grad None", "[1] AccumulateGrad from leaf 1",
-        "[2] mul_backward from [1]; saved[0] = leaf 1 () 4 B alive; saved[1] () 4 B alive"]
+        "[2] mul_backward from [1]; a = leaf 1 () 4 B alive; b () 4 B alive"]
     loss.backward()
-    assert "[2] mul_backward from [1]; saved freed" in repr(show_own(loss=loss))
+    assert "[2] mul_backward from [1]; a freed; b freed" in repr(show_own(loss=loss))
+
+
+def test_slots_of_a_rule_that_takes_all_as_one():
+    with plugged(mul_backward=lambda gradient, *saved: (gradient * saved[1], gradient * saved[0])):
+        loss = Value(2.0, requires_grad=True) * Value(3.0)
+    assert "saved[0] = leaf 1 () 4 B alive; saved[1] () 4 B alive" in repr(show_own(loss=loss))
+    loss.backward()
+    assert "from [1]; saved freed" in repr(show_own(loss=loss))
 
 
 def test_a_difference_is_told_with_the_program_without_what_does_not_matter_and_with_a_mark():
