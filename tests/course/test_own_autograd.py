@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from course import own_autograd
+from course import check, own_autograd
 from course.checking import Wrong
-from course.own_autograd import Value, plugged
+from course.own_autograd import Value, plugged, yours
 from course.own_graph import show_own
 from course.programs import Program, agree, difference, programs, run_ours, run_pytorch
 from seegrad import show_graph
@@ -87,3 +87,10 @@ def test_only_what_differs_has_a_table():
     with plugged(gradient_edge=lambda value: value.grad_fn or value.grad_accumulator), pytest.raises(Wrong) as wrong:
         agree([Program(("x = leaf(2.0)", "c = constant(3.0)", "loss = x + c", "loss.backward()"), ("x",))])
     assert "Gradients" not in repr(wrong.value.picture)
+
+
+def test_a_function_is_yours_as_long_as_the_check_finds_it_right():
+    check("12.8", lambda value: Value(value.data))
+    assert "detach" in yours
+    check("12.8", lambda value: value)
+    assert "detach" not in yours
