@@ -27,17 +27,14 @@ Names = Mapping[Part, str]
 class Difference:
     """One thing in which a graph differs from the target.
 
-    what: the part that is meant, as in "[4] CloneBackward0" or "x".
-    says: how it differs, as in "is too much".
+    words: what is said of it, as in "[4] CloneBackward0 is too much".
+    mark: the same in short, for the box in the picture.
     where: the number of its node, or the name of its tensor, in the graph; None where it is not there.
     """
 
-    what: str
-    says: str
+    words: str
+    mark: str = ""
     where: int | str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.what} {self.says}"
 
 
 def same_graph(one: GraphSnapshot, other: GraphSnapshot) -> bool:
@@ -56,17 +53,18 @@ def differences(mine: GraphSnapshot, target: GraphSnapshot) -> list[Difference]:
     if same_graph(mine, target):
         return []
     pairs, names = _likely_pairs(target, mine), _names(mine)
-    found = [Difference(names[part], "is too much", _where(mine, part)) for part in _alone(mine, pairs.values())]
+    found = [Difference(f"{names[part]} is too much", "too much", _where(mine, part)) for part in _alone(mine, pairs.values())]
     # The number of what is missing stands in the other picture only.
-    found += [Difference(_names(target)[part].rpartition("] ")[2], "is missing") for part in _alone(target, pairs)]
+    found += [Difference(f"{_names(target)[part].rpartition('] ')[2]} is missing") for part in _alone(target, pairs)]
     if found:
         return found
     for theirs, own in sorted(pairs.items(), key=lambda pair: pair[1]):
         facts, wanted = _facts(mine, own, lambda part: part), _facts(target, theirs, pairs.get)
         for what, (verb, tell) in _TELLERS.items():
             if facts.get(what) != wanted.get(what):
-                says = f"{verb} {tell(facts[what], names)}, in the target {tell(wanted[what], names)}"
-                found.append(Difference(names[own], says, _where(mine, own)))
+                here, there = tell(facts[what], names), tell(wanted[what], names)
+                words = f"{names[own]} {verb} {here}, in the target {there}"
+                found.append(Difference(words, f"target: {there}", _where(mine, own)))
                 break       # what else is otherwise here mostly follows from it
     return found
 
@@ -105,8 +103,8 @@ def _facts(snapshot: GraphSnapshot, part: Part, at: Callable[[Part | None], Any]
         saved = tuple(("", *slot[1:]) for slot in saved)
         inputs, saved, together = map(_in_any_order, (inputs, saved, together))
     states = _in_any_order(slot.state for slot in this.saved)
-    return {"kind": this.name, "results": this.results, "inputs": inputs, "states": states, "saved": saved, "together": together,
-            "leaf": tensor(this.leaf)}
+    return {"kind": this.name, "results": this.results, "leaf": tensor(this.leaf), "inputs": inputs, "states": states,
+            "saved": saved, "together": together}
 
 
 def _holders(snapshot, slot):

@@ -309,6 +309,18 @@ def empty_answer_is_checked():
     patch(running.Run, "is_open")(lambda is_open, run: False)
 
 
+@noticed_at("02-exercise-2-answer")
+def verdict_names_the_line_before():
+    """A verdict on an answer names the line before the one that is meant."""
+    patch(running.Run, "line")(lambda line, run, number: line(run, number - 1))
+
+
+@noticed_at("02-exercise-2-answer")
+def answers_mark_the_node_before():
+    """A mark is on the node before the one that is meant."""
+    patch(view.GraphView, "mark")(lambda mark, graph, where, words, slot="": mark(graph, where - 1, words))
+
+
 @noticed_at("02-29")
 def play_runs_with_retain_graph():
     """A play retains the graph always."""

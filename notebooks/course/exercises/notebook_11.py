@@ -112,10 +112,10 @@ def _draw(run, name, idea):
     found = differences(mine.snapshot, wanted)
     for difference in found:
         if difference.where is not None:
-            mine = mine.mark(difference.where, difference.says)
+            mine = mine.mark(difference.where, difference.mark)
     if found:
         more = len(found) - MOST_TOLD
-        told = [*map(str, found[:MOST_TOLD]), *([f"and {more} more"] if more > 0 else [])]
+        told = [*(difference.words for difference in found[:MOST_TOLD]), *([f"and {more} more"] if more > 0 else [])]
         line = next(filter(None, (lines.get(difference.where) for difference in found)), "")
         raise Wrong(f"This is another graph: {'; '.join(told)}.", mine, line)
     return Idea(idea, mine)
@@ -257,7 +257,7 @@ def version_three(run):
     y, loss = _two(run(x), "y and loss")
     _tracked_result("y", y, one_number=False)
     _tracked_result("loss", loss)
-    view, lines = run.show({"x": x, "y": y, "loss": loss})
+    view, (_, lines) = show_graph(x=x, y=y, loss=loss), run.show({"x": x, "y": y, "loss": loss})
     for number, node in enumerate(view.snapshot.nodes, 1):
         for slot in node.saved:
             if slot.state == CHANGED:
@@ -271,8 +271,7 @@ def version_three(run):
     loss.backward()
     if not torch.autograd.gradcheck(lambda x: run(x)[1], x.detach().double().requires_grad_(), raise_exception=False):
         raise Wrong("x.grad is not the derivative of loss: the graph did not see every change.", view)
-    return Idea("backward compares the version when a tensor was saved with the version now: changes before that do no harm.",
-                view)
+    return Idea("backward compares the version when a tensor was saved with the version now: earlier changes do no harm.", view)
 
 
 @exercise("11.7")
@@ -455,4 +454,5 @@ def two_accumulate_grad_nodes(run):
     y.sum().backward()
     if x.grad is None:
         raise Wrong("x.grad is None after backward.", view)
-    return Idea("A leaf whose dtype has changed gets a new AccumulateGrad node, as with net.double() between two forwards.", view)
+    return Idea("A leaf whose dtype has changed gets a new AccumulateGrad node: so it is after net.double(), too.",
+                view)

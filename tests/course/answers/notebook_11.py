@@ -12,7 +12,8 @@ right("11.1", [
 wrong("11.1", [
     ("def two_inputs(x, w): return ((x * w).exp() + w).sum()",
      "[5] AddBackward0 comes from w and [4] ExpBackward0, in the target from x"),
-    ("def two_inputs(x, w): return ((x * w).exp() + x.clone()).sum()", "another graph: [5] CloneBackward0 is too much."),
+    ("def two_inputs(x, w): return ((x * w).exp() + x.clone()).sum()", "another graph: [5] CloneBackward0 is too much.",
+     "line 1: def two_inputs", "[5] CloneBackward0 from [1]; ✗ too much"),
     ("def two_inputs(x, w): return ((x * w).exp() + x).mean()", "[6] MeanBackward0 is too much; SumBackward0 is missing"),
     ("def two_inputs(x, w): return ((x * w).exp() + x)", "another graph: SumBackward0 is missing."),
     ("def two_inputs(x, w): return ((x * w.detach()).exp() + x).sum()", "w is missing"),
@@ -155,7 +156,7 @@ wrong("11.6", [
     h = x.exp()
     a, b = (h * w).sum(), (h * h).sum()
     b.backward()
-    return a, b""", "w has no .grad, in the target a .grad"),
+    return a, b""", "w has no .grad, in the target a .grad", "w; leaf (3,); .grad None; ✗ target: a .grad"),
     ("""def with_a_past(x, w):
     h = x.exp()
     a, b = (h * w).sum(), (h * h).sum()
