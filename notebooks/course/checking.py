@@ -111,7 +111,7 @@ def without_graphs(run: Run, entries: list[Any], name: str, net: torch.nn.Module
     name: of the list. net: what it was computed with, for the names of its parameters in the picture.
     """
     for i, entry in enumerate(entries):
-        if is_tracked(entry):
+        if is_tracked(entry) and entry.grad_fn is not None:
             here = f"{name}[{i}]"
             view, lines = run.show({here: entry, **dict(net.named_parameters(prefix="net"))})
             nodes = view.snapshot.nodes

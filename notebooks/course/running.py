@@ -210,7 +210,7 @@ class Run:
             name = error.name or "".join(re.findall(r"'(\w+)'", str(error))[:1])
             if name in self._hidden:
                 return (f"`{name}` is not defined in your function. Another cell of the notebook defines it, but the check calls "
-                        "your function without the other cells: all that it needs comes in its arguments.")
+                        "your function without the other cells: what it needs comes in its arguments, or stands in its own cell.")
             if isinstance(error, UnboundLocalError):
                 return f"`{name}` is read before your function gives it a value."
             if name:

@@ -1,6 +1,7 @@
 """What a check says of an answer, and how that shows itself: at a glance, with sentence, line and picture beside each other."""
 
 import html
+import re
 from dataclasses import dataclass
 
 from seegrad.saving import Shown
@@ -8,6 +9,7 @@ from seegrad.view import PADDING, Picture, widths
 
 RIGHT, WRONG, OPEN = "right", "not yet", "not answered yet"
 HIGHEST = 470       # pixels, of a picture: in JupyterLab on a screen of 1280 × 720, it is seen with its caption and the sentence
+LEAST = 220         # pixels, for the width of its caption
 
 # White on these can be read, and they stand out from a light and from a dark page.
 _SIGNS = {RIGHT: ("✓", "#2e7d32"), WRONG: ("✗", "#c62828")}
@@ -45,7 +47,7 @@ class Verdict:
 
     name: of the exercise, as in "03.1".
     state: RIGHT or WRONG.
-    sentence: what is wrong, or the idea of what is right; may be empty.
+    sentence: what is wrong, or the idea of what is right; may be empty. Code in it stands in backticks.
     line: the line of the learner's code that is meant, as in "line 5: loss.backward()"; may be empty.
     picture: the graph that shows it, or None.
     """
@@ -66,18 +68,22 @@ class Verdict:
                  f'<strong style="padding: 0.1em 0.5em; border-radius: 4px; white-space: nowrap; color: white; '
                  f'background: {colour}">{sign} {self.state}</strong></p>']
         if self.sentence:
-            words.append(f'<p style="margin: 0.4em 0">{html.escape(self.sentence)}</p>')
+            sentence = re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(self.sentence))
+            words.append(f'<p style="margin: 0.4em 0">{sentence}</p>')
         if self.line:
             place, _, code = self.line.partition(": ")
             words.append(f'<p style="margin: 0.4em 0">{html.escape(place)}: <code>{html.escape(code)}</code></p>')
-        parts = [f'<div style="flex: 1 1 300px; min-width: 0">{"".join(words)}</div>']
-        if self.picture:
-            room = ""
-            if isinstance(self.picture, Picture) and self.picture.svg:
-                width, _ = widths(self.picture.svg, HIGHEST)
-                room = f"; max-width: {max(220, width + 2 * PADDING)}px"
-            shown = self.picture._repr_mimebundle_()["text/html"]
-            parts.append(f'<div style="flex: 2 1 400px; min-width: 0{room}">{shown}</div>')
         shown = (f'<div class="verdict" style="display: flex; flex-wrap: wrap; gap: 0 1.5em; margin: 0.3em 0; padding: 0 0.8em; '
-                 f'border-left: 5px solid {colour}">{"".join(parts)}</div>')
+                 f'border-left: 5px solid {colour}"><div style="flex: 1 1 300px; min-width: 0">{"".join(words)}</div>'
+                 f'{_beside(self.picture) if self.picture else ""}</div>')
         return {"text/plain": repr(self), "text/html": shown}
+
+
+def _beside(picture: Shown) -> str:
+    """The column of the picture, which is as wide as the picture should be: that becomes no wider than its column."""
+    room = ""
+    if isinstance(picture, Picture) and picture.svg:
+        width, _ = widths(picture.svg, HIGHEST)
+        room = f"; max-width: {max(LEAST, width + 2 * PADDING)}px"
+    shown = picture._repr_mimebundle_()["text/html"]
+    return f'<div style="flex: 2 1 400px; min-width: 0; overflow-x: auto{room}">{shown}</div>'

@@ -198,6 +198,13 @@ def test_the_line_that_made_a_node_is_known(source, expected):
         assert ("ExpBackward0", "line 2") in found
 
 
+def test_the_node_of_a_leaf_has_no_line():
+    """Many lines may use a leaf, and it has one node."""
+    x, w = torch.ones((), requires_grad=True), torch.ones((), requires_grad=True)
+    run = run_of("def answer(x, w):\n    y = x.exp()\n    return y * w")
+    assert [line for name, line in names_and_lines(run, y=run(x, w)) if name == "AccumulateGrad"] == ["", ""]
+
+
 def test_a_node_that_is_not_the_learners_has_no_line():
     x = torch.ones((), requires_grad=True)
     before, run = x.exp(), run_of("def answer(y):\n    return y.sin()")
@@ -267,6 +274,8 @@ FAILING = {
     "freed": ("def answer(x):\n    h = x.exp()\n    h.sum().backward()\n    (3 * h).sum().backward()",
               "a second time",
               "[2] ExpBackward0 from [1]; ✗ result freed; ✗ result: backward needs it, and it was freed; made by line 2\n"),
+    "two that are freed": ("def answer(x):\n    y = x.exp().sin()\n    y.sum().backward()\n    (2 * y).sum().backward()",
+                           "a second time", "[2] ExpBackward0 from [1]; result freed\n[3] SinBackward0 from [2]; ✗ self freed"),
     "changed": ("def answer(x):\n    h = x.exp()\n    loss = (h * h).sum()\n    h.add_(1)\n    loss.backward()",
                 "modified by an inplace operation", "✗ self: changed in place after it was saved; made by line 3"),
     "untracked": ("def answer(x):\n    loss = x.detach().sum()\n    loss.backward()", "does not require grad", "no graph: "),

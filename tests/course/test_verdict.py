@@ -31,9 +31,9 @@ def test_the_text_has_sign_word_sentence_line_and_the_picture_as_text():
 
 
 def test_the_page_has_the_same_and_what_is_code_in_it_stays_as_it_was_written():
-    shown = html(Verdict("03.1", WRONG, "a < b & c", "line 2: x = y['<b>']: z", view()))
-    for words in ("Exercise 03.1:", ">✗ not yet</strong>", ">a &lt; b &amp; c</p>", 'alt="Computation graph: 3 nodes',
-                  "line 2: <code>x = y[&#x27;&lt;b&gt;&#x27;]: z</code>", "data:image/svg+xml"):
+    shown = html(Verdict("03.1", WRONG, "a < b & `c`", "line 2: x = y['<b>']: z", view()))
+    for words in ("Exercise 03.1:", ">✗ not yet</strong>", ">a &lt; b &amp; <code>c</code></p>", "data:image/svg+xml",
+                  "line 2: <code>x = y[&#x27;&lt;b&gt;&#x27;]: z</code>", 'alt="Computation graph: 3 nodes'):
         assert words in shown
     assert ">✓ right</strong>" in html(Verdict("03.1", RIGHT)) and "<img" not in html(Verdict("03.1", RIGHT))
 
