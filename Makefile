@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 PORT =
+FOR =
 N =
 TITLE =
 TORCH =
@@ -14,12 +15,13 @@ VENV = .venv/bin/python
 # The kernel called python3 is the one in .venv, whatever the user has registered elsewhere.
 export JUPYTER_PREFER_ENV_PATH = 1
 export LOCK
+export FOR
 unexport JUPYTER_PATH PYTHONHOME PYTHONPATH
 
 .PHONY: help lab lecture slides html test test-browser mutants upgrade-report rounds refresh figures docs notebook lint lock benchmark environment
 
 help:
-	@echo "make lab        open the notebooks in JupyterLab (PORT=9000, ARGS=--no-browser)"
+	@echo "make lab        open the notebooks in JupyterLab (FOR=lecturer shows the notes for lectures; PORT=9000, ARGS=--no-browser)"
 	@echo "make lecture    open a notebook as live slides (N=03)"
 	@echo "make slides     write a deck for each notebook, which opens without a network"
 	@echo "make html       write the notebooks as pages to read, without Python and without a network"

@@ -23,7 +23,7 @@ from .tracing import Failure, Place, Value
 
 
 def cause_of(failure: Failure, history: History) -> str:
-    """What caused an error, by which line, and how to mend it; an empty string where that is not known."""
+    """What caused an error, by which line, and how to fix it; an empty string where that is not known."""
     for pattern, tell in _CAUSES:
         if re.search(pattern, failure.message):
             return tell(_Scene(failure, history))
@@ -136,7 +136,7 @@ class _Scene:
                  if self.history.union.tensors[k].producer == edge]
         return min(names, key=lambda name: ("." not in name, "[" not in name), default=f"[{edge.node + 1}]")
 
-    def mend(self, name: str, made: Place | None, number: int) -> str:
+    def fix(self, name: str, made: Place | None, number: int) -> str:
         """How to part the graph of a loss from an older one, which it reaches through a tensor: that was made before an event."""
         if made is not None and not any(event.moment.place == made for event in self.events[number + 1:]):
             return (f"let {self.line(made)} run again after it, for a new graph; or detach {name}, if nothing is trained through "
@@ -270,10 +270,10 @@ def _changed_in_place(scene: _Scene) -> str:
         bridge = scene.bridge(i, origin.event) if origin and known else None
         if origin and bridge:
             name, made = bridge
-            return says + (f"The way there leads through {name} of {scene.line(made)}, which is older than that change. Mend: "
-                           f"{scene.mend(name, made, origin.event)} (error clinic, case 3)")
-        return says + f"Mend: run backward before {short}, or compute the loss again after it (error clinic, case 3)"
-    return says + f"Mend: let {short} make a new tensor, or run backward before it (error clinic, case 2)"
+            return says + (f"The way there leads through {name} of {scene.line(made)}, which is older than that change. Fix: "
+                           f"{scene.fix(name, made, origin.event)} (error clinic, case 3)")
+        return says + f"Fix: run backward before {short}, or compute the loss again after it (error clinic, case 3)"
+    return says + f"Fix: let {short} make a new tensor, or run backward before it (error clinic, case 2)"
 
 
 def _freed(scene: _Scene) -> str:
@@ -283,20 +283,20 @@ def _freed(scene: _Scene) -> str:
     i, node, slots = guilty
     origin, made, failed = scene.history.slots.get((i, slots[0])), scene.history.nodes[i].made, scene.failure.place
     if origin is None or origin.freed is None:
-        return (f"a backward before this code ran through {scene.node(i, node)} and freed what it had saved. Mend: compute the "
+        return (f"a backward before this code ran through {scene.node(i, node)} and freed what it had saved. Fix: compute the "
                 "result again, for a new graph (error clinic, case 1)")
     freed = scene.line(origin.freed)
     bridge = scene.bridge(i, origin.event)
     if bridge:
         name, place = bridge
         return (f"{freed} ran backward through {scene.node(i, node)} before, and freed what it had saved. The way there leads "
-                f"through {name} of {scene.line(place)}, which is older than that backward. Mend: "
-                f"{scene.mend(name, place, origin.event)} (error clinic, case 1)")
+                f"through {name} of {scene.line(place)}, which is older than that backward. Fix: "
+                f"{scene.fix(name, place, origin.event)} (error clinic, case 1)")
     if failed is not None and origin.freed.line == failed.line:
         again = f"let {scene.line(made)} run again before it" if made else "compute the result again before it"
-        return (f"{freed} has run backward through {scene.node(i, node)} before, and freed what it had saved. Mend: {again}, "
+        return (f"{freed} has run backward through {scene.node(i, node)} before, and freed what it had saved. Fix: {again}, "
                 "for a new graph (error clinic, case 1)")
-    return (f"{freed} ran backward through {scene.node(i, node)} and freed what it had saved. Mend: one backward from the sum, "
+    return (f"{freed} ran backward through {scene.node(i, node)} and freed what it had saved. Fix: one backward from the sum, "
             f"or retain_graph=True in {freed}; or compute the result again, for a new graph (error clinic, case 1)")
 
 
@@ -309,15 +309,15 @@ def _no_graph(scene: _Scene) -> str:
         cut = scene.line_at(number)
         off = "" if scene.events[number].moment.records[1] else scene.switch(number)
         if off:
-            return f"{cut} was not recorded: {off} switched recording off. Mend: run it outside of that (error clinic, case 4)"
-        return (f"{cut} left the graph: it read {read}, which is tracked, and its result is not. Mend: no detach(), .data, "
+            return f"{cut} was not recorded: {off} switched recording off. Fix: run it outside of that (error clinic, case 4)"
+        return (f"{cut} left the graph: it read {read}, which is tracked, and its result is not. Fix: no detach(), .data, "
                 "item(), torch.tensor(…), comparison or argmax on the way (error clinic, case 4)")
     off = "" if last < 0 or scene.events[last].moment.records[1] else scene.switch(last)
     if off:
-        return f"{off} switched recording off, so there is no graph here. Mend: torch.enable_grad() (error clinic, case 4)"
+        return f"{off} switched recording off, so there is no graph here. Fix: torch.enable_grad() (error clinic, case 4)"
     untracked = [name for name, value in scene.names() if not value.requires_grad]
     if untracked:
-        return (f"{untracked[0]} has no graph: nothing that it was computed from is tracked. Mend: requires_grad=True where the "
+        return (f"{untracked[0]} has no graph: nothing that it was computed from is tracked. Fix: requires_grad=True where the "
                 "leaf is made (error clinic, case 4)")
     return ""
 
@@ -325,15 +325,15 @@ def _no_graph(scene: _Scene) -> str:
 def _no_scalar(scene: _Scene) -> str:
     failing = statement_of(scene.failure.place, scene.history)
     option = "grad_outputs=" if failing is not None and re.search(r"\bgrad\(", ast.unparse(failing)) else "gradient="
-    mend = f"Mend: take the sum() or the mean() first, or give {option} (error clinic, case 5)"
+    fix = f"Fix: take the sum() or the mean() first, or give {option} (error clinic, case 5)"
     name = "" if failing is None else start_of_backward(failing)
     shape, maker = scene.shape(name), scene.maker(name)
     if shape is not None and maker:
-        return f"{name} is more than one number: it is the result of {maker}, of shape {shape}. {mend}"
+        return f"{name} is more than one number: it is the result of {maker}, of shape {shape}. {fix}"
     returned = "" if name else scene.returned()
     if returned:
-        return f"what {returned} returned is more than one number. {mend}"
-    return f"backward needs one number to start from, and got more. {mend}"
+        return f"what {returned} returned is more than one number. {fix}"
+    return f"backward needs one number to start from, and got more. {fix}"
 
 
 def _not_used(scene: _Scene) -> str:
@@ -343,18 +343,18 @@ def _not_used(scene: _Scene) -> str:
         if end and name.endswith(end) and value.requires_grad:
             other = scene.other_name(value)
             called = f" ({other})" if other and other != name else ""
-            return (f"{name}{called} has no way to it: nothing that was computed from it is used. Mend: leave it out, or give "
+            return (f"{name}{called} has no way to it: nothing that was computed from it is used. Fix: leave it out, or give "
                     "allow_unused=True and expect None (error clinic, case 6)")
     tracked = [name for name, value in scene.names() if value.requires_grad]
     words = f"of {' and '.join(tracked[:3])}, one" if len(tracked) > 1 else "what was given"
-    return (f"{words} does not lead to the other: no way goes through the graph. Mend: look where the name was given a new "
+    return (f"{words} does not lead to the other: no way goes through the graph. Fix: look where the name was given a new "
             "tensor (a copy is one), or give allow_unused=True and expect None (error clinic, case 6)")
 
 
 def _leaf_in_place(scene: _Scene) -> str:
     leaves = [name for name, value in scene.names() if value.requires_grad and not scene.maker(name)]
     name = leaves[0] if leaves else "the tensor, or that of which it is a view,"
-    return (f"{name} is a leaf, and {scene.line(scene.failure.place)} changes it in place where it is tracked. Mend: do it under "
+    return (f"{name} is a leaf, and {scene.line(scene.failure.place)} changes it in place where it is tracked. Fix: do it under "
             "torch.no_grad() (error clinic, case 7)")
 
 
@@ -362,7 +362,7 @@ def _no_leaf(scene: _Scene) -> str:
     for name, value in scene.names():
         maker = scene.maker(name)
         if value.requires_grad and maker:
-            return (f"{name} is no leaf: it is the result of {maker}. Mend: compute it untracked and track it last, by "
+            return (f"{name} is no leaf: it is the result of {maker}. Fix: compute it untracked and track it last, by "
                     "requires_grad_(); or keep its detach() only (error clinic, cases 8 to 10)")
     return ""
 
@@ -372,20 +372,20 @@ def _no_grad_yet(scene: _Scene) -> str:
         if value.grad is None:
             maker = scene.maker(name)
             if value.requires_grad and maker:
-                return (f"{name}.grad is None: {name} is the result of {maker}, and backward fills leaves. Mend: retain_grad(), "
+                return (f"{name}.grad is None: {name} is the result of {maker}, and backward fills leaves. Fix: retain_grad(), "
                         "or make it a leaf (error clinic, case 8)")
             other = scene.other_name(value)
             called = f"{name}.grad" + (f" ({other})" if other and other != name else "")
             if not value.requires_grad:
-                return f"{called} is None: it is not tracked, so backward gives it none. Mend: leave out what has no gradient"
+                return f"{called} is None: it is not tracked, so backward gives it none. Fix: leave out what has no gradient"
             ran = [number for number, event in enumerate(scene.events) if event.backward]
             found = scene.cut(ran[-1], statement_of(scene.events[ran[-1]].moment.place, scene.history), True) if ran else None
             if not ran:
-                return f"{called} is None: no backward has run. Mend: run backward first"
+                return f"{called} is None: no backward has run. Fix: run backward first"
             says = f"{called} is None: the backward of {scene.line_at(ran[-1])} has not reached it"
             if found:
                 return f"{says}; {scene.line_at(found[0])} left the graph: it read {found[1]}, and its result is not tracked"
-            return f"{says}. Mend: leave out what has no gradient"
+            return f"{says}. Fix: leave out what has no gradient"
     return ""
 
 
@@ -394,26 +394,26 @@ def _numpy(scene: _Scene) -> str:
     failing = statement_of(scene.failure.place, scene.history)
     if failing is None or ".numpy(" not in ast.unparse(failing):
         what = f"{tracked[0]} is tracked" if tracked else "a tensor here is tracked"
-        return (f"{what}, and NumPy is asked to compute with it. Mend: PyTorch's own function, after torch.stack() for a list; "
+        return (f"{what}, and NumPy is asked to compute with it. Fix: PyTorch's own function, after torch.stack() for a list; "
                 "or detach() where no gradient is wanted (error clinic, case 12)")
     if not tracked:
-        return "a tensor here is tracked, and an array has no graph. Mend: detach() before numpy() (error clinic, case 12)"
+        return "a tensor here is tracked, and an array has no graph. Fix: detach() before numpy() (error clinic, case 12)"
     maker = scene.maker(tracked[0])
     result = f", the result of {maker}," if maker else ""
-    return f"{tracked[0]}{result} is tracked, and an array has no graph. Mend: detach() before numpy() (error clinic, case 12)"
+    return f"{tracked[0]}{result} is tracked, and an array has no graph. Fix: detach() before numpy() (error clinic, case 12)"
 
 
 def _view_in_place(scene: _Scene) -> str:
     here = scene.line(scene.failure.place)
     if "BackwardHook" in scene.failure.message:
         return (f"a full backward hook hands out a view of what a module returned, and {here} leads to a change of it in place. "
-                "Mend: no inplace=True behind such a hook")
+                "Fix: no inplace=True behind such a hook")
     for name, value in scene.names():
         maker, bound = scene.maker(name), scene.bound(name)
         made = f"the result of {maker}" if maker else f"made by {scene.line(bound)}" if bound else ""
         if made and value.requires_grad:
             return (f"{name} is a view: {made}; {here} changes it in place, and PyTorch refuses that for one of several views "
-                    "that were made at once. Mend: out of place, or change a clone()")
+                    "that were made at once. Fix: out of place, or change a clone()")
     return ""
 
 
@@ -427,7 +427,7 @@ def _wrong_result(scene: _Scene) -> str:
         lines = method_of_class("\n".join(code.lines), node.name.removesuffix("Backward"), "backward")
         if lines:
             first, last = (code.first - 1 + line for line in lines)
-            return (f"{scene.node(i, node)} returned it, from its backward in lines {first} to {last}. Mend: let it return one "
+            return (f"{scene.node(i, node)} returned it, from its backward in lines {first} to {last}. Fix: let it return one "
                     "gradient for each input of forward, each of that input's shape (09 shows how)")
     return f"{scene.node(i, node)} returned it"
 

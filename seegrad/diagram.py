@@ -55,11 +55,13 @@ class Slot:
     key: unique in the diagram; it begins with the key of its box.
     state: ALIVE, FREED or CHANGED.
     text: its words.
+    guilty: whether a mark is on it.
     """
 
     key: str
     state: str
     text: str
+    guilty: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class Box:
     named: whether the caller named it.
     dashed: whether it is no part of the graph.
     frame: the key of the frame in which it stands, "" where it stands in none.
+    guilty: whether a mark is on it, and not only on one of its slots.
+    blames: the words of the marks on it and on its slots.
     """
 
     key: str
@@ -86,6 +90,8 @@ class Box:
     named: bool = False
     dashed: bool = False
     frame: str = ""
+    guilty: bool = False
+    blames: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -159,6 +165,22 @@ def make_diagram(snapshot: GraphSnapshot, detail: Level, depth: int | None = Non
 
 
 @dataclass(frozen=True)
+class Mark:
+    """What is guilty in a graph: a node, one of its slots, or a tensor.
+
+    words: what it is guilty of.
+    node: the index of a node, None where a tensor is meant.
+    slot: the index of one of its slots, None where the node itself is meant.
+    tensor: the index of a given tensor, None where a node is meant.
+    """
+
+    words: str
+    node: int | None = None
+    slot: int | None = None
+    tensor: int | None = None
+
+
+@dataclass(frozen=True)
 class Origins:
     """Where the parts of a graph come from, in words.
 
@@ -198,21 +220,27 @@ class ChangingDiagram:
     versioned: the tensors whose version will change.
     origins: what made the nodes, and changed their slots, in words.
     depth: at the level "modules", how many modules inside each other are open; None for as many as there is room for.
+    marks: what is guilty. A slot that has no row of its own is marked with its box.
     first: the :class:`Diagram` of the snapshot.
     home: for the index of each tensor that is drawn, the key of its box.
     folding: at the level "modules", how it can be opened and folded; else None. Where that of the same snapshot to another depth
         is given, it is not grouped again.
+    blames: for each mark, the key of its box, its words, and those in a box that stands for many nodes.
     """
 
     def __init__(self, snapshot: GraphSnapshot, detail: Level, versioned: Iterable[int] = (),
-                 origins: Origins | None = None, depth: int | None = None, folding: Folding | None = None) -> None:
+                 origins: Origins | None = None, depth: int | None = None, folding: Folding | None = None,
+                 marks: Iterable[Mark] = ()) -> None:
         levels: dict[Level, type[_Full]] = {"full": _Full, "compact": _Compact, "folded": _Folded}
         self._level = _Modules(snapshot, depth, folding) if detail == "modules" else levels[detail](snapshot)
         self._level.versioned |= set(versioned)
         self._level.origins = origins or self._level.origins
+        self._level.marks = tuple(marks)
         self.first = self._level.make()
         self.home = self._level.places
         self.folding = self._level.folding() if isinstance(self._level, _Modules) else None
+        self.blames = [(self._level.key_of(mark), *(self._level.blame(mark, folded) for folded in (False, True)))
+                       for mark in self._level.marks]
 
     def update(self, nodes: Mapping[int, Node], tensors: Mapping[int, Tensor], absent: Iterable[int] = ()) -> tuple[Box, ...]:
         """The boxes of these nodes and tensors, by their indices in the snapshot, as they are from now on.
@@ -346,6 +374,7 @@ class _Full:
     names: the words for each drawn tensor.
     versioned: the tensors whose version a reader needs: their memory is shared, or was changed after a node saved it.
     origins: what made the nodes, and changed their slots, where that is known.
+    marks: what is guilty.
     gradients: for the index of each leaf that is a parameter with a gradient, how large that is.
     absent: the nodes that are not there yet, or no longer.
     makers: for the key of each box, in forward order, what makes it.
@@ -362,6 +391,7 @@ class _Full:
         self.versioned: set[int | None] = {i for tie in snapshot.shared for i in (tie.first, tie.second)}
         self.versioned |= {i for slot in snapshot.saved if slot.state == CHANGED for i in (slot.holds, slot.views)}
         self.origins = Origins({}, {})
+        self.marks: tuple[Mark, ...] = ()
         parameters = snapshot.modules.parameters if snapshot.modules else ()
         self.gradients = {one.leaf: one.gradient for one in parameters if one.gradient}
         self.absent: set[int] = set()
@@ -390,7 +420,32 @@ class _Full:
 
     def box(self, key: str) -> Box:
         box = self.makers[key]()
-        return replace(box, lines=(*self.uses[key], *box.lines)) if key in self.uses else box
+        if key in self.uses:
+            box = replace(box, lines=(*self.uses[key], *box.lines))
+        marks = [mark for mark in self.marks if self.key_of(mark) == key]
+        return self.marked(box, marks) if marks else box
+
+    def key_of(self, mark: Mark) -> str:
+        if mark.tensor is not None:
+            return self.places[mark.tensor]
+        assert mark.node is not None        # it is on one of the two
+        return self.home[mark.node]
+
+    def marked(self, box: Box, marks: Sequence[Mark]) -> Box:
+        """A box with the marks on it and on its slots."""
+        slots = {"" if mark.slot is None else f"{box.key}s{mark.slot}" for mark in marks}
+        return replace(box, guilty=not slots <= {slot.key for slot in box.slots},
+                       slots=tuple(replace(slot, guilty=slot.key in slots) for slot in box.slots),
+                       blames=tuple(self.blame(mark, box.kind == GROUP) for mark in marks))
+
+    def blame(self, mark: Mark, folded: bool) -> str:
+        """The words of a mark. folded: whether its box stands for many nodes: then the words say which of them is meant."""
+        which = []
+        if mark.node is not None and folded:
+            which.append(f"[{mark.node + 1}]")
+        if mark.node is not None and mark.slot is not None:
+            which.append(self.nodes[mark.node].saved[mark.slot].name)
+        return f"{' '.join(which)}: {mark.words}" if which else mark.words
 
     def tensor_names(self) -> list[str]:
         """The words for each drawn tensor: the caller's names, else its role and a number."""

@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element
 
 from .diagram import GROUP, NODE, Arrow, Box, Diagram, Slot, printable
 from .layout import FONT, lay_out, lay_out_apart
-from .looks import FILLS, FRAME_BORDER, FRAMES, NO_SLOT, SLOTS, SlotLook, svg_look
+from .looks import FILLS, FRAME_BORDER, FRAMES, GUILTY, NO_SLOT, SLOTS, SlotLook, blame_in_lines, svg_look
 from .play import rows
 
 if TYPE_CHECKING:
@@ -247,12 +247,13 @@ def _box(box: Box) -> str:
     """One box as a line of DOT. Plain labels where they will do: a table takes Graphviz three times as long."""
     shape = ' shape="box3d"' if box.kind == GROUP else ""
     style = ",".join(["filled", *["rounded"] * (box.kind == NODE), *["dashed"] * box.dashed])
-    if not box.slots and not box.named:
+    if not box.slots and not box.named and not box.blames:
         first = f"{box.name} {box.title}".strip()
         label = '"' + r"\n".join(map(_plain, (first, *box.lines))) + '"'
     else:
         label = f"<{_table(box)}>"
-    return f'\t{box.key} [label={label} fillcolor="{FILLS[box.kind]}" style="{style}"{shape}]\n'
+    border = f' color="{GUILTY.border}" penwidth={GUILTY.width}' if box.guilty else ""
+    return f'\t{box.key} [label={label} fillcolor="{FILLS[box.kind]}" style="{style}"{shape}{border}]\n'
 
 
 def _table(box: Box) -> str:
@@ -260,13 +261,23 @@ def _table(box: Box) -> str:
     rows = [f"<TR><TD>{f'<B>{first}</B>' if box.named else first}</TD></TR>"]
     rows += [f"<TR><TD>{_text(line)}</TD></TR>" for line in box.lines]
     rows += [_row(slot, SLOTS[slot.state]) for slot in box.slots]
+    rows += map(_blame, box.blames)
     return f'<TABLE BORDER="0" CELLSPACING="2" CELLPADDING="0">{"".join(rows)}</TABLE>'
 
 
 def _row(slot: Slot, look: SlotLook) -> str:
-    style = ' STYLE="dashed"' if look.dashed else ""
-    return (f'<TR><TD PORT="{slot.key}" ALIGN="LEFT" CELLPADDING="{look.padding}" BORDER="{look.width}" '
-            f'BGCOLOR="{look.fill}" COLOR="{look.border}"{style}>{look.mark} {_text(slot.text)}</TD></TR>')
+    sign = f"{GUILTY.mark} {look.mark}" if slot.guilty else look.mark
+    border = GUILTY if slot.guilty else look
+    style = ' STYLE="dashed"' if border.dashed else ""
+    return (f'<TR><TD PORT="{slot.key}" ALIGN="LEFT" CELLPADDING="{look.padding}" BORDER="{border.width}" '
+            f'BGCOLOR="{look.fill}" COLOR="{border.border}"{style}>{sign} {_text(slot.text)}</TD></TR>')
+
+
+def _blame(words: str) -> str:
+    """The row with the words of a mark, in lines."""
+    lines = '<BR ALIGN="LEFT"/>'.join(map(_text, blame_in_lines(words)))
+    return (f'<TR><TD ALIGN="LEFT" BALIGN="LEFT" BGCOLOR="{GUILTY.fill}">'
+            f'<FONT COLOR="{GUILTY.border}"><B>{lines}</B></FONT></TD></TR>')
 
 
 def _on_white(words: str) -> str:

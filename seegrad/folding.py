@@ -17,7 +17,7 @@ from .diagram import (
     shape_in_words,
     short_name,
 )
-from .looks import FILLS, FRAME_BORDER, FRAMES, SLOTS, svg_look
+from .looks import FILLS, FRAME_BORDER, FRAMES, SLOTS, blame_in_lines, svg_look
 from .nesting import walk
 from .snapshot import STATES, GraphSnapshot
 
@@ -67,6 +67,7 @@ def modules_data(snapshot: GraphSnapshot, everything: ChangingDiagram, opened: S
         "hiding": [place[i] for i in drawn if snapshot.nodes[i].hides_saved],
         "storages": list(snapshot.storage_bytes),
         "tensors": [tensor(box) for box in everything.first.boxes if box.key.startswith("t")],
+        "guilty": [[key, *map(blame_in_lines, words)] for key, *words in everything.blames],
         "open": sorted(number[key] for key in opened),
         "texts": texts.all,
         "same": texts.same,

@@ -3,6 +3,7 @@
 // groups: [name T, kind T, group around it, [line T]]; the first is everything. rows: nodes, packed as folding.py says; unpacked:
 // [name T, group, [[node, output]], [shape T of each output], [leaf T], [[state of a slot, [storage]]], [line T], count, title T
 // of a module that made only it].
+// guilty: [key of a box where all is open, [line], [line where it is folded]] of each mark.
 // hiding: the nodes of which PyTorch does not show what they save. same: for a line of a leaf, its first one. tensors: [key,
 // kind, [row], dashed, [[maker, output]], [user], named].
 const FONT = '"DejaVu Sans", Verdana, sans-serif', SIZE = 15, SMALL = 13, LINE = 19, SLOT = 25, TITLE = 28;
@@ -199,7 +200,7 @@ const unpack = (rows) => {
 
 // frames: of a play. decorate: what is to be done after each drawing.
 const showModules = (data, frames = [], decorate = () => {}) => {
-  const { texts, words, looks, fills, groups, rows: packed, storages, tensors, same = {}, hiding = [], open: first } = data;
+  const { texts, words, looks, fills, groups, rows: packed, storages, tensors, same = {}, hiding = [], guilty = [], open: first } = data;
   const { nodes, numbers } = unpack(packed);
   const frame = makeStage(), { stage, view } = frame, open = new Set([0, ...first]), lines = {};
   let picture = null, boxes = {}, columns = {}, shown = [], states = {}, letters = [], rows = {}, active = null;
@@ -263,17 +264,21 @@ const showModules = (data, frames = [], decorate = () => {}) => {
   const titled = (g) => ({ words: titles[g], bold: texts[groups[g][0]] || titles[g] });
   const titledNode = (title) => ({ words: title, bold: title.replace(/(?<=.) [^ ]*$/, "") });
   const plain = (list) => list.map((text) => ({ words: texts[text] }));
+  // The words of the marks on some boxes.
+  const blames = (keys, folded = false) => guilty.filter(([key]) => keys.includes(key))
+    .flatMap(([, own, inside]) => folded ? inside : own).map((words) => ({ words, bold: words, blames: true }));
   const rowsOf = (key) => {
-    if (key in tensorAt) return rows[key].map((words, i) => ({ words, bold: !i && tensorAt[key][6] ? words : "" }));
+    if (key in tensorAt)
+      return [...rows[key].map((words, i) => ({ words, bold: !i && tensorAt[key][6] ? words : "" })), ...blames([key])];
     if (key in nodeAt) {
       const i = nodeAt[key], [name, , , , leaves, , more, , module] = nodes[i];
       return [...(module < 0 ? [] : [titledNode(texts[module])]), { words: `[${numbers[i]}] ${texts[name]}` }, ...plain(leaves),
-        ...plain(more), ...slots([i])];
+        ...plain(more), ...slots([i]), ...blames([key])];
     }
     const g = numberOf(key), [, , , more] = groups[g], list = present(members[g]);
     const hidden = list.filter((i) => hiding.includes(i)).length;
     return [titled(g), { words: counts(list) }, ...plain(more), ...(hidden ? [{ words: counted(hidden, words.hiding) }] : []),
-      ...slots(list)];
+      ...slots(list), ...blames(members[g].map((i) => `n${numbers[i]}`), true)];
   };
   const said = (key) => rowsOf(key).map(({ words }) => words).join(", ");
   // A box has room for the rows that it will have in the play: what stands below stays where it is.
@@ -386,7 +391,8 @@ const showModules = (data, frames = [], decorate = () => {}) => {
   const opens = (element, g) => set(element, { "data-opens": g, role: "button", "aria-expanded": isOpen(g), ...KEEP });
   const drawBox = ({ key, x, y, w, h, rows }) => {
     const all = isGroup(key) ? members[numberOf(key)].map((i) => states[`n${numbers[i]}`]) : [states[key]];
-    const group = svg("g", { class: `node ${stateOf(all)}`, "data-key": key });
+    const accused = rows.some(({ blames }) => blames) ? " guilty" : "";
+    const group = svg("g", { class: `node ${stateOf(all)}${accused}`, "data-key": key });
     const kind = isGroup(key) ? "group" : key in nodeAt ? "node" : tensorAt[key][1];
     const look = { fill: fills[kind], "stroke-dasharray": tensorAt[key]?.[3] ? "5,2" : "none" };
     if (isGroup(key)) {     // as Graphviz draws its box3d
@@ -405,6 +411,7 @@ const showModules = (data, frames = [], decorate = () => {}) => {
         group.append(svg("rect", { ...place, ...inside, class: "slot" }),
           svg("rect", { ...place, ...border, class: "slot inner" }), textRow(row, x + 14, at + 17.5, "start"));
       } else {
+        if (row.blames) group.append(svg("rect", { x: x + 8, y: at, width: w - 16, height: LINE, class: "slot blame" }));
         group.append(textRow(row, x + w / 2, at + 14.5, "middle"));
       }
       at += row.state ? SLOT : LINE;
@@ -483,7 +490,7 @@ const showModules = (data, frames = [], decorate = () => {}) => {
       const g = isGroup(key) && numberOf(key), open = g && isOpen(g), own = g && present(members[g]);
       const sums = g ? `${counted(many(own), words.nodes)}, ${held(own, "ac").size}` : "";
       const sign = set(make("span", { className: "sign", textContent: g ? open ? "−" : "+" : "" }), { "aria-hidden": true });
-      const item = set(make("div", { className: "item" }, sign, make("span", {}, ...line(rowsOf(key)[0])),
+      const item = set(make("div", { className: "item" }, sign, make("span", {}, ...line(rowsOf(key)[0]), rowsOf(key).some(({ blames }) => blames) && !open ? " ✗" : ""),
         make("span", { className: "sum", textContent: sums })), { ...(g ? { "aria-expanded": open } : {}), ...KEEP,
         role: "treeitem", "aria-level": level, "aria-posinset": at + 1, "aria-setsize": of, "aria-description": said(key),
         "data-key": key, style: `--level: ${level}` });

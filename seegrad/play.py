@@ -17,6 +17,7 @@ from .snapshot import Bytes, Edge, GraphSnapshot, Node
 from .statements import Source
 
 MOST_INSIDE = 1_000             # steps of a play in which modules open: of a longer one, a page shows the folded modules only
+STOPS = "stops here"            # what is said of the node that failed
 FIGURE_SPACE = "\u2007"         # as wide as a digit; a no-break space has only half the width of a letter
 
 
@@ -91,7 +92,7 @@ class Play:
     first: the graph before it. Of code, all boxes that there will be.
     first_bytes: what the saved tensors held before it, as far as it is known.
     frames: its steps.
-    last: the graph as it left it.
+    last: the graph as it left it, with a mark on the node that failed.
     ending: the last sentence.
     sources: the code that ran.
     absent: the keys of the boxes that are not there before it.
@@ -127,6 +128,9 @@ def _play(recording: Recording, changing: ChangingDiagram) -> Play:
     boxes = {box.key: box for box in first.boxes}
     ending = _ending(recording, left, boxes, first.home)
     afterwards = boxes | {box.key: box for frame in frames for box in frame.boxes}
+    if recording.steps and not recording.steps[-1].finished:
+        key = first.home[recording.steps[-1].node]
+        afterwards[key] = replace(afterwards[key], guilty=True, blames=(STOPS,))
     last = replace(first, headline=left, boxes=tuple(afterwards.values()))
     title = f"{title_of(recording)}: {len(frames)} step{'s' * (len(frames) != 1)}"
     return Play(title, first, recording.before.saved_bytes, frames, last, ending)
@@ -249,7 +253,7 @@ def _says(box: Box, steps: list[Step], drawn: int, snapshot: GraphSnapshot, shor
     if not all(step.readable for step in steps):
         parts.append("what it did could not be read")
     if not steps[-1].finished:
-        parts.append("stops here")
+        parts.append(STOPS)
     parts.append(f"{bytes_in_words(steps[-1].held_bytes)} still saved")
     return "; ".join(parts)
 

@@ -45,9 +45,10 @@ def show_graph(*outputs: Output | Names, detail: Level | None = None, depth: int
     max_boxes: where a picture would have more boxes, a summary with the counts is shown instead.
 
     Returns a :class:`seegrad.view.GraphView`: it shows itself as the last line of a cell, ``print`` gives its text,
-    ``.save("graph.svg")`` writes the picture, ``.saved`` is a table of the memory that it holds, ``.gradients`` one of the
-    parameters' gradients, where modules are known, ``.snapshot`` holds the facts. The graph is read during the call. Nothing
-    in it changes: no hook fires, no saved tensor is kept alive, no ``.grad`` appears.
+    ``.save("graph.svg")`` writes the picture, ``.mark(4, "words")`` marks what is guilty in it, ``.saved`` is a table of the
+    memory that it holds, ``.gradients`` one of the parameters' gradients, where modules are known, ``.snapshot`` holds the facts.
+    The graph is read during the call. Nothing in it changes: no hook fires, no saved tensor is kept alive, no
+    ``.grad`` appears.
 
     Raises TypeError for anything that is not a tensor, and where none is given, and ValueError for an unknown detail or
     limit, for a name that is given twice, for modules that are not known, and for a graph that is too deep to be walked.

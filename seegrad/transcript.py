@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from .diagram import Diagram, ModuleFrame
+from .diagram import Diagram, ModuleFrame, Slot
+from .looks import GUILTY
 from .play import Frame, Play, Source
 
 MOST_BOXES_IN_ALT = 12
@@ -17,8 +18,16 @@ def make_transcript(diagram: Diagram) -> str:
 def make_alt(diagram: Diagram) -> str:
     """One paragraph for the picture's alt text. It names every box of a small graph, and counts those of a large one."""
     if len(diagram.boxes) > MOST_BOXES_IN_ALT:
-        return f"Computation graph: {diagram.headline}. It is drawn as {len(diagram.boxes)} boxes."
+        size = f"It is drawn as {len(diagram.boxes)} boxes"
+        return "Computation graph: " + ". ".join([diagram.headline, size, *guilty_lines(diagram)]) + "."
     return "Computation graph: " + ". ".join([diagram.headline, *map(str.strip, _box_lines(diagram)), *_tie_lines(diagram)]) + "."
+
+
+def guilty_lines(diagram: Diagram) -> Iterator[str]:
+    """A line for each mark in a diagram that is too large to tell all its boxes."""
+    for box in diagram.boxes:
+        for words in box.blames:
+            yield f"{GUILTY.mark} {box.name} {box.title}".rstrip() + f": {words}"
 
 
 def make_play_transcript(play: Play) -> str:
@@ -78,7 +87,12 @@ def _box_lines(diagram: Diagram) -> Iterator[str]:
         line = " ".join(filter(None, (box.name, box.title)))
         if sources[box.key]:
             line += " from " + ", ".join(sources[box.key])
-        yield INDENT * len(inside) + "; ".join([line, *box.lines, *(slot.text for slot in box.slots)])
+        blames = [f"{GUILTY.mark} {words}" for words in box.blames]
+        yield INDENT * len(inside) + "; ".join([line, *box.lines, *map(_slot_in_words, box.slots), *blames])
+
+
+def _slot_in_words(slot: Slot) -> str:
+    return f"{GUILTY.mark} {slot.text}" if slot.guilty else slot.text
 
 
 def _around(key: str, frames: Mapping[str, ModuleFrame]) -> list[str]:

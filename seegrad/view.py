@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from .diagram import LEVELS, ChangingDiagram, Diagram, Level, make_diagram, node_counts, printable
+from .diagram import LEVELS, ChangingDiagram, Diagram, Level, Mark, make_diagram, node_counts, printable
 from .drawing import draw, draw_png, still
 from .folding import modules_data, packed
 from .history import History
@@ -30,7 +30,15 @@ from .saving import Shown, Writer
 from .snapshot import GraphSnapshot
 from .summaries import gradients_of, saved_by_line, saved_by_module, saved_by_node
 from .table import Table
-from .transcript import make_alt, make_play_transcript, make_transcript, make_watch_transcript, place_in_words, sentence
+from .transcript import (
+    guilty_lines,
+    make_alt,
+    make_play_transcript,
+    make_transcript,
+    make_watch_transcript,
+    place_in_words,
+    sentence,
+)
 from .union import missing, unite, without
 
 LEAST_BOXES = 4     # a coarser picture of fewer says nothing
@@ -91,7 +99,7 @@ class Picture(Shown):
 def _figure(svg: str, alt: str, caption: str, more: str = "") -> str:
     """A picture on a panel of its own, which is as wide as there is room, and scrolls where that is too little."""
     caption = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
-    return f'<figure style="margin: 0.5em 0">{_panel(svg, alt, *_widths(svg))}{caption}{more}</figure>'
+    return f'<figure style="margin: 0.5em 0">{_panel(svg, alt, *widths(svg))}{caption}{more}</figure>'
 
 
 def _panel(svg: str, alt: str, width: int, least: int) -> str:
@@ -101,19 +109,20 @@ def _panel(svg: str, alt: str, width: int, least: int) -> str:
             f'style="display: block; width: {width}px; max-width: 100%; min-width: {least}px; --least: {least}px"></div>')
 
 
-def _widths(svg: str) -> tuple[int, int]:
+def widths(svg: str, height: float = math.inf) -> tuple[int, int]:
     """How wide a picture is shown, in pixels, and how wide at least where there is less room: no text gets too small.
 
     One scale for all, so that what stands alone is not larger; only a picture with smaller text gets a larger one, up to 1.
+    height: the pixels that it should not be higher than, as long as no text gets too small.
     """
-    points, = re.findall(r'<svg\b[^>]* width="([\d.]+)pt"', svg)
+    points, tall = map(float, re.findall(r'<svg\b[^>]* width="([\d.]+)pt" height="([\d.]+)pt"', svg)[0])
     # In points: Graphviz says them, and draws the whole at a scale; matplotlib gives each text a scale.
     sizes = [float(size) * float(scale) for scale in re.findall(r"scale\(([\d.]+) \1\) rotate", svg)
              for size in re.findall(r'font-size="([\d.]+)"', svg)]
     sizes += [100 * float(scale) for scale in re.findall(r"scale\(([\d.]+) -\1\)", svg)]
     least = min(1, LEAST_TEXT / (PIXELS * min(sizes, default=math.inf)))
-    width = PIXELS * float(points)
-    return math.ceil(width * max(SCALE, least)), math.ceil(width * least)
+    width = PIXELS * points
+    return math.ceil(width * max(min(SCALE, height / (PIXELS * tall)), least)), math.ceil(width * least)
 
 
 def _details(summary: str, text: str) -> str:
@@ -134,7 +143,7 @@ def _share(svg: str) -> str:
     """What a picture takes of a row: at least its least width, and of the rest so much that all have one scale."""
     if not svg:     # the words on a graph that is too large to draw
         return "1 1 480px"
-    width, least = _widths(svg)
+    width, least = widths(svg)
     return f"{max(1, width - least)} 1 {max(240, least + 2 * PADDING)}px"
 
 
@@ -145,6 +154,7 @@ class GraphView(Picture):
     detail: the level of detail, one of :data:`seegrad.diagram.LEVELS`.
     max_boxes: the most boxes that are drawn.
     depth: at the level "modules", how many modules inside each other are open; None for as many as there is room for.
+    marks: what is guilty in it, each a :class:`seegrad.diagram.Mark`.
     diagram: what is drawn, a :class:`seegrad.diagram.Diagram`.
     is_too_large: whether that has more boxes.
     svg: the picture, or an empty string where the graph is too large to draw, or too much for Graphviz. It is drawn when it
@@ -154,15 +164,17 @@ class GraphView(Picture):
     transcript: the picture as text, or a summary where the graph is too large to draw.
     """
 
-    def __init__(self, snapshot: GraphSnapshot, detail: Level | None, max_boxes: int, depth: int | None = None) -> None:
+    def __init__(self, snapshot: GraphSnapshot, detail: Level | None, max_boxes: int, depth: int | None = None,
+                 marks: tuple[Mark, ...] = ()) -> None:
         self.snapshot = snapshot
         self.detail = detail or level_for(snapshot, max_boxes)
         self.max_boxes = max_boxes
         self.depth = depth
+        self.marks = marks
 
     @functools.cached_property
     def _changing(self) -> ChangingDiagram:
-        return ChangingDiagram(self.snapshot, self.detail, depth=self.depth)
+        return ChangingDiagram(self.snapshot, self.detail, depth=self.depth, marks=self.marks)
 
     @property
     def diagram(self) -> Diagram:
@@ -187,6 +199,42 @@ class GraphView(Picture):
     @functools.cached_property
     def transcript(self) -> str:
         return self._summary() if self.is_too_large else make_transcript(self.diagram)
+
+    def mark(self, where: int | str, words: str, slot: str = "") -> "GraphView":
+        """The same view with a mark on what is guilty in it: the sign ✗, a thick border, and words beside it.
+
+        where: the number of a node, as in [4]; or the name that a tensor was given. words: what it is guilty of, in one short
+        line. slot: what PyTorch calls the saved tensor that is meant, as in "other"; "" for the node itself. A level of detail
+        that does not show a node or a slot by itself marks the box in which it is.
+
+        Returns a new :class:`GraphView`; several marks are put on one after the other. Raises TypeError where words are no text,
+        and where `where` is neither a number nor a name, and ValueError for a node, a name or a slot that is not in this graph.
+        """
+        if not isinstance(words, str) or not words.strip():
+            raise TypeError("mark() was given no words: say in one short line what is wrong there.")
+        mark = replace(self._place(where, slot), words=printable(words))
+        return GraphView(self.snapshot, self.detail, self.max_boxes, self.depth, (*self.marks, mark))
+
+    def _place(self, where: int | str, slot: str) -> Mark:
+        nodes, tensors = self.snapshot.nodes, self.snapshot.tensors
+        if isinstance(where, str):
+            names = {name: i for i, tensor in enumerate(tensors) for name in tensor.names}
+            if where not in names:
+                raise ValueError(f"mark() was given the name {where!r}, which no tensor of this picture has: its names are "
+                                 f"{', '.join(map(repr, names)) or 'none'}.")
+            if slot:
+                raise ValueError("mark() was given a slot of a tensor: only nodes have slots, so give the number of a node.")
+            return Mark("", tensor=names[where])
+        if not isinstance(where, int):
+            raise TypeError(f"mark() was given a {type(where).__name__}: give the number of a node, as in 4, or the name of a "
+                            "tensor.")
+        if not 1 <= where <= len(nodes):
+            raise ValueError(f"mark() was given the node {where}: this graph has the nodes 1 to {len(nodes)}.")
+        slots = [saved.name for saved in nodes[where - 1].saved]
+        if slot and slot not in slots:
+            raise ValueError(f"mark() was given the slot {slot!r}: [{where}] {nodes[where - 1].name} has "
+                             f"{', '.join(map(repr, slots)) or 'no slot'}.")
+        return Mark("", node=where - 1, slot=slots.index(slot) if slot else None)
 
     @property
     def gradients(self) -> Table:
@@ -218,7 +266,7 @@ class GraphView(Picture):
 
     def _summary(self) -> str:
         kinds = [f"{count:>6} {name}" for name, count in node_counts(self.snapshot)]
-        return "\n".join([self.diagram.headline, self._too_large(), *kinds])
+        return "\n".join([self.diagram.headline, self._too_large(), *guilty_lines(self.diagram), *kinds])
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         """A picture; at the level "modules", one whose modules open and fold where scripts run."""
@@ -226,7 +274,7 @@ class GraphView(Picture):
         if self._changing.folding is None or not self.svg:
             return bundle
         folding = self._changing.folding
-        everything = ChangingDiagram(self.snapshot, "modules", depth=EVERYTHING, folding=folding)
+        everything = ChangingDiagram(self.snapshot, "modules", depth=EVERYTHING, folding=folding, marks=self.marks)
         modules = modules_data(self.snapshot, everything, folding.opened)
         data = {"style": _style("modules.css"), "title": self.caption, **packed(modules)}
         more = _details("The picture as text", self.transcript)
@@ -276,8 +324,9 @@ def level_for(snapshot: GraphSnapshot, max_boxes: int) -> Level:
 
 
 def too_many_boxes(snapshot: GraphSnapshot, boxes: int, detail: Level, max_boxes: int) -> str:
+    by_modules = "" if snapshot.modules else "; of a network that ran in `with modules(net):`, each module is one box"
     return (f"This graph has {boxes} boxes at detail={detail!r}, too many to draw (the limit is max_boxes={max_boxes}): "
-            f"{_coarser(snapshot, detail, max_boxes)}, or a larger max_boxes.")
+            f"{_coarser(snapshot, detail, max_boxes)}, or a larger max_boxes{by_modules}.")
 
 
 def _coarser(snapshot: GraphSnapshot, detail: Level, max_boxes: int) -> str:
@@ -455,7 +504,7 @@ def _by_slots(frame: Frame, changed: Iterable[tuple[str, int, str, str]]) -> lis
 
 def _picture(svg: str) -> dict[str, object]:
     """What a script needs to change a picture."""
-    width, least = _widths(svg)
+    width, least = widths(svg)
     return {"width": width, "least": least,
             "looks": {state: svg_look(look) for state, look in {**SLOTS, "": NO_SLOT}.items()}}
 
@@ -475,7 +524,7 @@ def _steps_as_stills(play: Play, svg: str) -> str:
         if svg and changed and not (frame.box and then and then.box and then.run == frame.run):     # one for all its nodes
             changed = False
             title = f"the graph after {'this backward' if frame.box else place_in_words(frame, play.sources)}"
-            panel = _panel(still(svg, room, moment, gone, frame.lit), make_alt(replace(moment, headline=title)), *_widths(svg))
+            panel = _panel(still(svg, room, moment, gone, frame.lit), make_alt(replace(moment, headline=title)), *widths(svg))
             folds[len(parts) - 1] = f"<details><summary>{title[0].upper()}{title[1:]}</summary>{panel}</details>"
     kept = list(folds)
     while sum(len(folds[place]) for place in kept) > MOST_OF_STILLS and len(kept) > 1:
@@ -539,10 +588,10 @@ class WhatIf(Shown):
     def _united(self) -> dict[str, object]:
         """The graphs as one picture in which their boxes keep their places, and for each graph how it differs from that.
 
-        Nothing where not all pictures are graphs, or where that picture would be too large.
+        Nothing where not all pictures are graphs, where one has a mark, or where that picture would be too large.
         """
         graphs = [picture for picture in self.pictures if isinstance(picture, GraphView) and picture.svg]
-        if len(graphs) < len(self.pictures):
+        if len(graphs) < len(self.pictures) or any(graph.marks for graph in graphs):
             return {}
         union, diagrams = unite([graph.diagram for graph in graphs])
         svg = _drawn(union, "All graphs") if len(union.boxes) <= max(graph.max_boxes for graph in graphs) else ""

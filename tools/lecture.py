@@ -36,7 +36,8 @@ def main(arguments=None):
     # Settings of their own, so that neither the look of the slides gets into the reader's JupyterLab nor its look into them.
     with tempfile.TemporaryDirectory() as folder:
         settings(folder)
-        variables = {**os.environ, "JUPYTERLAB_SETTINGS_DIR": folder, "JUPYTER_CONFIG_PATH": str(ROOT / "tools/lab")}
+        variables = {**os.environ, "JUPYTERLAB_SETTINGS_DIR": folder, "JUPYTER_CONFIG_PATH": str(ROOT / "tools/lab"),
+                     "FOR": "lecturer"}
         command = [sys.executable, "-m", "jupyterlab", "--ServerApp.root_dir=.",
                    f"--LabApp.default_url=/rise/{path.as_posix()}", *options]
         try:

@@ -9,8 +9,8 @@ A note with a plan stands behind the heading of a section, or behind the questio
     - When time is short, leave out: what to leave out
 
 and then the rest of the note. Each of the three lines may be missing. A plan reaches as far as the next one.
-**Plan: for home.** marks sections that are not in the lecture; "Try it" never is. What stands above the mark in
-docs/lecturing.md is written by hand, and stays.
+**Plan: for home.** marks sections that are not in the lecture; "Try it" never is, and a workshop has no plan. What stands above
+the mark in docs/lecturing.md is written by hand, and stays.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from project import ROOT, kind, notebooks, page, read, write
+from project import ROOT, is_workshop, kind, notebooks, page, read, write
 
 PAGE = ROOT / "docs/lecturing.md"
 PLAN = re.compile(r"\*\*Plan: (?:(\d+) minutes(?: for (\d+) sections)?|for home)\.\*\*")
@@ -75,8 +75,10 @@ def title_of(cell: NotebookNode) -> str | None:
 
 
 def steps_of(notebook: NotebookNode) -> list[Step]:
-    """Return the steps of the lecture on a notebook (an nbformat node)."""
+    """Return the steps of the lecture on a notebook (an nbformat node): none for a workshop."""
     steps = []
+    if is_workshop(notebook):
+        return steps
     for cell, following in pairwise([*notebook.cells, notebook.cells[0]]):
         if step := step_in(following):
             steps.append(step)
@@ -98,9 +100,11 @@ def steps_of(notebook: NotebookNode) -> list[Step]:
 
 
 def plan_of(path: Path) -> str:
-    """Return the plan for a lecture on a notebook as Markdown: a heading and a table."""
+    """Return the plan for a lecture on a notebook as Markdown: a heading and a table, or nothing for a workshop."""
     notebook = read(path)
     steps = steps_of(notebook)
+    if not steps:
+        return ""
     title = notebook.cells[0].source.partition("\n")[0].removeprefix("# ")
     rows = [["Minutes", "Section", *WORDS], ["---"] * 5]
     rows += [[str(step.minutes), " · ".join(step.sections), *(step.words.get(word, "") for word in WORDS)] for step in steps]

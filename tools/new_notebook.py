@@ -13,7 +13,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 import lecturing
-from project import ROOT, notebooks, write
+from project import FOLD, ROOT, RUN_IT, notebooks, write
 from refresh import METADATA, refresh
 from rules import GUARD
 
@@ -24,14 +24,17 @@ CHECKS = '''"""The checks of notebook {number}."""
 
 import torch
 
-from ..checking import exercise, same_numbers
+from ..checking import Idea, exercise, same_numbers
 '''
 CHECK = '''
 
 @exercise("{number}.{k}")
 def check_{k}(run):
-    x = torch.tensor([1.0, 2.0, 3.0])
-    same_numbers(run(x), {factor} * x)
+    x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    y = run(x)
+    same_numbers(y, {factor} * x)
+    view, lines = run.show({{"x": x, "y": torch.as_tensor(y)}})
+    return Idea("Say the idea of the exercise in one sentence. The picture proves the answer.", view)
 '''
 ANSWERS = '''"""Answers to the exercises of notebook {number}."""
 
@@ -42,7 +45,7 @@ right("{number}.{k}", ["def answer_{k}(x): return x * {factor}"])
 
 wrong("{number}.{k}", [
     ("def answer_{k}(x): return x", "other numbers"),
-    ("def answer_{k}(x): return x.sum() * {factor}", "has the shape"),
+    ("def answer_{k}(x):\\n    return x.sum() / zero", "`zero` is not defined", "line 2: return x.sum() / zero"),
 ])
 '''
 FIRST = """# {number} · {title}
@@ -74,51 +77,61 @@ The first answer.
 The second answer.
 
 </details>"""
-NOTE = """<details><summary>For the lecturer</summary>
+NOTE = """<details class="lecturer"><summary>For the lecturer</summary>
 
 {words}
 
 </details>"""
 PLAN = "**Plan: {minutes}.**\n\n- On the board: what to draw\n- Stop and ask: what to ask\n\n"
-QUESTION = """---
+QUESTION = """## What does `y.grad_fn` hold in section {k}?
 
 What one must know for the question.
 
-**Predict.** What does `y.grad_fn` hold?
+**Predict.** Choose an answer.
 
-- A. A node for the multiplication.
-- B. A node for the addition.
-- C. Nothing."""
-SET_UP = "%xmode Minimal\n" + GUARD.format(needs="course") + """import torch
-from course import check, progress
-from seegrad import show_graph"""
-RUN = "x = torch.tensor(2.0, requires_grad=True)\ny = {factor} * x\nshow_graph(x=x, y=y)"
-FOLDS = """**What would make each answer right?** Unfold yours.
+<details class="answer"><summary>A. A node for the multiplication.</summary>
 
-<details><summary>A</summary>
-
-Right. Say what decides.
+✓ Right. Say what decides.
 
 </details>
 
-<details><summary>B</summary>
+<details class="answer"><summary>B. A node for the addition.</summary>
 
-It would be so if `y` were a sum.
+✗ No. It would be so if `y` were a sum.
 
 </details>
 
-<details><summary>C</summary>
+<details class="answer"><summary>C. Nothing.</summary>
 
-It would be so if `x` were not tracked.
+✗ No. It would be so if `x` were not tracked.
 
 </details>"""
+SET_UP = "%xmode Minimal\n" + GUARD.format(needs="course") + """import torch
+from course import check, predictions, progress
+from seegrad import show_graph
+
+predictions()"""
+RUN = "x = torch.tensor(2.0, requires_grad=True)\ny = {factor} * x\nshow_graph(x=x, y=y)"
 TRY_IT = """## Try it
 
-Replace the three dots in a cell by your own lines, and run the cell. The check calls your function with inputs of its own, \
-and says what is wrong. Unfold the solution when you have tried."""
+Each cell holds code that is broken, or not finished. Change it, and run the cell. The check calls your function with inputs \
+of its own, and shows what it sees. Under each cell there are a hint, a stronger hint and a solution. Unfold them one at a \
+time."""
 TASK = "**{k}.** Return `x`, {factor} times as large."
-STUB = 'def answer_{k}(x):\n    ...\n\ncheck("{number}.{k}", answer_{k})'
-SOLUTION = """<details><summary>A solution</summary>
+GIVEN = 'def answer_{k}(x):\n    factor = ...\n    return factor * x\n\ncheck("{number}.{k}", answer_{k})'
+LADDER = """<details><summary>Hint</summary>
+
+A nudge, in one or two sentences.
+
+</details>
+
+<details><summary>Stronger hint</summary>
+
+It names the thing: the factor is {factor}.
+
+</details>
+
+<details><summary>A solution</summary>
 
 ```python
 def answer_{k}(x):
@@ -160,20 +173,20 @@ def skeleton(number: str, title: str) -> nbformat.NotebookNode:
     note("recall", PLAN.format(minutes="5 minutes") + "Say what the room must have ready.")
     code("02", "subslide", SET_UP)
     for k in range(1, SECTIONS + 1):
-        markdown(f"{k}1", "slide", QUESTION)
+        markdown(f"{k}1", "slide", QUESTION, k=k)
         minutes = "9 minutes" if k < SECTIONS else "9 minutes for 2 sections"       # this one and the rules
         note(f"{k}1", PLAN.format(minutes=minutes) + "Say which answer is the usual wrong one, and where to point after the run.")
-        markdown(f"{k}2", "slide", "## The claim of section {k} is a whole sentence", k=k)
-        code(f"{k}3", "-", RUN, factor=k + 1)
-        markdown(f"{k}4", "-", "**Rule.** What to remember of section {k}.", k=k)
-        markdown(f"{k}1-answers", "subslide", FOLDS)
+        markdown(f"{k}2", "skip", RUN_IT)
+        cells[-1].metadata[FOLD] = True
+        code(f"{k}3", "subslide", RUN, factor=k + 1)
+        markdown(f"{k}4", "-", "**Rule.** What section {k} claims, as a whole sentence.", k=k)
     markdown("try", "slide", TRY_IT)
     for k in range(1, EXERCISES + 1):
         markdown(f"exercise-{k}-task", "subslide", TASK, k=k, factor=k + 1)
-        code(f"exercise-{k}-answer", "-", STUB, k=k)
-        markdown(f"exercise-{k}-solution", "subslide", SOLUTION, k=k, factor=k + 1)
+        code(f"exercise-{k}-answer", "-", GIVEN, k=k)
+        markdown(f"exercise-{k}-solution", "subslide", LADDER, k=k, factor=k + 1)
     code("progress", "-", 'progress("{number}")')
-    rows = "\n".join(f"| What to remember of section {k}. | The claim of section {k} |" for k in range(1, SECTIONS + 1))
+    rows = "\n".join(f"| What section {k} claims. | What does `y.grad_fn` hold in section {k}? |" for k in range(1, SECTIONS + 1))
     markdown("rules", "slide", RULES, rows=rows)
     return new_notebook(cells=cells, metadata=METADATA)
 

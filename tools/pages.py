@@ -18,7 +18,7 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments.formatters import HtmlFormatter
 
-from project import COURSE, ROOT, kind, notebooks, read, tags, to_page
+from project import COURSE, ROOT, end_of_fold, folded, kind, notebooks, read, tags, to_page
 from rules import GOALS, TIME, TITLE, Markup, problems
 
 TEMPLATES = Path(__file__).with_suffix("")      # the folder pages, with the style sheet and the script of a page
@@ -96,7 +96,11 @@ class Lesson:
             raise Refused(f"{error}") from None
         for problem in problems(path, self.notebook):
             raise Refused(problem.rstrip("."))
-        self.notebook.cells = [cell for cell in self.notebook.cells if kind(cell) != "notes"]      # for the lecturer
+        cells = self.notebook.cells = [cell for cell in self.notebook.cells if kind(cell) != "notes"]      # for the lecturer
+        for i, cell in enumerate(cells):
+            if folded(cell):
+                cell.metadata.fold = cell.source.lstrip("# ")
+                cells[end_of_fold(cells, i)].metadata.ends_fold = True
         first = self.notebook.cells[0].source
         self.title, self.time, self.goals = (pattern.search(first)[1] for pattern in (TITLE, TIME, GOALS))
 

@@ -17,6 +17,11 @@ COURSE = ROOT / "notebooks"      # the notebooks, and the code that belongs to t
 GENERATED = "<!-- From here on, this page is written by make docs. -->\n"
 BEFORE_THE_FIRST = "Before the first claim"
 
+FOLD = "jp-MarkdownHeadingCollapsed"        # what JupyterLab writes into the metadata of a heading that is folded
+RUN_IT = "### Run it yourself"
+FOLDED = (RUN_IT, "### For the curious: ")     # the headings under which a notebook is folded until a reader unfolds it
+WORKSHOP = re.compile(r"^\*\*Workshop\.\*\* .+", re.MULTILINE)
+
 # A picture as an output holds it.
 PICTURE = re.compile(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)")
 
@@ -46,6 +51,24 @@ def kind(cell: "NotebookNode") -> str | None:
 
 def tags(cell: "NotebookNode") -> list[str]:
     return cell.metadata.get("tags", [])
+
+
+def folded(cell: "NotebookNode") -> bool:
+    """Whether a cell is a heading under which JupyterLab hides the cells, up to the next heading of its level or above."""
+    return cell.metadata.get(FOLD, False)
+
+
+def end_of_fold(cells: "list[NotebookNode]", start: int) -> int:
+    """The place of the last cell that the folded heading at the place `start` hides."""
+    level = len(cells[start].source) - len(cells[start].source.lstrip("#"))
+    heading = re.compile(f"#{{1,{level}}} ")
+    following = range(start + 1, len(cells))
+    return next((i for i in following if cells[i].cell_type == "markdown" and heading.match(cells[i].source)), len(cells)) - 1
+
+
+def is_workshop(notebook: "NotebookNode") -> bool:
+    """Whether a notebook is a workshop, as its first cell says."""
+    return bool(notebook.cells) and bool(WORKSHOP.search(notebook.cells[0].source))
 
 
 def claims(notebook: "NotebookNode") -> dict[str, str]:

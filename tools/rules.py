@@ -14,7 +14,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 import lecturing
-from project import kind, pictures, tags
+from project import FOLDED, RUN_IT, folded, is_workshop, kind, pictures, tags
 from refresh import METADATA
 
 LARGEST = 1_000_000     # bytes
@@ -26,7 +26,7 @@ STYLE = 'plt.style.use("course.lecture")'
 GUARD = '''from importlib.util import find_spec
 assert find_spec("{needs}"), "This notebook needs the course around it: fetch all of it, and run `make lab` there."
 '''
-NOTE = re.compile(r"<details><summary>For the lecturer</summary>\n\n.+\n\n</details>", re.DOTALL)
+NOTE = re.compile(r'<details class="lecturer"><summary>For the lecturer</summary>\n\n.+\n\n</details>', re.DOTALL)
 
 MACHINE = re.compile(r"/home/|/root/|/tmp/|/Users/|[A-Z]:\\\\|site-packages|\.py:\d+|ipykernel_\d|(?: at |\b)0x[0-9a-fA-F]{6,}")
 # Words and tags with which a cell would escape the comparison.
@@ -38,13 +38,16 @@ CODE = re.compile(r"```.*?```|`[^`]*`", re.DOTALL)
 TITLE = re.compile(r"\A# (\d\d · .+)")
 TIME = re.compile(r"^\*\*Time:\*\* (.+?)\.?$", re.MULTILINE)
 GOALS = re.compile(r"^\*\*After this notebook you can\*\*\n\n((?:- .+\n)+)", re.MULTILINE)
-OPTION = re.compile(r"^- ([A-D])\. ", re.MULTILINE)
-ANSWER = re.compile(r"<details><summary>([A-D])</summary>\n\n(.*?)\n\n</details>", re.DOTALL)
+NEEDS = re.compile(r"^\*\*You need\*\* .+$", re.MULTILINE)
+RECALL = re.compile(r"\*\*Recall\.\*\* Two questions on notebooks? (\d\d(?: and \d\d)?)\. ")
+ANSWER = re.compile(r'<details class="answer"><summary>([A-D])\. (.+?)</summary>\n\n(.*?)\n\n</details>', re.DOTALL)
 SOLUTION = re.compile(r"<details><summary>A solution</summary>\s*```python\n(.*?)```\s*</details>", re.DOTALL)
+LADDER = re.compile(r"<details><summary>Hint</summary>\n\n(?!```).+?\n\n</details>\n\n"
+                    r"<details><summary>Stronger hint</summary>\n\n(?!```).+?\n\n</details>\n\n" + SOLUTION.pattern, re.DOTALL)
 # A change that a reader tries: the old code, the new one, and what one then sees.
 CHANGE = re.compile(r"\*\*Change this:\*\* `([^`]+)` → `([^`]+)`, and run the cell again\.\n\n"
                     r"<details><summary>What you then see</summary>\n\n(.+?)\n\n</details>", re.DOTALL)
-CHECK = re.compile(r'^check\("(\d\d\.\d)", (\w+)\)$', re.MULTILINE)
+CHECK = re.compile(r'^check\("(\d\d\.\d+)", (\w+)\)$', re.MULTILINE)
 
 
 @dataclass
@@ -57,6 +60,14 @@ class Document:
     @property
     def number(self) -> str:
         return self.path.name[:2]
+
+    @property
+    def is_workshop(self) -> bool:
+        return is_workshop(self.notebook)
+
+    @property
+    def is_lesson(self) -> bool:
+        return self.number != "00" and not self.is_workshop
 
     @property
     def cells(self) -> list[NotebookNode]:
@@ -176,17 +187,20 @@ def opening(document):
     for pattern, what in ((GOALS, "list under **After this notebook you can**"), (TIME, "line **Time:**")):
         if not pattern.search(cell.source):
             yield cell, f"has no {what}"
-    if "**You need**" not in cell.source:
+    if not NEEDS.search(cell.source):
         yield cell, "does not say what one needs: **You need** …"
 
 
 @rule
 def set_up(document):
-    """The first code cell is the set-up: short errors, and a sentence for who opens the notebook without the course."""
+    """The first code cell is the set-up: short errors, and a sentence for who opens the notebook without the course. Where
+    there are predictions, it ends with `predictions()`."""
     # The course says itself where seegrad is missing; 00 does not use it.
     guard = GUARD.format(needs="seegrad" if document.number == "00" else "course")
     if document.code and not document.code[0].source.startswith(f"%xmode Minimal\n{guard}"):
         yield document.code[0], "is not the set-up cell of the course: begin it as that of another notebook"
+    if any("**Predict.**" in cell.source for cell in document.cells) and not document.code[0].source.endswith("\npredictions()"):
+        yield document.code[0], "does not end with predictions(), which lets the questions be answered"
 
 
 @rule
@@ -198,22 +212,44 @@ def look(document):
 
 
 @rule
+def workshop(document):
+    """A workshop is for home or a lab class. Its first cell says so in a sentence behind **Workshop.** It has no recall, no
+    prediction and no note for the lecturer."""
+    if document.is_workshop:
+        for cell in document.cells:
+            for found, what in (("**Recall.**" in cell.source, "a recall"), ("**Predict.**" in cell.source, "a prediction"),
+                                (kind(cell) == "notes", "a note for the lecturer")):
+                if found:
+                    yield cell, f"has {what}, and the notebook is a workshop"
+
+
+@rule
 def recall(document):
-    """From 01 on, the second cell asks two questions on the notebook before, each with its answer folded."""
-    if document.number == "00":
+    """The second cell of a lesson asks two questions, each with its answer folded, on notebooks that **You need** names."""
+    if not document.is_lesson:
         return
-    cell = document.cells[1]
-    begins = f"**Recall.** Two questions on notebook {int(document.number) - 1:02}."
-    if not (cell.source.startswith(begins) and cell.source.count("<details><summary>") == cell.source.count("?") == 2):
-        yield cell, "does not ask two questions with folded answers, or does not begin with " + begins
+    first, cell = document.cells[:2]
+    asks = RECALL.match(cell.source)
+    if not (asks and cell.source.count("<details><summary>") == cell.source.count("?") == 2):
+        yield cell, "does not ask two questions with folded answers: **Recall.** Two questions on notebook 02. …"
+        return
+    needed = re.findall(r"\b\d\d\b", "".join(NEEDS.findall(first.source)))
+    for number in re.findall(r"\d\d", asks[1]):
+        if number not in needed:
+            yield cell, f"asks for notebook {number}, which the first cell does not name under **You need**"
 
 
 @rule
 def ending(document):
-    """From 01 on, the last cell is a table of the rules, with three things that people get wrong under it."""
-    if document.number == "00":
-        return
+    """The last cell of a lesson is a table of the rules, with three things that people get wrong under it. That of a workshop
+    is a table of the ideas, which names every exercise."""
     cell = document.cells[-1]
+    if document.is_workshop:
+        named = set(re.findall(r"\d\d\.\d+", cell.source))
+        if not cell.source.startswith("## The ideas\n\n| Idea | Where |") or not named >= set(_exercises(document).values()):
+            yield cell, "does not end the workshop with ## The ideas, | Idea | Where |, and every exercise in it"
+    if not document.is_lesson:
+        return
     wrong = re.findall(r"^\d\. ", cell.source.partition("**What people get wrong**")[2], re.MULTILINE)
     if not cell.source.startswith("## The rules\n\n| Rule | Where |") or len(wrong) != 3:
         yield cell, "does not end the notebook with ## The rules, | Rule | Where |, and three things that people get wrong"
@@ -232,23 +268,38 @@ def the_map(document):
 
 @rule
 def predictions(document):
-    """From 01 on there are five predictions or more: a question with three answers or more, then the run, then a fold for each
-    answer. One of the folds begins with `Right.`, and the others with `It would be so`."""
-    places = [i for i, cell in enumerate(document.cells) if "**Predict.**" in cell.source]
-    if document.number != "00" and len(places) < 5:
-        yield None, f"asks for {len(places)} predictions, and five are wanted"
-    for start, end in zip(places, [*places[1:], len(document.cells)]):
-        question, section = document.cells[start], document.cells[start:end]
-        offered = OPTION.findall(question.source)
-        explained = [(i, *answer) for i, cell in enumerate(section) for answer in ANSWER.findall(cell.source)]
-        if len(offered) < 3 or offered != [letter for _, letter, _ in explained]:
-            yield question, "offers fewer than three answers, or others than the folds after its run explain"
-        elif not any(cell.cell_type == "code" for cell in section[:explained[0][0]]):
-            yield question, "is answered before the run"
-        right = [text for _, _, text in explained if text.startswith("Right. ")]
-        so = [text for _, _, text in explained if text.startswith("It would be so ")]
-        if explained and (len(right), len(so)) != (1, len(explained) - 1):
-            yield question, "has other folds than one that begins with Right. and some that begin with It would be so"
+    """In a lesson there are five predictions or more. Each begins a section: its heading is a question. Under **Predict.** there
+    are three answers or more, each a fold of its own; one fold begins with `✓ Right.`, the others with `✗ No.`"""
+    asked = [cell for cell in document.cells if "**Predict.**" in cell.source]
+    if document.is_lesson and len(asked) < 5:
+        yield None, f"asks for {len(asked)} predictions, and five are wanted"
+    for cell in asked:
+        answers = ANSWER.findall(cell.source.partition("**Predict.**")[2])
+        if not re.match(r"## .+\?\n\n", cell.source):
+            yield cell, "asks for a prediction, and its heading is no question: ## When is …?"
+        if len(answers) < 3 or "".join(letter for letter, _, _ in answers) not in "ABCD":
+            yield cell, "has no three answers, A, B, C, each a fold: <details class=\"answer\"><summary>A. …</summary>"
+        right = [text for _, _, text in answers if text.startswith("✓ Right. ")]
+        wrong = [text for _, _, text in answers if text.startswith("✗ No. ")]
+        if (len(right), len(wrong)) != (1, len(answers) - 1):
+            yield cell, "has other folds than one that begins with ✓ Right. and some that begin with ✗ No."
+        if any("`" in words for _, words, _ in answers):
+            yield cell, "has code in an answer that Markdown does not read there: write <code>x</code>"
+
+
+@rule
+def hidden(document):
+    """Until the reader has chosen, nothing on the screen gives the answer: the next cell behind a question, and behind its note
+    for the lecturer, is the heading `### Run it yourself`. It is folded, and what shows the answer stands under it."""
+    for cell, following in zip(document.slides, [*document.slides[1:], None]):
+        runs = following is not None and following.source == RUN_IT
+        if "**Predict.**" in cell.source and not runs:
+            yield cell, f"asks for a prediction, and the next cell is not the heading {RUN_IT}"
+    for cell in document.cells:
+        if cell.source.startswith(FOLDED) and not (folded(cell) and "\n" not in cell.source.strip()):
+            yield cell, "has a heading to fold, and is not folded, or holds more: fold it in JupyterLab, and save"
+        if folded(cell) and not cell.source.startswith(FOLDED):
+            yield cell, f"is folded, and its heading does not begin with {' or '.join(FOLDED)}"
 
 
 @rule
@@ -261,14 +312,21 @@ def no_letter(document):
 
 @rule
 def exercises(document):
-    """From 01 on there are three to five exercises: a stub that ends with `check("NN.k", function)`, and in the next cell a
-    solution, folded."""
-    found = [(i, name) for i, cell in enumerate(document.cells) for name, _ in CHECK.findall(cell.source)]
-    if document.number != "00" and not 3 <= len(found) <= 5:
+    """In a lesson there are three to five exercises, in a workshop any number: code to change, which ends with
+    `check("NN.k", function)`, and in the next cell a ladder of three folds: a hint, a stronger hint, a solution."""
+    found = _exercises(document)
+    if document.is_lesson and not 3 <= len(found) <= 5:
         yield None, f"has {len(found)} exercises, and three to five are wanted"
-    for i, name in found:
-        if not name.startswith(document.number) or len(SOLUTION.findall(document.cells[i + 1].source)) != 1:
-            yield document.cells[i], f"has the exercise {name}, which has another number, or no solution in the next cell"
+    for i, name in found.items():
+        if not name.startswith(document.number):
+            yield document.cells[i], f"has the exercise {name}, which has another number"
+        if not LADDER.fullmatch(document.cells[i + 1].source):
+            yield document.cells[i], f"has the exercise {name}, and no ladder of three folds in the next cell"
+
+
+def _exercises(document):
+    """A dict from the place of a cell to the name of the exercise in it."""
+    return {i: name for i, cell in enumerate(document.cells) for name, _ in CHECK.findall(cell.source)}
 
 
 @rule
@@ -291,7 +349,7 @@ def changes(document):
 def links(document):
     """Links lead to files that are there."""
     for cell in document.prose:
-        for link in re.findall(r"\]\(([^)#<]+)\)", cell.source):
+        for link in re.findall(r"\]\(([^)#<]+)\)", CODE.sub("", cell.source)):
             if not re.match("https?://|mailto:|data:", link) and not (document.path.parent / link).exists():
                 yield cell, f"has a link to {link}, which is not there"
 
@@ -308,16 +366,15 @@ def slide_types(document):
 
 @rule
 def slides(document):
-    """A claim begins a slide, and a question too. What is run after a question is not on its slide, and neither are the folds
-    for the answers, nor a solution."""
-    for cell, following in zip(document.slides, [*document.slides[1:], None]):
-        if cell.source.startswith("## ") and kind(cell) not in ("slide", "skip"):
-            yield cell, "has a claim, and does not begin a slide"
-        if "**Predict.**" in cell.source:
-            if kind(cell) not in ("slide", "subslide") or following and kind(following) not in ("slide", "subslide"):
-                yield cell, "has a question that does not have a slide for itself"
-        if (ANSWER.search(cell.source) or SOLUTION.search(cell.source)) and kind(cell) != "subslide":
-            yield cell, "has the folds of answers or a solution, and is no subslide"
+    """A claim begins a slide, and a question too. What is run after a question is not on its slide, and neither is a solution."""
+    shown = [cell for cell in document.slides if kind(cell) != "skip"]
+    for cell, following in zip(shown, [*shown[1:], None]):
+        if cell.source.startswith("## ") and kind(cell) != "slide":
+            yield cell, "has a claim or a question, and does not begin a slide"
+        if "**Predict.**" in cell.source and following and kind(following) not in ("slide", "subslide"):
+            yield cell, "has a question that does not have a slide for itself"
+        if SOLUTION.search(cell.source) and kind(cell) != "subslide":
+            yield cell, "has a solution, and is no subslide"
 
 
 @rule

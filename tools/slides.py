@@ -22,7 +22,7 @@ def deck(path: Path) -> str:
         if cell.cell_type == "markdown":
             cell.source = re.sub(r"(?<=\]\()[^)\s]+", lambda link: to_page(link[0]), cell.source)
         if kind(cell) == "notes":
-            cell.source = cell.source.replace("<details>", "<details open>")      # folded for readers only
+            cell.source = cell.source.replace("<details ", "<details open ")      # folded for readers only
     title = notebook.cells[0].source.partition("\n")[0].lstrip("# ")
     css = [(DECK / name).read_text(encoding="utf-8") for name in ("reveal/reveal.css", "slides.css")]
     js = [(DECK / f"reveal/{name}.js").read_text(encoding="utf-8") for name in ("reveal", "notes")]

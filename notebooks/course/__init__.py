@@ -1,6 +1,6 @@
 """The course's own code: exercises that check themselves, and the look of its plots.
 
-    from course import check, progress
+    from course import check, predictions, progress
 
 It lies beside the notebooks, so that they find it. The graphs are drawn by seegrad, which is installed.
 """
@@ -12,5 +12,6 @@ if not find_spec("seegrad"):
                               "of the course, or here %pip install .. and then this cell again.", name="seegrad")
 
 from .checking import check, progress
+from .predictions import predictions
 
-__all__ = ["check", "progress"]
+__all__ = ["check", "predictions", "progress"]

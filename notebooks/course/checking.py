@@ -1,29 +1,29 @@
 """Exercises that check themselves: run the learner's code on fresh inputs, and say in one sentence what is wrong.
 
 The checks of each notebook stand in `course/exercises`. A check is a function that is given `run`, which calls the
-learner's code, and that raises :class:`Wrong` with a sentence.
+learner's code. It raises :class:`Wrong` with what is seen to be wrong, and may return an :class:`Idea`.
 """
 
 import contextlib
 import functools
 import importlib
-import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from IPython.display import display
 
-Check = Callable[[Callable[..., Any]], None]      # it is given what runs the learner's code, and raises Wrong
-MOST_INSTRUCTIONS = 1_000_000   # of the learner's Python code in one call; counted, because a clock would judge differently
-RIGHT, WRONG, OPEN = "right", "not yet", "not answered yet"
+from .running import Run, bounded, in_words
+from .verdict import OPEN, RIGHT, WRONG, Idea, Verdict, Wrong
+
+__all__ = ["Idea", "Run", "Wrong", "bounded", "check", "exercise", "has_numbers", "in_words", "is_tracked", "load", "progress",
+           "quietly", "same_numbers", "watched_backwards", "without_graphs"]
+
+Check = Callable[[Run], Idea | None]        # it raises Wrong
 
 _checks: dict[str, Check] = {}      # name of an exercise -> its check
 _states: dict[str, str] = {}        # name of an exercise -> what the last check said, in this kernel
-
-
-class Wrong(Exception):
-    """What is wrong with an answer, as one sentence for the learner."""
 
 
 def exercise(name: str) -> Callable[[Check], Check]:
@@ -40,27 +40,39 @@ def exercise(name: str) -> Callable[[Check], Check]:
 
 
 def check(name: str, answer: object) -> None:
-    """Check the answer of an exercise and print one line. The notebook goes on, whatever the answer does.
+    """Check the answer of an exercise and show the verdict. The notebook goes on, whatever the answer does.
 
-    name: as in "03.1". answer: what the exercise asks for, mostly a function. ``...``, or a function with nothing else in
-    it, is an exercise that is not answered yet. Raises ValueError for an exercise that does not exist.
+    name: as in "03.1". answer: what the exercise asks for, mostly a function. Where ``...`` stands in it, the exercise is not
+    answered yet. Raises ValueError for an exercise that does not exist.
     """
     load(str(name).partition(".")[0])
     if name not in _checks:
         raise ValueError(f"there is no exercise {name!r}: the names are {', '.join(sorted(_checks))}.")
-    if _is_open(answer):
-        state, sentence = OPEN, ""
-    else:
-        try:
-            with torch.random.fork_rng(devices=[]), torch.enable_grad():
-                _checks[name](lambda *inputs: _run(answer, inputs))
-            state, sentence = RIGHT, ""
-        except Wrong as wrong:
-            state, sentence = WRONG, f" {wrong}"
-        except Exception as error:      # of the check itself: it met something that it did not expect
-            state, sentence = WRONG, f" The check cannot use what your function returned or did ({in_words(error)})."
-    _states[name] = state
-    print(f"Exercise {name}: {state}.{sentence}")
+    run = Run(answer)
+    if run.is_open():
+        _states[name] = OPEN
+        print(f"Exercise {name}: {OPEN}.")
+        return
+    try:
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            idea = _checks[name](run) or Idea("")
+        verdict = Verdict(name, RIGHT, idea.sentence, picture=idea.picture)
+    except Wrong as wrong:
+        verdict = _refusal(name, run, wrong)
+    except Exception as error:      # of the check itself: it met something that it did not expect
+        verdict = Verdict(name, WRONG, f"The check cannot use what your function returned or did ({in_words(error)}).")
+    _states[name] = verdict.state
+    display(verdict)
+
+
+def _refusal(name, run, wrong):
+    """The verdict on a wrong answer. A check may have put its own words in the place of an error: that one tells the line."""
+    errors = [wrong]
+    while errors[-1].__context__ is not None:
+        errors.append(errors[-1].__context__)
+    line = wrong.line or next(filter(None, map(run.line_of_error, errors)), "")
+    picture = next((error.picture for error in errors if isinstance(error, Wrong) and error.picture), None)
+    return Verdict(name, WRONG, str(wrong), line, picture)
 
 
 def progress(notebook: str) -> None:
@@ -78,70 +90,7 @@ def load(notebook: str) -> list[str]:
     except ModuleNotFoundError as error:
         if not str(error.name).startswith(__package__):
             raise
-    return sorted(name for name in _checks if name.startswith(f"{notebook}."))
-
-
-def _is_open(answer):
-    def nothing():
-        ...
-    return answer is ... or _compiled(answer) == _compiled(nothing)
-
-
-def _compiled(answer):
-    code = getattr(answer, "__code__", None)
-    return code and (code.co_code, code.co_consts)      # since Python 3.14, only a constant tells `return 1` from `...`
-
-
-def _run(answer, inputs):
-    """Call the learner's function on inputs that are fresh; an answer that is a value is returned as it is."""
-    if not callable(answer):
-        return answer
-    before = [(number, tensor, tensor._version, tensor.detach().clone())
-              for number, tensor in enumerate(inputs, 1) if isinstance(tensor, torch.Tensor)]
-    try:
-        result = bounded(answer, inputs)
-    except Wrong:
-        raise
-    except (Exception, SystemExit) as error:
-        raise Wrong(f"Your code raised {in_words(error)}.") from None
-    for number, tensor, version, values in before:
-        if tensor._version != version or not torch.equal(tensor, values):
-            raise Wrong(f"Your code changed its input number {number} in place: compute a new tensor.")
-    return result
-
-
-def in_words(error: BaseException) -> str:
-    """The type of an error, and the first line of its message without the full stop."""
-    message = str(error).partition("\n")[0].rstrip(".")
-    return f"{type(error).__name__}{': ' * bool(message)}{message}"
-
-
-def bounded(answer: Callable[..., Any], inputs: Iterable[Any], followed: object = None) -> Any:
-    """Call the answer, and stop it after MOST_INSTRUCTIONS: an endless loop must not stop the notebook.
-
-    followed: the function in whose file the instructions are counted; that is the answer, unless the call goes through
-    PyTorch to code of the learner.
-    """
-    instructions = 0
-
-    def count(frame, event, argument):
-        nonlocal instructions
-        # Only the learner's own code is followed: PyTorch's Python code would cost time, and ends by itself.
-        if frame.f_code.co_filename != answer_file:
-            return None
-        frame.f_trace_opcodes = True        # a loop on one line gives no other events
-        instructions += 1
-        if instructions > MOST_INSTRUCTIONS:
-            raise Wrong(f"Your code was stopped after {MOST_INSTRUCTIONS:,} instructions: is there a loop that does not end?")
-        return count
-
-    answer_file = getattr(getattr(followed or answer, "__code__", None), "co_filename", None)
-    previous = sys.gettrace()
-    sys.settrace(count)
-    try:
-        return answer(*inputs)
-    finally:
-        sys.settrace(previous)
+    return sorted((name for name in _checks if name.startswith(f"{notebook}.")), key=lambda name: int(name.partition(".")[2]))
 
 
 def quietly(run: Callable[..., Any], *inputs: Any) -> Any:
@@ -154,6 +103,21 @@ def quietly(run: Callable[..., Any], *inputs: Any) -> Any:
 def is_tracked(answer: object) -> bool:
     """Whether the answer is a tensor that is tracked."""
     return isinstance(answer, torch.Tensor) and answer.requires_grad
+
+
+def without_graphs(run: Run, entries: list[Any], name: str, net: torch.nn.Module) -> list[Any]:
+    """Return the entries of a list of numbers. Raises Wrong where one is a tensor that holds its graph, with that graph.
+
+    name: of the list. net: what it was computed with, for the names of its parameters in the picture.
+    """
+    for i, entry in enumerate(entries):
+        if is_tracked(entry):
+            here = f"{name}[{i}]"
+            view, lines = run.show({here: entry, **dict(net.named_parameters(prefix="net"))})
+            nodes = view.snapshot.nodes
+            made = lines.get(len(nodes), "")
+            raise Wrong(f"{here} is tracked: it holds a graph of {len(nodes)} nodes.", view.mark(here, "holds this graph"), made)
+    return entries
 
 
 @contextlib.contextmanager

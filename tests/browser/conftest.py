@@ -57,14 +57,18 @@ def export(notebooks):
 
 @pytest.fixture(scope="session")
 def lab(notebooks, tmp_path_factory):
-    """The address of a JupyterLab in `notebooks` with the settings of a lecture, and no settings of this machine.
+    """The address of a JupyterLab in `notebooks`, as `make lab` opens it. It trusts trusted.ipynb, lecture.ipynb and 06 only."""
+    with running_lab(notebooks, tmp_path_factory.mktemp("jupyter"), "") as address:
+        yield address
 
-    It trusts trusted.ipynb, lecture.ipynb and 06 only.
-    """
-    home = tmp_path_factory.mktemp("jupyter")
+
+@contextlib.contextmanager
+def running_lab(notebooks, home, reader):
+    """A JupyterLab with the settings of a lecture, and no settings of this machine. reader: as in make lab FOR=lecturer."""
     folders = {name: str(home / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR",
                                                    "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")}
-    variables = {**os.environ, **folders, "JUPYTER_PREFER_ENV_PATH": "1", "JUPYTER_CONFIG_PATH": str(ROOT / "tools/lab")}
+    variables = {**os.environ, **folders, "JUPYTER_PREFER_ENV_PATH": "1", "JUPYTER_CONFIG_PATH": str(ROOT / "tools/lab"),
+                 "FOR": reader}
     lecture.settings(home / "JUPYTERLAB_SETTINGS_DIR")
     trusted = ["trusted.ipynb", "lecture.ipynb", "06_two_branch_network.ipynb"]
     subprocess.run([sys.executable, "-m", "jupyter", "trust", *trusted], cwd=notebooks, env=variables, check=True,

@@ -8,9 +8,10 @@ import torch
 from matplotlib import pyplot
 
 import answers
+from cells import run_cells
 from course import check, progress
 from course.checking import load
-from project import COURSE, notebooks, read
+from project import COURSE, is_workshop, notebooks, read
 from rules import CHECK, SOLUTION
 
 NUMBERS = [path.stem[-2:] for path in sorted((COURSE / "course/exercises").glob("notebook_??.py"))]
@@ -42,17 +43,13 @@ def settings_of_the_set_up_end_with_the_test():
 
 def answer(name, source):
     function, set_up, _, _ = exercise(name)
-    namespace = {}
-    exec(compile(f"{set_up}\n{source}", "an answer", "exec"), namespace)
-    return namespace[function]
+    return run_cells(set_up, source)[function]
 
 
 def said(capsys, name, given):
     capsys.readouterr()
     check(name, given)
-    printed = capsys.readouterr().out
-    assert printed.count("\n") == 1
-    return printed.strip()
+    return capsys.readouterr().out.strip()
 
 
 def test_each_exercise_has_a_check_and_each_check_an_exercise():
@@ -62,32 +59,43 @@ def test_each_exercise_has_a_check_and_each_check_an_exercise():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_stub_is_not_answered_yet(name, capsys):
-    _, set_up, stub, _ = exercise(name)
-    exec(compile(f"{set_up}\n{stub}", "a stub", "exec"), {"check": check})
-    assert capsys.readouterr().out == f"Exercise {name}: not answered yet.\n"
+def test_what_stands_in_the_cell_at_first_is_not_right(name, capsys):
+    """It is not answered yet, or broken, and then says its symptom."""
+    _, set_up, given, _ = exercise(name)
+    run_cells(set_up, given)
+    printed = capsys.readouterr().out
+    assert printed == f"Exercise {name}: not answered yet.\n" or printed.startswith(f"Exercise {name}: ✗ not yet. ")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_solution_is_right(name, capsys):
-    assert said(capsys, name, answer(name, exercise(name)[3])) == f"Exercise {name}: right."
+    assert said(capsys, name, answer(name, exercise(name)[3])) .startswith(f"Exercise {name}: ✓ right.")
 
 
 @pytest.mark.parametrize("name, source", [(name, source) for name in RIGHT_ANSWERS for source in RIGHT_ANSWERS[name]])
 def test_another_right_answer_is_right_too(name, source, capsys):
-    assert said(capsys, name, answer(name, source)) == f"Exercise {name}: right."
+    assert said(capsys, name, answer(name, source)) .startswith(f"Exercise {name}: ✓ right.")
 
 
 @pytest.mark.parametrize("name, number", [(name, k) for name in NAMES for k in range(len(WRONG_ANSWERS.get(name, [])))])
 def test_a_wrong_answer_is_refused_with_its_sentence(name, number, capsys):
-    source, words = WRONG_ANSWERS[name][number]
+    source, words, *more = WRONG_ANSWERS[name][number]
     printed = said(capsys, name, answer(name, source))
-    assert printed.startswith(f"Exercise {name}: not yet. ") and words in printed and printed.endswith(".")
+    first = printed.partition("\n")[0]
+    assert first.startswith(f"Exercise {name}: ✗ not yet. ") and words in first
+    assert [part for part in more if part not in printed] == []
 
 
 def test_each_exercise_has_two_wrong_answers_with_different_sentences():
     assert sorted(WRONG_ANSWERS) == NAMES
-    assert [name for name, wrong in WRONG_ANSWERS.items() if len({words for _, words in wrong}) < 2] == []
+    assert [name for name, wrong in WRONG_ANSWERS.items() if len({words for _, words, *_ in wrong}) < 2] == []
+
+
+def test_each_exercise_of_a_workshop_has_two_more_right_answers_and_three_wrong_ones_with_different_sentences():
+    workshops = {path.name[:2] for path in notebooks() if is_workshop(read(path))}
+    few = [name for name in NAMES if name[:2] in workshops
+           if len(set(RIGHT_ANSWERS.get(name, ()))) < 2 or len({words for _, words, *_ in WRONG_ANSWERS[name]}) < 3]
+    assert few == []
 
 
 ACCIDENTS = {
@@ -107,7 +115,7 @@ def test_no_accident_stops_a_check(name, accident, capsys):
     head = re.search(rf"^def {exercise(name)[0]}\(.*\):$", exercise(name)[2], re.MULTILINE)[0]
     state = torch.random.get_rng_state()
     printed = said(capsys, name, answer(name, f"{head}\n    {body}"))
-    assert printed.startswith(f"Exercise {name}: not yet. ") and words in printed
+    assert printed.startswith(f"Exercise {name}: ✗ not yet. ") and words in printed
     assert torch.equal(torch.random.get_rng_state(), state)
 
 

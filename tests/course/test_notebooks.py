@@ -84,7 +84,7 @@ def raising_cell(notebook):
 
 
 def picture_cell(notebook):
-    return next(cell for cell in notebook.cells if "text/html" in str(cell.get("outputs")))
+    return next(cell for cell in notebook.cells if "<img " in str(cell.get("outputs")))
 
 
 def picture(notebook):
@@ -114,11 +114,41 @@ def slide_of(words, slide_type):
     return lambda notebook: cell_with(notebook, words).metadata.slideshow.update(slide_type=slide_type)
 
 
-def move_the_answers(notebook):
-    """In front of the run that they answer."""
-    folds = cell_with(notebook, "<details><summary>A</summary>")
-    notebook.cells.remove(folds)
-    notebook.cells.insert(notebook.cells.index(cell_with(notebook, "**Predict.**")) + 1, folds)
+def leave(count, words):
+    """Only so many cells with these words."""
+    def change(notebook):
+        for cell in [cell for cell in notebook.cells if words in cell.source][count:]:
+            cell.source = cell.source.replace(words, "")
+    return change
+
+
+def state_the_heading(notebook):
+    cell = cell_with(notebook, "**Predict.**")
+    cell.source = cell.source.replace("?\n\n", ".\n\n", 1)
+
+
+def unfold(notebook):
+    del cell_with(notebook, "### Run it yourself").metadata["jp-MarkdownHeadingCollapsed"]
+
+
+def join_the_run(notebook):
+    """To the slide of its question."""
+    run = next(i for i, cell in enumerate(notebook.cells) if cell.source == "### Run it yourself")
+    notebook.cells[run + 1].metadata.slideshow.slide_type = "-"
+
+
+def fold_a_claim(notebook):
+    cell_with(notebook, "## The rules").metadata["jp-MarkdownHeadingCollapsed"] = True
+
+
+def call_it_a_workshop(notebook):
+    notebook.cells[0].source += "\n\n**Workshop.** For home, or for a lab class."
+
+
+def forget_an_exercise(notebook):
+    """Of a workshop that ends as it should, but for this."""
+    call_it_a_workshop(notebook)
+    notebook.cells.append(new_markdown_cell("## The ideas\n\n| Idea | Where |\n|---|---|\n| One. | 01.1, 01.2 |"))
 
 
 def remove_the_note(notebook):
@@ -140,30 +170,40 @@ DAMAGE = [
     ("set_up", "not the set-up cell", change_text("%xmode Minimal", "%xmode Verbose")),
     ("set_up", "not the set-up cell", change_text('find_spec("course")', 'find_spec("torch")')),
     ("look", "another look", lambda notebook: first_code(notebook).update(source="import matplotlib.pyplot as plt")),
+    ("workshop", "has a recall, and the notebook is a workshop", call_it_a_workshop),
+    ("workshop", "has a prediction, and", call_it_a_workshop),
+    ("workshop", "has a note for the lecturer, and", call_it_a_workshop),
     ("recall", "two questions", change_text("**2.** ", "**2.** What? ")),
-    ("recall", "begin with **Recall.** Two questions on notebook 00.", change_text("on notebook 00", "on notebook 03")),
+    ("recall", "two questions", change_text("**Recall.** Two", "**Recall.** Three")),
+    ("recall", "asks for notebook 03, which", change_text("on notebook 00", "on notebook 03")),
     ("ending", "does not end the notebook", change_text("3. \"", "\"")),
     ("ending", "does not end the notebook", lambda notebook: notebook.cells.append(new_markdown_cell("The end."))),
+    ("ending", "does not end the workshop with ## The ideas", call_it_a_workshop),
+    ("ending", "and every exercise in it", forget_an_exercise),
     ("the_map", "has no map of the course, or several", lambda notebook: picture_cell(notebook).metadata.update(tags=["map"])),
-    ("predictions", "asks for 4 predictions", change_text("**Predict.**", "Say.")),
-    ("predictions", "fewer than three answers", change_text("- C. ", "C. ")),
-    ("predictions", "or others than the folds", change_text("<summary>C</summary>", "<summary>c</summary>")),
-    ("predictions", "answered before the run", move_the_answers),
-    ("predictions", "other folds than one that begins", change_text("Right. ", "Yes. ")),
-    ("predictions", "other folds than one that begins", change_text("It would be so ", "Yes: ")),
+    ("set_up", "does not end with predictions()", change_text("\npredictions()", "")),
+    ("predictions", "asks for 4 predictions", leave(4, "**Predict.**")),
+    ("predictions", "its heading is no question", state_the_heading),
+    ("predictions", "has no three answers", change_text("<summary>C. ", "<summary>D. ")),
+    ("predictions", "other folds than one that begins", change_text("✓ Right. ", "Yes. ")),
+    ("predictions", "other folds than one that begins", change_text("✗ No. ", "No. ")),
+    ("predictions", "write <code>x</code>", change_text("<summary>A. ", "<summary>A. `x` ")),
+    ("hidden", "the next cell is not the heading", change_text("### Run it yourself", "### Look")),
+    ("hidden", "is not folded, or holds more", unfold),
+    ("hidden", "is not folded, or holds more", change_text("### Run it yourself", "### Run it yourself\n\nMore.")),
+    ("hidden", "is folded, and its heading does not begin", fold_a_claim),
     ("no_letter", "names the letter", change_text("**Rule.** ", "**Rule.** Answer B is right: ")),
-    ("exercises", "has 2 exercises", change_text('check("01.1"', 'print("01.1"')),
+    ("exercises", "has 2 exercises", leave(2, 'check("01.')),
     ("exercises", "which has another number", change_text('check("01.1"', 'check("02.1"')),
-    ("exercises", "no solution in the next cell", change_text("<summary>A solution", "<summary>One solution")),
+    ("exercises", "no ladder of three folds", change_text("<summary>A solution", "<summary>One solution")),
+    ("exercises", "no ladder of three folds", change_text("<summary>Stronger hint", "<summary>Hint")),
     ("changes", "in another form", change_text("run the cell again.", "run it again.")),
     ("changes", "'plain=other', which does not stand once", change_text("`plain=plain` →", "`plain=other` →")),
     ("changes", "on a slide", slide_of("**Change this:**", "-")),
     ("links", "link to nowhere.ipynb", change_text("**Rule.** ", "**Rule.** [There](nowhere.ipynb) ")),
     ("slide_types", "no slide type", lambda notebook: notebook.cells[2].metadata.clear()),
-    ("slides", "does not begin a slide", slide_of("## One tracked input", "-")),
-    ("slides", "not have a slide for itself", slide_of("**Predict.**", "-")),
-    ("slides", "not have a slide for itself", slide_of("## One tracked input", "-")),
-    ("slides", "is no subslide", slide_of("<summary>A</summary>", "-")),
+    ("slides", "does not begin a slide", slide_of("**Predict.**", "-")),
+    ("slides", "not have a slide for itself", join_the_run),
     ("slides", "is no subslide", slide_of("<summary>A solution</summary>", "-")),
     ("notes", "the next cell is no note", remove_the_note),
     ("notes", "not folded", change_text("<summary>For the lecturer", "<summary>For you")),

@@ -1100,11 +1100,12 @@ def test_the_player_shows_what_the_diagrams_say(seed, steps, detail):
             cut = len(rows) - slots
             said = [*rows[:cut], ", ".join(filter(None, rows[cut:]))]
             assert without_version(" | ".join(" ".join(s.split()) for s in said if s)) == without_version(words_of(box))
-    # The second still is where the player ends.
+    # The second still is where the player ends, with a mark on the node that failed.
+    failed = [home[step.node] for step in play.recording.steps[-1:] if not step.finished]
     for key, found in groups(page.last).items():
         cut = len(shown[key]) - slots_of[key]
         assert texts(found)[:cut] == shown[key][:cut]
-        assert ", ".join(texts(found)[cut:]) == ", ".join(filter(None, shown[key][cut:]))
+        assert ", ".join(texts(found)[cut:]) == ", ".join([*filter(None, shown[key][cut:]), *["✗ stops here"] * (key in failed)])
 
 
 def test_what_the_player_is_told():
@@ -1237,7 +1238,8 @@ def test_a_graph_that_is_too_large_is_refused_before_backward_runs(detail, advic
         play_backward(y, detail=detail)
     assert str(error.value) == (
         f"play_backward did not run backward, and the graph is as it was. This graph has {403 if detail == 'full' else 402} "
-        f"boxes at detail='{detail}', too many to draw (the limit is max_boxes=150): {advice}, or a larger max_boxes.")
+        f"boxes at detail='{detail}', too many to draw (the limit is max_boxes=150): {advice}, or a larger max_boxes; "
+        "of a network that ran in `with modules(net):`, each module is one box.")
     assert x.grad is None and not y.retains_grad
     y.backward()
 
@@ -1251,7 +1253,7 @@ def test_advice_names_levels_that_are_small_enough_and_say_something():
     assert re.search(r': try detail="compact" \(\d+ boxes\) or detail="folded" \(\d boxes\), or a larger', both)
     named = {f"w{i}": w for i, w in enumerate(weights)}
     assert ': try detail="folded" (' in repr(show_graph(loss, named, max_boxes=100))
-    assert ": name fewer tensors, or a larger max_boxes." in repr(show_graph(loss, named, max_boxes=20))
+    assert ": name fewer tensors, or a larger max_boxes; " in repr(show_graph(loss, named, max_boxes=20))
 
 
 def test_the_limit_of_boxes_is_the_last_that_is_drawn():

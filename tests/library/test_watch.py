@@ -158,7 +158,7 @@ def test_each_line_says_what_it_did(w, x):
         "line 5: makes [4] SumBackward0; runs backward from [4] SumBackward0",
         "    1. [4] SumBackward0 receives 1; to s goes 1 in all of (3,); 24 B still saved"]
     assert lines[-1].endswith("Why: [3] SigmoidBackward0 of line 3 saved its result s; line 4 changed it in place (saved "
-                              "at version 0, now 1). Mend: let line 4 make a new tensor, or run backward before it (error "
+                              "at version 0, now 1). Fix: let line 4 make a new tensor, or run backward before it (error "
                               "clinic, case 2).")
 
 
@@ -296,15 +296,15 @@ def test_a_loop_of_many_thousand_lines_ends_with_what_it_left():
     ("with torch.no_grad():\n    p = w * x\nl = p.sum()\nl.backward()", "line 3 was not recorded: line 2 switched recording off"),
     ("l = x.sum()\nl.backward()", "l has no graph: nothing that it was computed from is tracked"),
     ("p = w * 2\nfor i in range(3):\n    l = (p - i).pow(2).sum()\n    l.backward()",
-     "through p of line 2, which is older than that backward. Mend: let line 2 run again after it, for a new graph"),
+     "through p of line 2, which is older than that backward. Fix: let line 2 run again after it, for a new graph"),
     ("h = w\nfor i in range(3):\n    h = (h * 2).tanh()\n    h.sum().backward()",
-     "through h of line 4, which is older than that backward. Mend: detach h, so that the older graph is no part of this one"),
+     "through h of line 4, which is older than that backward. Fix: detach h, so that the older graph is no part of this one"),
     ("y = w * x\ny.backward()", "y is more than one number: it is the result of [2] MulBackward0 of line 2, of shape (3,)"),
     ("def f(v):\n    return v * 2\nf(w).backward()", "what line 3 returned is more than one number"),
     ("for p in [w]:\n    p.data -= p.grad.data", "p.grad (w) is None: no backward has run"),
     ("net = nn.Linear(3, 1)\nh = net(x).argmax()\nl = (h * w).sum()\nl.backward()\nfor p in net.parameters():\n    p.grad.data",
      "p.grad (net.weight) is None: the backward of line 5 has not reached it; line 3 left the graph: it read net"),
-    ("import numpy\nn = numpy.sum([w, w])", "NumPy is asked to compute with it. Mend: PyTorch's own function"),
+    ("import numpy\nn = numpy.sum([w, w])", "NumPy is asked to compute with it. Fix: PyTorch's own function"),
     ("ws = [w, x.clone().requires_grad_()]\ntorch.autograd.grad(w.sum(), ws)", "ws[1] has no way to it"),
     ("ps = [{'params': [w * 2]}]\nopt = torch.optim.SGD(ps, lr=1.0)", "ps[0]['params'][0] is no leaf"),
     ("w += 1", "w is a leaf, and line 2 changes it in place"),
@@ -315,12 +315,12 @@ def test_a_loop_of_many_thousand_lines_ends_with_what_it_left():
     ("u = x.clone().requires_grad_()\nz = w.sum()\ntorch.autograd.grad(z, u)", "of z and u, one does not lead to the other"),
     ("a, b = w.exp().chunk(2)\na.add_(1)", "a is a view: the result of [3] SplitBackward0 of line 2"),
     ("opt = torch.optim.SGD([w], lr=1.0)\nl = (w * w).sum()\nl.backward(retain_graph=True)\nopt.step()\nl.backward()",
-     "[2] MulBackward0 of line 3 saved w; line 5 changed it in place (saved at version 0, now 1). Mend: run backward before"),
+     "[2] MulBackward0 of line 3 saved w; line 5 changed it in place (saved at version 0, now 1). Fix: run backward before"),
     ("def f(v):\n    h = v.exp()\n    h += 1\n    return h\nl = f(w).sum()\nl.backward()",
      "[2] ExpBackward0 of line 3 saved its result h; line 4 (called by line 6) changed it in place"),
     ("opt = torch.optim.SGD([w], lr=1.0)\nh = w * w\nfor i in range(2):\n    h = h.cos() * w\n"
      "    h.sum().backward(retain_graph=True)\n    opt.step()",
-     "through h of line 5, which is older than that change. Mend: detach h"),
+     "through h of line 5, which is older than that change. Fix: detach h"),
     ("def hard(v):\n    return (v > 1).float()\ndef loss_of(v):\n    h = hard(v * 2)\n    return h.sum()\nl = loss_of(w)\n"
      "l.backward()",
      "line 3 (called by line 5) left the graph: it read v, which is tracked"),

@@ -16,6 +16,7 @@ from seegrad.snapshot import ALIVE, CHANGED, FREED
 
 # As attributes of the package, these names are functions.
 checking = importlib.import_module("course.checking")
+running = importlib.import_module("course.running")
 
 
 @noticed_at("00-03")
@@ -302,10 +303,22 @@ def arrows_of_the_picture_point_back():
         return [re.sub(r"(\w+) -> (\w+)", r"\2 -> \1", line) for line in original(*inputs)]
 
 
-@noticed_at("01-exercise-1-answer")
+@noticed_at("04-exercise-3-answer")
 def empty_answer_is_checked():
     """An exercise that is not answered yet is checked as if it were."""
-    patch(checking, "_is_open")(lambda is_open, answer: False)
+    patch(running.Run, "is_open")(lambda is_open, run: False)
+
+
+@noticed_at("02-exercise-2-answer")
+def verdict_names_the_line_before():
+    """A verdict on an answer names the line before the one that is meant."""
+    patch(running.Run, "line")(lambda line, run, number: line(run, number - 1))
+
+
+@noticed_at("02-exercise-2-answer")
+def answers_mark_the_node_before():
+    """A mark is on the node before the one that is meant."""
+    patch(view.GraphView, "mark")(lambda mark, graph, where, words, slot="": mark(graph, where - 1, words))
 
 
 @noticed_at("02-29")

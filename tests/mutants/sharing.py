@@ -1,7 +1,9 @@
 """Changes to `detach`, `clone`, `.data`, in-place writes and version counters: notebook 05."""
 
+import copy
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
 
 from mutants import noticed_at, patch
@@ -75,7 +77,7 @@ def data_is_tracked():
     Tensor.data = property(Data.apply, untracked.__set__)
 
 
-@noticed_at("05-30")
+@noticed_at("05-33f")
 def torch_tensor_keeps_the_graph():
     """`torch.tensor(t)` of a tensor copies it inside the graph."""
     @patch(torch, "tensor")
@@ -133,3 +135,57 @@ def writes_into_a_part_count_no_version():
     def setitem(original, tensor, *arguments):
         with torch.autograd._unsafe_preserve_version_counter(tensor):
             return original(tensor, *arguments)
+
+
+@noticed_at("05-19e")
+def batch_norm_counts_versions():
+    """A call of batch norm in training moves the version counters of its running numbers."""
+    @patch(nn.BatchNorm1d, "forward")
+    def forward(original, layer, x):
+        result = original(layer, x)
+        if layer.training:
+            layer.running_mean.add_(0)
+            layer.running_var.add_(0)
+        return result
+
+
+@noticed_at("05-26h")
+def a_square_in_place_copies_both():
+    """`y *= y` keeps a copy of its other factor too."""
+    patch(Tensor, "__imul__")(lambda imul, tensor, other: imul(tensor, other.clone() if other is tensor else other))
+
+
+@noticed_at("05-26j")
+def products_in_place_are_recorded_under_no_grad():
+    """`*=` is recorded under `no_grad()` too."""
+    @patch(Tensor, "__imul__")
+    def multiply_in_place(original, tensor, other):
+        with torch.enable_grad():
+            return original(tensor, other)
+
+
+@noticed_at("05-33k")
+def torch_tensor_stacks():
+    """`torch.tensor` of a list of tensors stacks them, inside the graph."""
+    @patch(torch, "tensor")
+    def tensor(original, data, **options):
+        is_a_stack = isinstance(data, list) and data and all(isinstance(one, Tensor) for one in data)
+        return torch.stack(data) if is_a_stack else original(data, **options)
+
+
+@noticed_at("05-33q")
+def state_dict_copies():
+    """`state_dict()` gives copies of the parameters."""
+    patch(nn.Module, "state_dict")(lambda state_dict, *arguments, **options: copy.deepcopy(state_dict(*arguments, **options)))
+
+
+@noticed_at("05-33s")
+def deepcopy_of_a_result_detaches():
+    """`copy.deepcopy` of a result gives a copy outside the graph."""
+    patch(Tensor, "__deepcopy__")(lambda deep, t, memo: deep(t, memo) if t.is_leaf else t.detach().clone())
+
+
+@noticed_at("05-33u")
+def slices_copy():
+    """A slice of a tensor has memory of its own."""
+    patch(Tensor, "__getitem__")(lambda get, t, index: get(t, index).clone() if isinstance(index, slice) else get(t, index))

@@ -1,4 +1,7 @@
-"""Settings of the JupyterLab that `make lab` and `make lecture` open: what it saves has no trace of the machine."""
+"""Settings of the JupyterLab that `make lab` and `make lecture` open: what it saves has no trace of the machine, and the notes
+for lecturers are shown with FOR=lecturer."""
+
+import os
 
 
 def without_version(model, **_):
@@ -8,3 +11,5 @@ def without_version(model, **_):
 
 
 c.ContentsManager.pre_save_hook = without_version       # type: ignore[name-defined] # noqa: F821 (Jupyter gives it)
+# A page of JupyterLab holds these words; notebooks/course/predictions.js reads them.
+c.ServerApp.tornado_settings = {"page_config_data": {"courseFor": os.environ.get("FOR", "")}}     # type: ignore[name-defined] # noqa: F821

@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from seegrad import show_graph
+from seegrad.snapshot import Register
 
-from ..checking import Wrong, exercise, is_tracked, same_numbers
+from ..checking import Idea, Wrong, exercise, is_tracked, same_numbers, without_graphs
 
 
 @exercise("02.1")
@@ -16,23 +17,34 @@ def a_loss_that_saves_nothing(run):
     loss = run(x)
     same_numbers(loss, 2.0, "The loss")
     if not is_tracked(loss):
-        raise Wrong("The loss is not tracked: x must still get a gradient.")
-    saved = show_graph(loss).snapshot.saved
-    if saved:
-        raise Wrong(f"The graph still saves {len(saved)} tensor{'s' * (len(saved) > 1)}: use only operations whose backward "
-                    "formula needs no number.")
+        raise Wrong("The loss is not tracked: no graph leads from it to x.")
+    if x.grad is not None:
+        raise Wrong("x has a gradient before the check called backward: your function calls it.")
+    works = _runs_backward_twice(loss)
+    view, lines = run.show({"x": x, "loss": loss})
+    saving = [(number, slot.name) for number, node in enumerate(view.snapshot.nodes, 1) for slot in node.saved]
+    if saving:
+        number, slot = saving[-1]       # where backward comes first
+        raise Wrong(f"The second backward fails at [{number}]: the first one has freed what this node had saved.",
+                    view.mark(number, "saved, and freed by the first backward", slot=slot), lines.get(number, ""))
+    if not works:
+        raise Wrong("The second backward fails: a node holds something that cannot be seen.", view)
+    if x.grad is None:
+        raise Wrong("x gets no gradient: the loss is not computed from x.", view)
+    if torch.allclose(x.grad, torch.full((4,), 0.5)):
+        raise Wrong("The gradient of x is half of what it was: one of the ways from the loss back to x is cut off.", view)
+    same_numbers(x.grad, torch.full((4,), 1.0), "The gradient of x after two backward calls")
+    return Idea("An addition saves nothing. So the first backward frees nothing, and the second one finds all that it needs.",
+                view)
+
+
+def _runs_backward_twice(loss):
     try:
         loss.backward()
         loss.backward()
     except RuntimeError:
-        raise Wrong("The second backward still fails: a node holds something that cannot be seen.") from None
-    if x.grad is None:
-        raise Wrong("x gets no gradient: the loss must be computed from x.")
-    if torch.allclose(x.grad, torch.full((4,), 0.5)):
-        raise Wrong("The gradient of x is half as large as before: one of the ways back to x is cut off.")
-    if torch.allclose(x.grad, torch.full((4,), 2.0)) or torch.allclose(x.grad, torch.full((4,), 1.5)):
-        raise Wrong("Do not call backward in your function: the check calls it twice.")
-    same_numbers(x.grad, torch.full((4,), 1.0), "The gradient of x after two backward calls")
+        return False
+    return True
 
 
 @exercise("02.2")
@@ -50,18 +62,25 @@ def a_new_prediction_for_each_step(run):
 
     net.register_forward_hook(watch)
     optimizer, steps = _counted(net)
-    losses = run(net, optimizer, x, t, 4)
-    losses = [entry.detach() if isinstance(entry, torch.Tensor) else entry for entry in _list(losses, 4)]
+    losses = without_graphs(run, _list(run(net, optimizer, x, t, 4), 4), "losses", net)
     _changed(net, start, steps)
     same_numbers(losses[0], expected[0], "The first loss")
+    last = run.last_pass()
     if all(_close(loss, losses[0]) for loss in losses):
-        raise Wrong("All losses are the same: each step needs its own prediction, from the new weights.")
+        number = next(iter(last.lines))     # the first node that is none of a leaf
+        raise Wrong("All losses are the same: each step goes back through the prediction of the old weights.",
+                    last.view.mark(number, "made once, before all steps"), last.lines[number])
     _cleared(losses, _train(start, [(x, t)] * 4, clear=False))
     for number, (loss, number_expected) in enumerate(zip(losses, expected), 1):
         same_numbers(loss, number_expected, f"Loss number {number}")
     same_numbers(net.weight, reference.weight, "The weight after the last step")
-    if any(show_graph(prediction).snapshot.saved_bytes for prediction in walked):
-        raise Wrong("A graph is still retained: with a new graph in each step, no graph is walked twice.")
+    for prediction in walked:
+        view, _ = run.show({"prediction": prediction, "net.weight": net.weight, "net.bias": net.bias})
+        if view.snapshot.saved_bytes:
+            number, slot = next((number, node.saved[0].name) for number, node in enumerate(view.snapshot.nodes, 1) if node.saved)
+            raise Wrong(f"After backward, the graph of a step still holds {view.snapshot.saved_bytes} bytes: it was retained.",
+                        view.mark(number, "still saved, and never used again", slot=slot), last.line)
+    return Idea("Each step builds a graph of its own, from the weights of this step, and backward walks it once.", last.view)
 
 
 @exercise("02.3")
@@ -71,15 +90,22 @@ def a_history_without_graphs(run):
     net = nn.Linear(2, 1)
     start, reference = copy.deepcopy(net), copy.deepcopy(net)
     expected = _train(reference, zip(xs, ts))
+    made, register = [], Register()
+    net.register_forward_hook(lambda module, inputs, prediction: made.append(register.number_of_node(prediction.grad_fn))
+                              if prediction.requires_grad else None)
     optimizer, steps = _counted(net)
-    history = _list(run(net, optimizer, xs, ts), 4)
-    if any(is_tracked(entry) for entry in history):
-        raise Wrong("An entry of the history is still tracked, so it holds its graph: append the plain number.")
+    history = without_graphs(run, _list(run(net, optimizer, xs, ts), 4), "history", net)
     _changed(net, start, steps)
     _cleared(history, _train(start, zip(xs, ts), clear=False))
     for number, (entry, number_expected) in enumerate(zip(history, expected), 1):
         same_numbers(entry, number_expected, f"Entry number {number}")
     same_numbers(net.weight, reference.weight, "The weight after the last step")
+    left = set(made) - register.freed
+    if left:
+        raise Wrong(f"The list holds no graph, and {len(left)} of {len(made)} graphs {'is' if len(left) == 1 else 'are'} still "
+                    "in memory.")
+    return Idea(f"A plain number holds no graph. {len(made)} graphs were built, and none is left: this was the last one.",
+                run.last_pass().view)
 
 
 @exercise("02.4")
@@ -88,39 +114,44 @@ def all_leaves_of_a_graph(run):
     b = torch.tensor([3.0, 4.0], requires_grad=True)
     c = torch.tensor(5.0, requires_grad=True)
     fixed = torch.tensor([6.0, 7.0])
-    _all_leaves(run((a.exp() + fixed).sum()), [a])
-    _all_leaves(run(((a * b + fixed) * a + c).sum()), [a, b, c])
-    _all_leaves(run(torch.stack([b.sum(), c * c, (fixed * b).sum()])), [b, c])
+    _all_leaves(run, (a.exp() + fixed).sum(), {"a": a})
+    _all_leaves(run, ((a * b + fixed) * a + c).sum(), {"a": a, "b": b, "c": c})
+    view = _all_leaves(run, torch.stack([b.sum(), c * c, (fixed * b).sum()]), {"b": b, "c": c})
+    return Idea("All pairs of all nodes lead to all leaves. To note which nodes were seen keeps each leaf single.", view)
 
 
-def _all_leaves(found, expected):
+def _all_leaves(run, result, expected):
+    view = show_graph({"result": result, **expected})
+    try:
+        found = run(result)
+    except Wrong as wrong:
+        raise Wrong(str(wrong), view) from None
     if found is None:
-        raise Wrong("Your function returns nothing: end it with return.")
+        raise Wrong("Your function returns nothing: no return ends it.")
     if not isinstance(found, (list, tuple)):
-        raise Wrong(f"The result is of type {type(found).__name__}: a list of leaves is expected.")
+        raise Wrong(f"The result is of type {type(found).__name__}, and not a list of leaves.")
     if not found:
-        raise Wrong("The list is empty: no AccumulateGrad node was recognised. Its name() is longer than in the pictures, "
-                    "so ask for its attribute variable.")
+        raise Wrong("The list is empty: no AccumulateGrad node was recognised. (Its name() is longer than in the picture.)", view)
     for entry in found:
         if not isinstance(entry, torch.Tensor):
-            raise Wrong(f"The list holds an object of type {type(entry).__name__}: a leaf is the variable of its "
-                        "AccumulateGrad node.")
-        if not any(entry is leaf for leaf in expected):
-            raise Wrong("The list holds a tensor that is no tracked leaf of this graph.")
-    if not all(any(entry is leaf for entry in found) for leaf in expected):
-        raise Wrong("A leaf is missing: follow every pair of next_functions, not only the first.")
-    if len(found) > len(expected):
-        raise Wrong("A leaf is in the list more than once: two ways may lead to one node, so note the nodes that you have "
-                    "seen.")
+            raise Wrong(f"The list holds an object of type {type(entry).__name__}, and not only tensors.", view)
+        if not any(entry is leaf for leaf in expected.values()):
+            raise Wrong("The list holds a tensor that is no tracked leaf of this graph.", view)
+    for name, leaf in expected.items():
+        times = sum(entry is leaf for entry in found)
+        if times != 1:
+            words = "not in your list" if times == 0 else f"{times} times in your list"
+            raise Wrong(f"The leaf {name} of this graph is {words}.", view.mark(name, words))
+    return view
 
 
 def _list(answer, length):
     if answer is None:
-        raise Wrong("Your function returns nothing: end it with return.")
+        raise Wrong("Your function returns nothing: no return ends it.")
     if not isinstance(answer, (list, tuple)):
-        raise Wrong(f"The result is of type {type(answer).__name__}: a list with one loss for each step is expected.")
+        raise Wrong(f"The result is of type {type(answer).__name__}, and not a list with one loss for each step.")
     if len(answer) != length:
-        raise Wrong(f"The list has the length {len(answer)}: {length} losses are expected, one for each step.")
+        raise Wrong(f"The list has the length {len(answer)}, and there were {length} steps.")
     return list(answer)
 
 
@@ -134,14 +165,13 @@ def _counted(net):
 def _changed(net, start, steps):
     if torch.equal(net.weight, start.weight):
         if steps:
-            raise Wrong("optimizer.step() ran, but the weight had no gradient: call zero_grad() before backward(), and do "
-                        "not detach the prediction.")
-        raise Wrong("The weight of net did not change: each step ends with optimizer.step().")
+            raise Wrong("optimizer.step() ran, and the weight of net is as before: it had no gradient when the step came.")
+        raise Wrong("The weight of net is as before: optimizer.step() did not run.")
 
 
 def _cleared(losses, added):
     if all(map(_close, losses, added)):
-        raise Wrong("The gradients of all steps add up: call optimizer.zero_grad() in each step.")
+        raise Wrong("The losses are those of gradients that add up from step to step.")
 
 
 def _close(answer, expected):

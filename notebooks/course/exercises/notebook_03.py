@@ -5,33 +5,40 @@ import copy
 import torch
 from torch import nn
 
-from seegrad import show_graph
-
-from ..checking import Wrong, exercise, is_tracked, same_numbers, watched_backwards
+from ..checking import Idea, Wrong, exercise, is_tracked, same_numbers
 
 
 @exercise("03.1")
 def one_walk_for_three_losses(run):
     x = torch.tensor([1.0, -2.0, 3.0], requires_grad=True)
     y = x ** 3
-    runs = []
-    y.grad_fn.register_prehook(lambda gradients: runs.append(1))
-    run(y.sum(), y.mean(), y.max())
+    walks = []
+    y.grad_fn.register_prehook(lambda gradients: walks.append(len(run.passes)))
+    losses = {"loss1": y.sum(), "loss2": y.mean(), "loss3": y.max()}
+    run.names = {"x": x, "y": y}
+    run(*losses.values())
+    view, _ = run.show({"x": x, "y": y, **losses})
     if x.grad is None:
-        raise Wrong("x has no gradient: no backward went to x.")
+        raise Wrong("x has no gradient: no backward went to x.", view.mark("x", "no gradient came here"))
     square = 3 * x.detach() ** 2
     parts = [square, square / 3, square * torch.tensor([0.0, 0.0, 1.0])]
     expected = sum(parts)
     if torch.allclose(x.grad, expected / 3):
-        raise Wrong("The gradient of x is a third of what it was: take the sum of the losses, not their mean.")
-    for number, part in enumerate(parts, 1):
+        raise Wrong("The gradient of x is a third of what it was: it is that of the mean of the losses.")
+    for name, part in zip(losses, parts):
         if torch.allclose(x.grad, expected - part):
-            raise Wrong(f"The gradient of x has no part from loss{number}: all three losses count.")
+            raise Wrong(f"The gradient of x has no part from {name}.", view.mark(name, "no backward came from here"))
     same_numbers(x.grad, expected, "The gradient of x")
-    if len(runs) > 1:
-        raise Wrong(f"The shared node ran {len(runs)} times: one call of backward is enough for all the losses.")
-    if show_graph(y).snapshot.saved_bytes:
-        raise Wrong("The shared part still holds its saved tensors: a single call needs no retain_graph.")
+    shared = 1 + next(tensor.producer.node for tensor in view.snapshot.tensors if "y" in tensor.names)
+    if len(walks) > 1:
+        raise Wrong(f"The shared node [{shared}] ran {len(walks)} times, once for each walk.",
+                    view.mark(shared, f"ran {len(walks)} times"), run.passes[walks[1] - 1].line)
+    if view.snapshot.saved_bytes:
+        slot = view.snapshot.nodes[shared - 1].saved[0].name
+        raise Wrong(f"After the last walk, the graph still holds {view.snapshot.saved_bytes} bytes: it was retained.",
+                    view.mark(shared, "still saved, and never used again", slot=slot), run.last_pass().line)
+    return Idea("The gradient of a sum is the sum of the gradients. So one walk from the sum is enough for all losses.",
+                run.last_pass().view)
 
 
 @exercise("03.2")
@@ -42,21 +49,31 @@ def the_gradients_apart(run):
     loss1, loss2 = h.square().sum(), h.exp().sum()
     expected = [torch.autograd.grad(loss, weight, retain_graph=True)[0] for loss in (loss1, loss2)]
     answer = run(loss1, loss2, weight)
-    if weight.grad is not None or other.grad is not None:
-        raise Wrong("A leaf has got a .grad: torch.autograd.grad returns the gradient, and leaves .grad alone.")
+    view, _ = run.show({"weight": weight, "other": other, "h": h, "loss1": loss1, "loss2": loss2})
+    for name, leaf in (("weight", weight), ("other", other)):
+        if leaf.grad is not None:
+            raise Wrong(f"The leaf {name} has got a .grad.", view.mark(name, "backward() has filled its .grad"),
+                        run.passes[0].line if run.passes else "")
     if answer is None:
-        raise Wrong("Your function returns nothing: end it with return.")
+        raise Wrong("Your function returns nothing: no return ends it.")
     if isinstance(answer, (list, tuple)) and len(answer) == 1:
-        raise Wrong("The result has one entry: grad of several losses gives the gradient of their sum, so call it once for "
-                    "each loss.")
+        raise Wrong("The result has one entry: the gradient of the sum of the losses.")
     if not isinstance(answer, (list, tuple)) or len(answer) != 2:
-        raise Wrong(f"The result is of type {type(answer).__name__}: a pair of two gradients is expected.")
+        raise Wrong(f"The result is of type {type(answer).__name__}, and not a pair of two gradients.")
     if any(isinstance(entry, (list, tuple)) for entry in answer):
-        raise Wrong("An entry of the pair is a tuple: torch.autograd.grad returns one, so take its first entry.")
-    same_numbers(answer[0], expected[0], "The gradient of loss1")
-    same_numbers(answer[1], expected[1], "The gradient of loss2")
-    if show_graph(h).snapshot.saved_bytes:
-        raise Wrong("The shared part still holds its saved tensors: the last call needs no retain_graph.")
+        raise Wrong("An entry of the pair is a tuple, and not a tensor.")
+    for number, (entry, gradient) in enumerate(zip(answer, expected), 1):
+        same_numbers(entry, gradient, f"The gradient of loss{number}")
+        if is_tracked(entry):
+            made, lines = run.show({f"gradient {number}": entry})
+            raise Wrong(f"The gradient of loss{number} is tracked: it holds a graph of {len(made.snapshot.nodes)} nodes.",
+                        made.mark(f"gradient {number}", "holds this graph"), lines.get(len(made.snapshot.nodes), ""))
+    shared, _ = run.show({"weight": weight, "other": other, "h": h})
+    if shared.snapshot.saved_bytes:
+        raise Wrong(f"After the last call, the shared part still holds {shared.snapshot.saved_bytes} bytes: it was retained.",
+                    shared.mark(len(shared.snapshot.nodes), "still saved, and never used again", slot="result"),
+                    run.last_pass().line)
+    return Idea("Each call walks the shared part once. Only the first one has to keep it, and no leaf gets a .grad.", shared)
 
 
 @exercise("03.3")
@@ -69,66 +86,67 @@ def one_step_on_two_losses(run):
         parameter.grad = torch.ones_like(parameter)     # of an earlier step: it must be cleared
     optimizer, steps_taken = torch.optim.SGD(net.parameters(), lr=0.1), []
     optimizer.register_step_post_hook(lambda *_: steps_taken.append(1))
-    with watched_backwards() as retained:
-        run(net, optimizer, x, t)
+    run(net, optimizer, x, t)
     if _same(net, start):
         if steps_taken:
-            raise Wrong("optimizer.step() ran, but the parameters had no gradient: call zero_grad() before backward().")
-        raise Wrong("The parameters of net did not change: the step is missing.")
+            raise Wrong("optimizer.step() ran, and the parameters of net are as before: they had no gradient when the step came.")
+        raise Wrong("The parameters of net are as before: optimizer.step() did not run.")
+    last = run.last_pass()
     if len(steps_taken) > 1 and not any(_same(net, _stepped(start, x, t, [(1, 0), (0, 1)], clear))
                                         for clear in (True, "once")):
-        raise Wrong(f"There were {len(steps_taken)} steps: take one step, after the last backward.")
-    two_steps = "There were two steps: take one step, after the last backward."
+        raise Wrong(f"There were {len(steps_taken)} steps on the weights, and not one.")
+    two_steps = "There were two steps on the weights, and not one."
     for sentence, steps, clear in (
-            ("The step comes from loss1 alone: loss2 must run backward too.", [(1, 0)], True),
-            ("The step comes from loss1, taken twice: the second backward must start at loss2.", [(2, 0)], True),
-            ("The step comes from loss2 alone: loss1 must run backward too.", [(0, 1)], True),
-            ("The step comes from the mean of the losses: take their sum.", [(0.5, 0.5)], True),
-            ("Old gradients are part of the step: clear them first.", [(1, 1)], False),
+            ("The step comes from loss1 alone.", [(1, 0)], True),
+            ("The step comes from loss1, taken twice.", [(2, 0)], True),
+            ("The step comes from loss2 alone.", [(0, 1)], True),
+            ("The step comes from the mean of the losses, and not from their sum.", [(0.5, 0.5)], True),
+            ("The old gradients are part of the step.", [(1, 1)], False),
             (two_steps, [(1, 0), (0, 1)], True),
             (two_steps, [(1, 0), (0, 1)], "once")):
         if _same(net, _stepped(start, x, t, steps, clear)):
-            raise Wrong(sentence)
+            raise Wrong(sentence, last.view if "alone" in sentence or "twice" in sentence else None,
+                        last.line if "twice" in sentence else "")
     right = _stepped(start, x, t, [(1, 1)])
     for (name, parameter), expected in zip(net.named_parameters(), right.parameters()):
         same_numbers(parameter, expected, f"The parameter {name}")
-    if retained[-1]:
-        raise Wrong("The last backward needs no retain_graph: nobody walks the graph after it.")
+    if last.retained:
+        raise Wrong("The last backward retained the graph, and nobody walks it after that.", None, last.line)
+    return Idea("Forward, then all of backward, then one step. This is the graph of both losses, as the last backward met it.",
+                last.view)
 
 
 @exercise("03.4")
 def a_state_that_is_cut_off(run):
     w, h = torch.tensor(0.8, requires_grad=True), torch.tensor(0.6)
     numbers, cut, full = _walk(w, h, 4)
-    with watched_backwards() as retained:
-        state = _run_cut(run, w, h)
+    state = run(w, h, 4)
     same_numbers(state, numbers, "The last state")
     if w.grad is None:
-        raise Wrong("w has no gradient: each step must run backward.")
+        raise Wrong("w has no gradient: no backward came to w.")
+    last = run.last_pass()
     if torch.allclose(w.grad, full):
-        raise Wrong("backward still goes back through all the steps: cut the state off from its history.")
+        walked = ", ".join(str(len(one.view.snapshot.nodes)) for one in run.passes)
+        second = run.passes[:2][-1]
+        raise Wrong(f"The backward passes go through {walked} nodes: each goes back through all the steps before it.",
+                    second.view.mark(_tanh(second.view)[0], "made in step 1"), second.line)
     same_numbers(w.grad, cut, "The gradient of w")
     if is_tracked(state):
-        snapshot = show_graph(state).snapshot
-        if sum(node.name.startswith("Tanh") for node in snapshot.nodes) > 1:
-            raise Wrong("The last state still holds the graph of the earlier steps.")
-        if snapshot.saved_bytes:
-            raise Wrong("The graph of the last step is still retained: with a cut state, no node is walked twice.")
-    if any(retained):
-        raise Wrong("retain_graph=True is still there: with a cut state, no node is walked twice.")
+        view, lines = run.show({"w": w, "h": state})
+        first, *more = _tanh(view)
+        if more:
+            raise Wrong("The last state still holds the graph of the earlier steps.",
+                        view.mark(first, "made in an earlier step"), lines.get(first, ""))
+    for one in run.passes:
+        if one.retained:
+            raise Wrong("backward retained the graph of each step, and nobody walks it a second time.", one.view, one.line)
+    return Idea("The old state comes in as a number without history. So backward walks one step, however long the loop is.",
+                last.view)
 
 
-def _run_cut(run, w, h):
-    try:
-        return run(w, h, 4)
-    except Wrong as wrong:
-        if "does not have a grad_fn" in str(wrong):
-            raise Wrong("The loss has no history: cut only the old h, before the multiplication, or w is cut off too."
-                        ) from None
-        if "a second time" in str(wrong):
-            raise Wrong("backward came into the graph of an earlier step: cut the old h off, and use what detach() "
-                        "returns.") from None
-        raise
+def _tanh(view):
+    """The numbers of the nodes of tanh in a graph: there is one for each step."""
+    return [number for number, node in enumerate(view.snapshot.nodes, 1) if node.name.startswith("Tanh")]
 
 
 def _same(net, other):

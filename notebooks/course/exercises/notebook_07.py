@@ -5,9 +5,15 @@ from torch import nn
 
 from seegrad import show_graph
 
-from ..checking import Wrong, exercise, has_numbers, is_tracked, quietly, same_numbers, watched_backwards
+from ..checking import Idea, Wrong, exercise, has_numbers, is_tracked, quietly, same_numbers, without_graphs
 
 mse = nn.functional.mse_loss
+
+
+def _marked(view, name, words):
+    """A view with a mark on a tensor, where the learner's code has left it this name."""
+    named = view is not None and any(name in tensor.names for tensor in view.snapshot.tensors)
+    return view.mark(name, words) if named else view
 
 
 @exercise("07.1")
@@ -20,31 +26,32 @@ def the_target_is_a_constant(run):
     conv.register_forward_hook(lambda module, inputs, output: seen.extend(inputs))
     for name, leaf in (("conv", conv.weight), ("conv", conv.bias), ("photo", photo)):
         leaf.register_hook(lambda gradient, name=name: got_a_gradient.add(name))
-    with watched_backwards() as retained:
-        losses = _losses_of_the_answer(run, conv, photo, start, steps)
-    entries = losses if isinstance(losses, (list, tuple)) else [losses]
-    if any(is_tracked(entry) for entry in entries):
-        raise Wrong("The losses are tracked tensors, and each of them keeps its graph: keep loss.item().")
+    losses = _losses_of_the_answer(run, conv, photo, start, steps)
+    if isinstance(losses, (list, tuple)):
+        without_graphs(run, losses, "losses", conv)
     if has_numbers(losses, expected[-1]):
-        raise Wrong("This is only the last loss: collect the loss of each step in a list.")
+        raise Wrong("This is only the loss of the last step, and no list.")
     if has_numbers(losses, forgotten):
-        raise Wrong("Old gradients still push the picture: clear its gradient in each step.")
+        raise Wrong("The losses are those of gradients that add up from step to step.")
     if has_numbers(losses, expected[:1].expand(steps)):
-        raise Wrong("The loss never changes: the picture must move in each step.")
+        raise Wrong("The loss is the same in each step: the picture does not move.")
     same_numbers(losses, expected, "The list of losses")
-    if any(retained):
-        raise Wrong("The losses are right, but retain_graph=True is still there: a target that is detached has no graph to "
-                    "keep.")
+    last = run.last_pass()
+    if any(one.retained for one in run.passes):
+        raise Wrong("The losses are right, and each backward was asked to retain its graph.",
+                    _marked(last.view, "target", "its graph is retained, and walked in each step"), last.line)
     if not photo.requires_grad:
-        raise Wrong("Your code switches the tracking of photo off: cut the target, and leave photo as it was.")
+        raise Wrong("photo is not tracked after your function, and it was before.")
     if "photo" in got_a_gradient or photo.grad is not None:
-        raise Wrong("The losses are right, but photo gets a gradient: detach the target.")
+        raise Wrong("The losses are right, and photo gets a gradient.", _marked(last.view, "photo", "gets a gradient"),
+                    last.line)
     if "conv" in got_a_gradient or any(p.grad is not None for p in conv.parameters()):
-        raise Wrong("The losses are right, but the weight and the bias of conv get a gradient in each step: freeze "
-                    "conv, with requires_grad_(False).")
+        raise Wrong("The losses are right, and the weight and the bias of conv get a gradient in each step.",
+                    _marked(last.view, "conv.weight", "gets a gradient"), last.line)
     targets = sum(has_numbers(data, photo.detach()) for data in seen)
     if targets > 1:
-        raise Wrong(f"The losses are right, but the target was computed {targets} times: compute it once, before the loop.")
+        raise Wrong(f"The losses are right, and the target was computed {targets} times.")
+    return Idea("The target is a constant: no step goes back into its graph, and the only leaf is the picture.", last.view)
 
 
 def _losses_of_a_picture(conv, photo, start, steps, clear):
@@ -65,10 +72,10 @@ def _losses_of_the_answer(run, *inputs):
         return quietly(run, *inputs)
     except Wrong as wrong:
         if "a second time" in str(wrong):
-            raise Wrong("The second step comes into a graph that the first step has freed: detach the target, which is "
-                        "computed once before the loop.") from None
+            raise Wrong(f"In step {len(run.passes)}, backward comes into a part of the graph that an earlier step has freed."
+                        ) from None
         if "does not require grad" in str(wrong):
-            raise Wrong("The loss is not tracked, so backward has no way to the picture: cut only the target.") from None
+            raise Wrong("The loss is not tracked: no graph leads from it to the picture.") from None
         raise
 
 
@@ -88,61 +95,70 @@ def a_style_loss_that_passes_its_input_on(run):
         passed_on = quietly(run, layer, features)
         loss = getattr(layer, "loss", None)
         if kept._version != version or not torch.equal(kept, before):
-            raise Wrong("Your code changed layer.pattern in place: compute a new tensor.")
+            raise Wrong("layer.pattern holds other numbers now: your function changed it in place.")
         if picture.grad is not None:
-            raise Wrong("Your code calls backward: a loss layer only keeps its loss, and the program calls backward.")
+            raise Wrong("The picture has a gradient before the program called backward: your function calls it.")
         _passes_on(passed_on, loss, picture, features)
         _has_the_numbers_of_a_style_loss(loss, features.detach(), kept.detach())
-        _leads_to_the_picture_alone(loss, picture, pattern, gradient)
+        view = _leads_to_the_picture_alone(loss, layer, picture, features, pattern, gradient)
+    return Idea("The features go on as they came in, and the loss hangs at the side. Its target is a constant.", view)
 
 
 def _passes_on(passed_on, loss, picture, features):
     if passed_on is None:
-        raise Wrong("Your function returns nothing: the next layer needs the features.")
+        raise Wrong("Your function returns nothing, and the next layer gets nothing.")
     if has_numbers(passed_on, _gram(features.detach())):
-        raise Wrong("You return the Gram matrix: the next layer needs the features as they are.")
+        raise Wrong("The next layer gets the Gram matrix: that is what you return.")
     if passed_on is loss or isinstance(passed_on, torch.Tensor) and passed_on.dim() == 0:
-        raise Wrong("You return one number: keep the loss in layer.loss, and return the features for the next layer.")
+        raise Wrong("The next layer gets one number: that is what you return.")
     same_numbers(passed_on, features.detach(), "What you return")
     if passed_on is features:
         return
     if not is_tracked(passed_on) or _gradients(passed_on.sum(), picture) == [None]:
-        raise Wrong("The features that you return are cut off: the losses behind this layer cannot reach the picture.")
+        view = show_graph({"returned": passed_on, "features": features, "picture": picture}, detail="folded")
+        raise Wrong("The features that you return are cut off: no gradient comes back through them to the picture.",
+                    view.mark("returned", "no way leads back to the picture"))
 
 
 def _has_the_numbers_of_a_style_loss(loss, features, pattern):
     if loss is None:
-        raise Wrong("Your function keeps no loss: put it into layer.loss.")
+        raise Wrong("There is no layer.loss after your function.")
     for sentence, gram in (
-            ("The Gram matrices are sums: divide by the number of places, so that the size of a picture does not count.",
+            ("layer.loss grows with the size of the pictures: the Gram matrices are sums over the places, and no means.",
              lambda maps: maps @ maps.mT),
-            ("The Gram matrices are too small: divide by the number of places only.",
+            ("The Gram matrices are too small: they are divided by the number of channels, too.",
              lambda maps: maps @ maps.mT / maps[0].numel()),
-            ("The loss compares the means of the channels: multiply the maps of each pair of channels first.",
+            ("layer.loss compares the means of the channels, and not which of them occur together.",
              lambda maps: maps.mean(2))):
         if has_numbers(loss, mse(gram(features.flatten(2)), gram(pattern.flatten(2)))):
             raise Wrong(sentence)
     same_numbers(loss, mse(_gram(features), _gram(pattern)), "layer.loss")
 
 
-def _leads_to_the_picture_alone(loss, picture, pattern, expected):
+def _leads_to_the_picture_alone(loss, layer, picture, features, pattern, expected):
+    """Return the graph of the loss, which is the proof."""
     if not isinstance(loss, torch.Tensor):
-        raise Wrong("layer.loss is a Python number, which has no graph: keep the tensor, without item().")
+        raise Wrong("layer.loss is a Python number: it has no graph.")
     if not loss.requires_grad:
-        raise Wrong("layer.loss is not tracked: cut only the target, and not the features of the picture.")
+        raise Wrong("layer.loss is not tracked: no graph leads from it to the picture.")
+    view = show_graph({"layer.loss": loss, "features": features, "picture": picture, "layer.pattern": layer.pattern,
+                       "pattern": pattern}, detail="folded")
     gradient, of_pattern = _gradients(loss, picture, pattern)
     if gradient is None:
-        raise Wrong("The cut is on the wrong side: the picture gets no gradient.")
+        raise Wrong("The picture gets no gradient from layer.loss: the only way back leads to the pattern.",
+                    view.mark("pattern", "gets the gradient"))
     if of_pattern is not None:
-        raise Wrong("The pattern gets a gradient too: its Gram matrix is the target, so detach it.")
+        raise Wrong("Two ways lead back from layer.loss, and one of them to the pattern: it gets a gradient, too.",
+                    view.mark("pattern", "gets a gradient"))
     same_numbers(gradient, expected, "The gradient of the picture")
+    return view
 
 
 def _gradients(result, *leaves):
     try:
         return list(torch.autograd.grad(result, leaves, retain_graph=True, allow_unused=True))
     except RuntimeError:
-        raise Wrong("The graph is freed already: keep the loss, and compute no gradient in the function.") from None
+        raise Wrong("backward from layer.loss fails: the graph is freed already.") from None
 
 
 def _gram(features):
@@ -151,14 +167,14 @@ def _gram(features):
 
 
 class _OldLoss(nn.Module):
-    """A loss layer as in programs of 2017. change: what is compared with the target."""
+    """A loss layer as in programs of 2017."""
 
-    def __init__(self, change, target, loss_weight):
+    def __init__(self, target, loss_weight):
         super().__init__()
-        self.change, self.target, self.loss_weight = change, change(target).detach(), loss_weight
+        self.target, self.loss_weight = target.detach(), loss_weight
 
     def forward(self, features):
-        self.loss = mse(self.change(features), self.target)
+        self.loss = mse(features, self.target)
         return features
 
     def backward(self):
@@ -169,12 +185,11 @@ class _OldLoss(nn.Module):
 @exercise("07.3")
 def one_backward_for_all_loss_layers(run):
     torch.manual_seed(3)
-    photo, pattern, picture = torch.rand(3, 1, 2, 8, 8)
+    photo, pattern, picture = (torch.rand(1, 2, 8, 8) for _ in range(3))
     picture.requires_grad_()
     conv1, conv2 = (nn.Conv2d(2, 2, 3).requires_grad_(False) for _ in range(2))
     first, second = nn.Sequential(conv1, nn.ReLU()), nn.Sequential(conv2, nn.ReLU())
-    losses = (_OldLoss(_gram, first(pattern), 50.0), _OldLoss(_gram, second(first(pattern)), 500.0),
-              _OldLoss(nn.Identity(), second(first(photo)), 3.0))
+    losses = (_OldLoss(first(pattern), 5.0), _OldLoss(second(first(pattern)), 50.0), _OldLoss(second(first(photo)), 30.0))
     net = nn.Sequential(*first, losses[0], *second, *losses[1:])
     net(picture)
     alone = [torch.autograd.grad(layer.loss, picture, retain_graph=True)[0] for layer in losses]
@@ -191,24 +206,32 @@ def one_backward_for_all_loss_layers(run):
     conv1.register_forward_hook(watch)
     gradient = _gradient_of_the_answer(run, net, picture)
     if gradient is None:
-        raise Wrong("Your function returns None: return the gradient of the picture, after backward.")
+        raise Wrong("Your function returns None, and no gradient.")
     if has_numbers(gradient, sum(alone)):
-        raise Wrong("All losses count the same here: multiply each of them by its loss_weight.")
+        raise Wrong("All losses count the same here, and each of them has another loss_weight.")
     if has_numbers(gradient, sum(parts) / len(parts)):
-        raise Wrong("This is the gradient of the mean of the losses: take their sum.")
+        raise Wrong("This is the gradient of the mean of the losses, and not of their sum.")
     if any(has_numbers(gradient, of_layer) for of_layer in alone + parts):
-        raise Wrong("This is the gradient of one loss alone: the losses of all three layers count.")
+        raise Wrong("This is the gradient of one loss alone, and there are three.")
     if any(has_numbers(gradient, sum(parts) - part) for part in parts):
-        raise Wrong("The loss of one layer is missing: the losses of all three layers count.")
+        raise Wrong("The loss of one layer is missing in this gradient.")
     same_numbers(gradient, sum(parts), "The gradient of the picture")
     if len(forwards) > 1:
-        raise Wrong(f"The gradient is right, but net ran forward {len(forwards)} times: one forward pass makes all losses.")
+        raise Wrong(f"The gradient is right, and net ran forward {len(forwards)} times.")
+    last = run.last_pass()
     if len(backwards) > 1:
-        raise Wrong(f"The gradient is right, but the first convolution ran backward {len(backwards)} times: add the losses, "
-                    "and call backward once.")
-    kept = [layer.loss for layer in losses if isinstance(getattr(layer, "loss", None), torch.Tensor)]
-    if kept and show_graph(*kept).snapshot.saved_bytes:
-        raise Wrong("The gradient is right, but the saved tensors are still there: a single backward needs no retain_graph.")
+        raise Wrong(f"The gradient is right, and the first convolution ran backward {len(backwards)} times.",
+                    _graph_of(losses, picture), last.line)
+    if last.retained:
+        raise Wrong("The gradient is right, and what the graph saved is still there: its only backward retained it.",
+                    _graph_of(losses, picture), last.line)
+    return Idea("One sum, one backward: the gradients of all losses meet in the layers that they share.",
+                _graph_of(losses, picture))
+
+
+def _graph_of(losses, picture):
+    kept = {f"loss {k}": layer.loss for k, layer in enumerate(losses, 1) if hasattr(layer, "loss")}
+    return show_graph({"picture": picture, **kept}, detail="compact")
 
 
 def _gradient_of_the_answer(run, net, picture):
@@ -216,13 +239,11 @@ def _gradient_of_the_answer(run, net, picture):
         return quietly(run, net, picture)
     except Wrong as wrong:
         if "a second time" in str(wrong):
-            raise Wrong("The first loss has freed the layers that it shares with the others: add the losses, and call "
-                        "backward once.") from None
+            raise Wrong(f"Backward number {len(run.passes)} comes into layers that an earlier one has freed.") from None
         if "'int' object has no attribute 'backward'" in str(wrong) or "no attribute 'loss'" in str(wrong):
-            raise Wrong("No loss was found: call net(picture) first, and then take the layers that have a loss.") from None
+            raise Wrong("No loss was found in the layers.") from None
         if "scalar outputs" in str(wrong):
-            raise Wrong("backward starts at a tensor of many numbers: it must start at the losses, which are in the layers."
-                        ) from None
+            raise Wrong("backward starts at a tensor of many numbers, and at no loss.") from None
         raise
 
 
@@ -233,16 +254,15 @@ def pixels_that_stay_in_range(run):
     target, start, steps = net(3 * torch.rand(1, 2, 6, 6) - 1), torch.rand(1, 2, 6, 6), 6
     pictures = _pictures_on_the_way(net, target, start, steps)
     others = {
-        "Old gradients still push the picture: clear its gradient in each step.":
+        "The picture is that of gradients that add up from step to step.":
             _pictures_on_the_way(net, target, start, steps, clear=False)[-1],
-        "The picture is clamped only at the end: clamp it after each step, so that the next step starts in the range.":
+        "The picture left the range on its way: it was clamped only at the end.":
             _pictures_on_the_way(net, target, start, steps, clamped=False)[-1].clamp(0, 1),
-        "Adam starts again in each step and forgets the steps before: make the optimizer once, before the loop.":
+        "Adam starts again in each step, and knows nothing of the steps before.":
             _pictures_on_the_way(net, target, start, steps, anew=True)[-1],
-        "The picture has not changed: the optimizer needs the tensor that goes through net, and its new gradient.": start,
+        "The picture has not changed: it is the start.": start,
     } | {
-        f"This is the picture after {number} of {steps} steps: return it after the loop, and change the leaf in place, "
-        "because the optimizer does not know a new tensor.": earlier
+        f"This is the picture after {number} of {steps} steps.": earlier
         for number, earlier in enumerate(pictures[:-1], 1)
     }
     forwards = []
@@ -252,16 +272,18 @@ def pixels_that_stay_in_range(run):
         if has_numbers(picture, numbers):
             raise Wrong(sentence)
     if isinstance(picture, torch.Tensor) and picture.shape == start.shape and ((picture < 0) | (picture > 1)).any():
-        raise Wrong("The picture has numbers outside of the range from 0 to 1: clamp it after each step.")
+        raise Wrong("The picture has numbers outside of the range from 0 to 1.")
     same_numbers(picture, pictures[-1], "The picture")
     if start.requires_grad:
-        raise Wrong("The picture is right, but start is tracked now: track a clone of it.")
+        raise Wrong("The picture is right, and start is tracked now: it was not, before.")
     if not isinstance(picture, torch.Tensor):
-        raise Wrong(f"The numbers are right, but they come as type {type(picture).__name__}: return a tensor.")
+        raise Wrong(f"The numbers are right, but they come as type {type(picture).__name__}, and not as a tensor.")
     if picture.requires_grad:
-        raise Wrong("The picture is right, but it is tracked: return it without its history.")
+        raise Wrong("The picture is right, and it is tracked.", run.show({"returned": picture})[0].mark("returned", "tracked"))
     if any(p.requires_grad or p.grad is not None for p in net.parameters()):
-        raise Wrong("The picture is right, but net is not frozen any more: leave it as it was.")
+        raise Wrong("The picture is right, and net is not frozen any more.")
+    return Idea("The picture is the same leaf in all steps: the optimizer knows it, and each graph begins at it.",
+                run.last_pass().view)
 
 
 def _pictures_on_the_way(net, target, start, steps, clear=True, clamped=True, anew=False):
@@ -286,13 +308,11 @@ def _picture_of_the_answer(run, forwards, *inputs):
     try:
         return quietly(run, *inputs)
     except Wrong as wrong:
-        words = ("a second time", "does not require grad", "modified by an inplace operation")
-        if len(forwards) == 1 and words[1] in str(wrong):
-            raise Wrong("The loss is not tracked: the picture must be a tracked leaf, so call requires_grad_() on it."
-                        ) from None
-        if len(forwards) > 1 and any(part in str(wrong) for part in words):
-            raise Wrong("After the first step, the picture is not the tracked leaf any more: picture = ... makes another "
-                        "tensor, so change the leaf in place, under no_grad.") from None
+        if "does not require grad" in str(wrong):
+            raise Wrong(f"In step {len(forwards)}, the loss is not tracked: no graph leads from it to a leaf.") from None
+        if "a second time" in str(wrong) or "modified by an inplace operation" in str(wrong):
+            raise Wrong(f"In step {len(forwards)}, backward goes back into an earlier step: picture is a result there, and no "
+                        "leaf.") from None
         if "non-leaf" in str(wrong):
-            raise Wrong("The optimizer was given a result, not a leaf: call requires_grad_() after clone().") from None
+            raise Wrong("The optimizer was given a result, and no leaf.") from None
         raise

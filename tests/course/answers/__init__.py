@@ -15,7 +15,11 @@ def right(name, sources):
 
 
 def wrong(name, answers):
-    """Register wrong answers to an exercise. answers: for each its code, and words of the sentence that must refuse it."""
+    """Register wrong answers to an exercise.
+
+    answers: for each its code, words of the sentence that must refuse it, and more words that must be shown: of the line, of the
+    picture as text.
+    """
     _register(WRONG, name, answers)
 
 

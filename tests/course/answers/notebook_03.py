@@ -16,42 +16,54 @@ WALK_03_4 = """def walk(w, h, steps):
 
 wrong("03.1", [
     ("def run_backward(loss1, loss2, loss3):\n    loss1.backward(retain_graph=True)\n    loss2.backward(retain_graph=True)\n"
-     "    loss3.backward()", "ran 3 times"),
+     "    loss3.backward()", "The shared node [2] ran 3 times", "line 3: loss2.backward(retain_graph=True)",
+     "[2] PowBackward0 from [1]; self freed; ✗ ran 3 times"),
     ("def run_backward(loss1, loss2, loss3):\n    (loss1 + loss2).backward(retain_graph=True)\n    loss3.backward()",
-     "ran 2 times"),
+     "ran 2 times", "line 3: loss3.backward()"),
     ("def run_backward(loss1, loss2, loss3):\n    loss1.backward()\n    loss2.backward()\n    loss3.backward()",
-     "a second time"),
+     "a second time", "line 3: loss2.backward()", "✗ self: backward needs it, and it was freed\n"),
     ("def run_backward(loss1, loss2, loss3): ((loss1 + loss2 + loss3) / 3).backward()", "a third"),
-    ("def run_backward(loss1, loss2, loss3): (loss1 + loss2).backward()", "no part from loss3"),
-    ("def run_backward(loss1, loss2, loss3): (loss1 + loss2 + loss3).backward(retain_graph=True)", "needs no retain_graph"),
-    ("def run_backward(loss1, loss2, loss3): return loss1 + loss2 + loss3", "no backward went to x"),
+    ("def run_backward(loss1, loss2, loss3): (loss1 + loss2).backward()", "no part from loss3",
+     "loss3 from [5]; result (); ✗ no backward came from here"),
+    ("def run_backward(loss1, loss2, loss3):\n    (loss1 + loss2 + loss3).backward(retain_graph=True)",
+     "still holds", "line 2: (loss1 + loss2 + loss3)", "; ✗ self: still saved, and never used again"),
+    ("def run_backward(loss1, loss2, loss3): return loss1 + loss2 + loss3", "no backward went to x",
+     "\nx; leaf (3,); .grad None; ✗ no gradient came here"),
 ])
 
 wrong("03.2", [
     ("def gradients_of(loss1, loss2, weight):\n    loss1.backward(retain_graph=True)\n    first = weight.grad.clone()\n"
-     "    loss2.backward()\n    return first, weight.grad - first", "leaves .grad alone"),
+     "    loss2.backward()\n    return first, weight.grad - first", "The leaf weight has got a .grad", "line 2: loss1.backward",
+     "\nweight; leaf (3,); .grad (3,); ✗"),
     ("def gradients_of(loss1, loss2, weight): return (torch.autograd.grad(loss1, weight, retain_graph=True),\n"
-     "    torch.autograd.grad(loss2, weight))", "take its first entry"),
+     "    torch.autograd.grad(loss2, weight))", "An entry of the pair is a tuple"),
     ("def gradients_of(loss1, loss2, weight): return [torch.autograd.grad(loss, weight, retain_graph=True)[0]\n"
-     "    for loss in (loss1, loss2)]", "the last call needs no retain_graph"),
+     "    for loss in (loss1, loss2)]", "still holds", "line 1: def gradients_of", "[4] TanhBackward0", "✗ result: still saved"),
     ("def gradients_of(loss1, loss2, weight): return [torch.autograd.grad(loss, weight)[0] for loss in (loss1, loss2)]",
-     "a second time"),
-    ("def gradients_of(loss1, loss2, weight): return torch.autograd.grad(loss1 + loss2, weight)[0]", "a pair"),
+     "a second time", "✗ result: backward needs it, and it was freed"),
+    ("def gradients_of(loss1, loss2, weight): return torch.autograd.grad(loss1 + loss2, weight)[0]", "not a pair"),
     ("def gradients_of(loss1, loss2, weight): return torch.autograd.grad([loss1, loss2], [weight, weight])",
      "other numbers"),
+    ("def gradients_of(loss1, loss2, weight): return torch.autograd.grad([loss1, loss2], weight)", "has one entry"),
+    ("def gradients_of(loss1, loss2, weight):\n    first, = torch.autograd.grad(loss1, weight, create_graph=True)\n"
+     "    second, = torch.autograd.grad(loss2, weight)\n    return first, second", "The gradient of loss1 is tracked: it holds",
+     "line 2: first, = torch.autograd.grad", "; ✗ holds this graph"),
 ])
 
 wrong("03.3", [
     ("def train_step(net, optimizer, x, t):\n    error = net(x) - t\n    optimizer.zero_grad()\n"
      "    (error.square().mean() + error.abs().mean()).backward(retain_graph=True)\n    optimizer.step()",
-     "The last backward needs no retain_graph"),
-    (STEP_03_3.format(lines="optimizer.zero_grad(); loss1.backward(retain_graph=True); optimizer.step(); loss2.backward()"),
-     "modified by an inplace operation"),
+     "retained the graph", "line 4: (error.square()"),
+    (STEP_03_3.format(lines="optimizer.zero_grad(); loss1.backward(retain_graph=True); optimizer.step()\n    loss2.backward()"),
+     "modified by an inplace operation", "line 5: loss2.backward()", "✗ mat2: changed in place after it was saved; made by"),
     (STEP_03_3.format(lines="optimizer.zero_grad(); loss1.backward(retain_graph=True); loss1.backward(); optimizer.step()"),
-     "must start at loss2"),
-    (STEP_03_3.format(lines="optimizer.zero_grad(); loss1.backward(); optimizer.step()"), "from loss1 alone"),
-    (STEP_03_3.format(lines="(loss1 + loss2).backward(); optimizer.step()"), "clear them first"),
-    (STEP_03_3.format(lines="optimizer.zero_grad(); (loss1 + loss2).backward()"), "the step is missing"),
+     "from loss1, taken twice", "line 4: optimizer.zero_grad(); loss1"),
+    (STEP_03_3.format(lines="optimizer.zero_grad(); loss1.backward(); optimizer.step()"), "from loss1 alone", "\nloss1 from ["),
+    (STEP_03_3.format(lines="optimizer.zero_grad(); loss2.backward(); optimizer.step()"), "from loss2 alone", "\nloss2 from ["),
+    (STEP_03_3.format(lines="optimizer.zero_grad(); ((loss1 + loss2) / 2).backward(); optimizer.step()"), "the mean of the"),
+    (STEP_03_3.format(lines="(loss1 + loss2).backward(); optimizer.step()"), "old gradients are part"),
+    (STEP_03_3.format(lines="optimizer.zero_grad(); (loss1 + loss2).backward()"), "did not run"),
+    (STEP_03_3.format(lines="(loss1 + loss2).backward(); optimizer.zero_grad(); optimizer.step()"), "had no gradient"),
     (STEP_03_3.format(lines="optimizer.zero_grad(); loss1.backward(); optimizer.step(); optimizer.zero_grad(); "
                             "(net(x) - t).abs().mean().backward(); optimizer.step()"), "There were two steps"),
     (STEP_03_3.format(lines="optimizer.zero_grad(); loss1.backward(); optimizer.step(); "
@@ -59,12 +71,23 @@ wrong("03.3", [
 ])
 
 wrong("03.4", [
-    (WALK_03_4.format(product="w * h", end="", keep="retain_graph=True"), "still goes back through all the steps"),
-    (WALK_03_4.format(product="w * h", end="", keep=""), "an earlier step"),
-    (WALK_03_4.format(product="w * h", end=".detach()", keep=""), "The loss has no history"),
-    (WALK_03_4.format(product="w * h.detach()", end="", keep="retain_graph=True"), "still retained"),
-    (WALK_03_4.format(product="w * h.detach()", end="", keep="").replace("loss.backward()", ""), "no gradient"),
-    (WALK_03_4.format(product="w * h", end="", keep="retain_graph=True").replace(
-        "loss.backward(retain_graph=True)", "loss.backward(retain_graph=True); h = h.detach()"), "is still there"),
+    (WALK_03_4.format(product="w * h", end="", keep="retain_graph=True"), "through 4, 6, 8, 10 nodes",
+     "line 5: loss.backward(retain_graph=True)", "[3] TanhBackward0 from [2]", "✗ made in step 1"),
+    (WALK_03_4.format(product="w * h", end="", keep=""), "a second time", "line 5: loss.backward()",
+     "[3] TanhBackward0", "✗ result: backward needs it, and it was freed; made by line 3"),
+    (WALK_03_4.format(product="w * h", end=".detach()", keep=""), "does not have a grad_fn", "line 5: loss.backward()",
+     "no graph: "),
+    (WALK_03_4.format(product="w * h.detach()", end="", keep="retain_graph=True"), "retained the graph of each step",
+     "line 5: loss.backward(retain_graph=True)"),
+    (WALK_03_4.format(product="w * h.detach()", end="", keep="").replace("loss.backward()", ""), "no backward came to w"),
+    (WALK_03_4.format(product="w * h", end="", keep="retain_graph=True").replace("graph=True)", "graph=True); h = h.detach()"),
+     "retained the graph of each step"),
     (WALK_03_4.format(product="w * h.detach()", end="", keep="").replace("return h", "return loss"), "other numbers"),
+    ("""def walk(w, h, steps):
+    kept = h
+    for step in range(steps):
+        h = torch.tanh(w * h.detach())
+        (h ** 2).backward()
+        kept = torch.tanh(w * kept)
+    return kept""", "still holds the graph of the earlier steps", "line 6: kept = torch.tanh", "✗ made in an earlier step"),
 ])
