@@ -67,7 +67,7 @@ def a_branch_that_only_reads_the_features(run):
                 **dict(zip(("cat.weight", "car.weight"), torch.autograd.grad(cat_loss + car_loss, (cat.weight, car.weight))))}
     read = {}       # what each branch was given
     for name, branch in {"cat": cat, "car": car}.items():
-        branch.register_forward_pre_hook(lambda module, inputs, name=name: read.update({f"{name} reads": inputs[0]}))
+        branch.register_forward_pre_hook(lambda module, inputs, name=name: read.update({f"to {name}": inputs[0]}))
     loss = run(trunk, cat, car, data)
     same_numbers(loss, (cat_loss + car_loss).detach(), "The loss")
     for name, weight in weights.items():
@@ -82,7 +82,7 @@ def a_branch_that_only_reads_the_features(run):
         raise Wrong("backward fails on your loss: what its graph had saved is freed.", view) from None
     for name, gradient in found.items():
         if gradient is None:
-            raise Wrong(f"{name} gets no gradient.", view.mark(name, "no way leads here"))
+            raise Wrong(f"{name} gets no gradient.", view.mark(name, "not reached"))
     if has_numbers(found["trunk.weight"], of_cat + of_car):
         raise Wrong('The branch "car?" trains the trunk: two ways lead from the loss to trunk.weight.',
                     view.mark("trunk.weight", "both losses come here"))
