@@ -180,6 +180,8 @@ DAMAGE = [
     ("ending", "does not end the notebook", lambda notebook: notebook.cells.append(new_markdown_cell("The end."))),
     ("ending", "does not end the workshop with ## The ideas", call_it_a_workshop),
     ("ending", "and every exercise in it", forget_an_exercise),
+    ("ending", "does not lead on: its last line is **Next:** [02 …]", change_text("**Next:** [02 ", "Next: [02 ")),
+    ("needs", "names notebook 00 under **You need** without a link", change_text("[00](00_start_here.ipynb)", "00")),
     ("the_map", "has no map of the course, or several", lambda notebook: picture_cell(notebook).metadata.update(tags=["map"])),
     ("set_up", "does not end with predictions()", change_text("\npredictions()", "")),
     ("predictions", "asks for 4 predictions", leave(4, "**Predict.**")),

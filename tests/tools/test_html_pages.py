@@ -151,13 +151,14 @@ SHOWN = '<figure><img alt="A picture" src="data:image/svg+xml;base64,PHN2Zy8+"><
 @pytest.fixture(scope="module")
 def begun():
     """The two notebooks of the small course, by name."""
-    opening = new_markdown_cell(FIRST.format(number="00", title="One", before=""), id="first", metadata=slide("slide"))
+    words = FIRST.format(number="00", title="One", before="00", file="00_one.ipynb")
+    opening = new_markdown_cell(words, id="first", metadata=slide("slide"))
     heading = new_markdown_cell("## The map", id="heading", metadata=slide("slide"))
     plan = new_markdown_cell(NOTE.format(words=PLAN.format(minutes="50 minutes")), id="heading-note", metadata=slide("notes"))
     its_map = new_code_cell("%xmode Minimal\n" + GUARD.format(needs="seegrad"), id="a-map", execution_count=1, outputs=[
         new_output("display_data", {"text/html": SHOWN, "text/plain": "A picture"})], metadata={**slide("-"), "tags": ["map"]})
     first = new_notebook(cells=[opening, heading, plan, its_map], metadata=METADATA)
-    second = skeleton("01", "Two")      # no output is needed here, so no kernel
+    second = skeleton("01", "Two", before="01_two.ipynb")      # no link to 00, which a test removes; no output, so no kernel
     for number, cell in enumerate((cell for cell in second.cells if cell.cell_type == "code"), 1):
         cell.execution_count = number
     return {"00_one": first, "01_two": second}
@@ -204,7 +205,7 @@ def test_markdown_becomes_what_jupyterlab_makes_of_it(pages_of):
         "`$x$` costs $5.\n\n| English | 中文 | |\n|---|---|---|\n| leaf | 叶子 / 节点 | |\n\n```python\nprint(1)\n```\n\n"
         "<details><summary>More</summary>\n\nIt is **right**.\n\n</details>"))["01_two.html"], "html.parser")
     assert page.h3["id"] == "The-.grad-isn't-None-&-stays" and page.find(id="cell-id=the-cell").h3
-    assert [link["href"] for link in page.main.find_all("a")][::2] == ["00_one.html", "https://x.org/a.ipynb"]
+    assert [link["href"] for link in page.find(id="cell-id=the-cell").find_all("a")][::2] == ["00_one.html", "https://x.org/a.ipynb"]
     assert "$x$ costs $5." in page.main.text and page.find("svg") is None
     assert [span.text for span in page.find_all(lang="zh-Hans")] == ["中文", "叶子 / 节点"]
     assert page.find(attrs={"aria-label": "Table: English, 中文"}).find_all(["th", "td"])[2].name == "td"     # an empty corner
