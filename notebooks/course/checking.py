@@ -123,7 +123,7 @@ def telling_cuts(run: Run, *inputs: Any) -> Any:
     """Call the learner's function. Where backward starts at a tensor that is not tracked, the line is told that cut it off."""
     with _Cuts(run) as cuts:
         try:
-            return run(*inputs)
+            return quietly(run, *inputs)
         except Wrong as wrong:
             if "does not require grad" not in str(wrong) or not cuts.line:
                 raise

@@ -279,7 +279,8 @@ FAILING = {
                            "a second time", "[2] ExpBackward0 from [1]; result freed\n[3] SinBackward0 from [2]; ✗ self freed"),
     "changed": ("def answer(x):\n    h = x.exp()\n    loss = (h * h).sum()\n    h.add_(1)\n    loss.backward()",
                 "modified by an inplace operation", "✗ self: changed in place after it was saved; made by line 3"),
-    "untracked": ("def answer(x):\n    loss = x.detach().sum()\n    loss.backward()", "does not require grad", "loss; not tracked (); ✗ not tracked: no graph behind it"),
+    "untracked": ("def answer(x):\n    loss = x.detach().sum()\n    loss.backward()", "does not require grad",
+                  "loss; not tracked (); ✗ not tracked: no graph behind it"),
 }
 
 
@@ -304,8 +305,9 @@ def test_a_graph_that_cannot_be_read_does_not_stop_the_answer(monkeypatch):
 
 
 CUTS = {
-    "detach": ("def answer(x):\n    y = x.exp()\n    y = y.detach()\n    loss = y.sum()\n    loss.backward()", "line 3: y = y.det"),
-    "no_grad": ("def answer(x):\n    with torch.no_grad():\n        y = x.exp()\n        y = y * 2\n    y.sum().backward()",
+    "detach": ("def answer(x):\n    y = x.exp()\n    y = y.detach()\n    y.sum().backward()", "line 3: y = y.detach()"),
+    "no_grad": ("def answer(x):\n    with torch.no_grad():\n        y = x.exp()\n        y = y * 2\n"
+                "    y.sum().backward()",
                 "line 3: y = x.exp()"),
     "data": ("def answer(x):\n    loss = x.data.sum()\n    loss.backward()", "line 2: loss = x.data.sum()"),
     "a module": ("def answer(x):\n    net = nn.Linear(2, 1)\n    with torch.no_grad():\n        y = net(x.detach())\n"
