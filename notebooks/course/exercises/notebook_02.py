@@ -135,7 +135,7 @@ def all_leaves_of_a_graph(run):
     _all_leaves(run, ((a * b + fixed) * a + c).sum(), {"a": a, "b": b, "c": c})
     view = _all_leaves(run, torch.stack([b.sum(), c * c, (fixed * b).sum()]), {"b": b, "c": c})
     _each_node_once(run)
-    return Idea("The walk follows every pair of every node, so it comes to all leaves. It goes on behind each node once.", view)
+    return Idea("The walk follows every pair of every node, so it comes to all leaves. It goes on from each node once.", view)
 
 
 def _each_node_once(run, additions=30):

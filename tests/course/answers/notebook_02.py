@@ -163,7 +163,7 @@ wrong("02.3", [
 
 right("02.4", [(LEAVES_02_4.format(entry="node.variable", pairs="", returned="leaves")
                 .replace("leaves = []", "leaves, seen = [], set()").replace("is None:", "is None or node in seen:")
-                .replace("if hasattr", "seen.add(node)\n        if hasattr"), "It goes on behind each node once")])
+                .replace("if hasattr", "seen.add(node)\n        if hasattr"), "It goes on from each node once")])
 
 wrong("02.4", [
     (LEAVES_02_4.format(entry="node.variable", pairs="", returned="leaves")
