@@ -62,6 +62,12 @@ def test_a_leaf_without_a_name_is_drawn_and_a_slot_says_what_it_holds():
     assert "[2] mul_backward from [1]; a freed; b freed" in repr(show_own(loss=loss))
 
 
+def test_a_value_that_is_not_tracked_gets_no_gradient_in_the_picture():
+    c = Value(3.0)
+    loss = Value(2.0, requires_grad=True) * c
+    assert "[2] mul_backward from [1], c (no gradient)" in repr(show_own(loss=loss, c=c))
+
+
 def test_slots_of_a_rule_that_takes_all_as_one():
     with plugged(mul_backward=lambda gradient, *saved: (gradient * saved[1], gradient * saved[0])):
         loss = Value(2.0, requires_grad=True) * Value(3.0)
