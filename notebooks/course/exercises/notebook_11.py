@@ -148,27 +148,6 @@ def a_recorded_backward(run):
 
 # Make it
 
-def _one_number(loss):
-    if loss is None:
-        raise Wrong("Your function returns nothing.")
-    if not isinstance(loss, torch.Tensor):
-        raise Wrong(f"Your function returns an object of type {type(loss).__name__}, and no tensor.")
-    if not loss.requires_grad:
-        raise Wrong("Your result is not tracked: it has no graph.")
-    if loss.shape != ():
-        raise Wrong(f"Your result has the shape {tuple(loss.shape)}: backward starts from one number.")
-
-
-def _ways(snapshot: GraphSnapshot, result: str, leaf: str) -> int:
-    """How many ways lead from a result to a leaf, both by name."""
-    by_name = {name: i for i, tensor in enumerate(snapshot.tensors) for name in tensor.names}
-    ways = Counter({snapshot.tensors[by_name[result]].producer.node: 1})
-    for i in reversed(range(len(snapshot.nodes))):
-        for edge in filter(None, snapshot.nodes[i].inputs):
-            ways[edge.node] += ways[i]
-    return sum(ways[i] for i, node in enumerate(snapshot.nodes) if node.leaf == by_name[leaf])
-
-
 def _tracked_result(name, tensor, one_number=True):
     """Raise Wrong unless this is a result of a graph."""
     if not isinstance(tensor, torch.Tensor):
