@@ -173,6 +173,28 @@ def _no_gradient_yet(**leaves):
             raise Wrong(f"{name}.grad is there before the check calls backward.")
 
 
+def _pass(run, call, words, picture=None):
+    """Run a backward pass that the check asks for, and return its result. Raises Wrong where it raises.
+
+    It may go through code of the learner's, a hook or a backward: so that is followed. words: the call, as in "y.backward()".
+    """
+    try:
+        return quietly(run.follow, call, ())
+    except Wrong:
+        raise
+    except Exception as error:
+        called = " called your code, and that" if run.line_of_error(error) else ""
+        raise Wrong(f"`{words}`{called} raised {in_words(error)}.", picture) from None
+
+
+def _backward(run, name, result, gradient=None, picture=None, retain_graph=False):
+    """Run the backward of a result. name: of the result. gradient: the number that comes in; None for 1, as ever."""
+    start = None if gradient is None else torch.tensor(gradient)
+    # Not result.backward: an answer may have put something else there.
+    _pass(run, lambda: torch.autograd.backward(result, start, retain_graph=retain_graph),
+          f"{name}.backward({'retain_graph=True' * retain_graph})", picture)
+
+
 @exercise("11.2")
 def nine_ways(run):
     y = torch.tensor(1.5, requires_grad=True)
@@ -393,26 +415,23 @@ def a_graph_that_frees_nothing(run):
 
 
 @exercise("11.14")
-def a_leaf_that_is_not_in_the_picture(run):
+def a_leaf_outside_the_graph(run):
     x, w = torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor([3.0, -1.0], requires_grad=True)
+    y = quietly(run, x, w)
+    _tracked_result("y", y)
+    same_numbers(y, 1.0, "y")
+    view, lines = run.show({"x": x, "w": w, "y": y})
+    if any(tensor.in_graph for tensor in view.snapshot.tensors if "w" in tensor.names):
+        raise Wrong("w is in the graph of y.", view.mark("w", "in the graph"), lines.get(len(view.snapshot.nodes), ""))
+    _no_gradient_yet(x=x, w=w)
     for number, start in (("first", 1.0), ("second", 10.0)):
-        x.grad = None
-        before = torch.zeros(2) if w.grad is None else w.grad.clone()
-        y = quietly(run, x, w)
-        _tracked_result("y", y)
-        same_numbers(y, 1.0, "y")
-        view, lines = run.show({"x": x, "w": w, "y": y})
-        if any(tensor.in_graph for tensor in view.snapshot.tensors if "w" in tensor.names):
-            raise Wrong("w is in the graph of y.", view.mark("w", "in the graph"), lines.get(len(view.snapshot.nodes), ""))
-        if number == "first":
-            _no_gradient_yet(x=x, w=w)
-        y.backward(torch.tensor(start))
-        for name, leaf in (("w", w), ("x", x)):
+        before = [torch.zeros(2) if leaf.grad is None else leaf.grad.clone() for leaf in (w, x)]
+        _backward(run, "y", y, start, view, retain_graph=True)
+        for name, leaf, other, old in (("w", w, x, before[0]), ("x", x, w, before[1])):
             if leaf.grad is None:
                 raise Wrong(f"{name}.grad is None after backward.", view.mark(name, "no gradient"))
-        same_numbers(w.grad - before, start * x,
-                     f"With a gradient of {start:.0f} at y, what the {number} backward adds to w.grad")
-        same_numbers(x.grad, start * w, f"With a gradient of {start:.0f} at y, x.grad")
+            same_numbers(leaf.grad - old, start * other,
+                         f"With a gradient of {start:.0f} at y, what the {number} backward adds to {name}.grad")
     return Idea("What runs in a backward may build and walk another graph, and no picture of y shows that one.", view)
 
 

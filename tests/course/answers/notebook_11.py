@@ -454,6 +454,13 @@ right("11.14", [
 
     y.register_hook(hook)
     return y""",
+    """def outside(x, w):
+    from torch.utils.checkpoint import checkpoint
+    return checkpoint(lambda x: (x * w).sum(), x, use_reentrant=True)""",
+    """def outside(x, w):
+    y, z = (x * w.detach()).sum(), (x.detach() * w).sum()
+    y.register_hook(lambda gradient: z.backward(gradient, retain_graph=True))
+    return y""",
 ])
 wrong("11.14", [
     ("def outside(x, w): return (x * w.detach()).sum()", "w.grad is None after backward"),
@@ -485,6 +492,27 @@ wrong("11.14", [
     y = checkpoint(lambda x: (x * w).sum(), x.detach().requires_grad_(), use_reentrant=True)
     return y""", "x.grad is None"),
     ("def outside(x, w): return (x * w).sum().detach()", "not tracked"),
+    ("""def outside(x, w):
+    y, z = (x * w.detach()).sum(), (x.detach() * w).sum()
+    y.register_hook(lambda gradient: z.backward(gradient))
+    return y""", "`y.backward(retain_graph=True)` called your code, and that raised RuntimeError: Trying to backward through the graph "
+     "a second time", "line 3: y.register_hook"),
+    ("""def outside(x, w):
+    y = (x * w.detach()).sum()
+    y.register_hook(lambda gradient: (x * w).sum().backward(gradient))
+    return y""", "called your code, and that raised RuntimeError: element 0 of tensors does not require grad", "line 3: y.reg"),
+    ("""def outside(x, w):
+    y = (x * w.detach()).sum()
+
+    def hook(gradient):
+        w.grad += gradient * x.detach()
+
+    y.register_hook(hook)
+    return y""", "called your code, and that raised TypeError: unsupported operand", "line 5: w.grad += "),
+    ("""def outside(x, w):
+    y = (x * w.detach()).sum()
+    y.backward = lambda *inputs, **options: (x * w).sum().backward()
+    return y""", "w.grad is None after backward"),
 ])
 
 right("11.15", [
