@@ -103,9 +103,9 @@ def _kinds(results):
                                                              f"an object of type {type(result).__name__}" for result in results)
 
 
-def _draw(run, name, idea):
-    """Compare the graph of the answer with the target."""
-    tensors, wanted = _tensors(name, run), target(name).snapshot
+def _draw(run, name, idea, build=None):
+    """Compare the graph of the answer with the target. build: what builds it, where that is more than the answer."""
+    tensors, wanted = _tensors(name, build or run), target(name).snapshot
     mine, (_, lines) = show_graph(tensors), run.show(tensors)
     if len(mine.snapshot.nodes) > MOST_NODES:
         raise Wrong(f"Your graph has {len(mine.snapshot.nodes)} nodes, the target {len(wanted.nodes)}.")
@@ -143,7 +143,35 @@ def written_into(run):
 
 @exercise("11.12")
 def a_recorded_backward(run):
-    return _draw(run, "11.12", "With create_graph=True, the operations in a backward are recorded like those of a forward.")
+    def build(x):
+        y = run(x)
+        _tracked_result("y", y)
+        same_numbers(y, x.square().sum(), "y")
+        view, _ = run.show({"x": x, "y": y})
+        dy, = _pass(run, lambda: torch.autograd.grad(y, x, create_graph=True, allow_unused=True),
+                    "torch.autograd.grad(y, x, create_graph=True)", view)
+        if dy is None:
+            raise Wrong("dy is None: no gradient comes to x.", view.mark("x", "no gradient"))
+        same_numbers(dy, 2 * x, "dy")
+        _two_products(run, {"x": x, "y": y, "dy": dy})
+        return y, dy
+
+    return _draw(run, "11.12", "With create_graph=True, the operations in a backward are recorded like those of a forward.", build)
+
+
+def _two_products(run, tensors):
+    """Raise Wrong for `gradient * 2 * x`: its first product is no node, because no factor of it is tracked."""
+    view, lines = run.show(tensors)
+    nodes = view.snapshot.nodes
+    products = [number for number, node in enumerate(nodes, 1) if node.name == "MulBackward0"]
+    if len(products) != 1:
+        return
+    number, = products
+    inputs = [nodes[edge.node] for edge in nodes[number - 1].inputs if edge]
+    factor = nodes[number - 1].saved[0]     # where there is one arrow: the factor that gets no gradient
+    if len(inputs) == 1 and inputs[0].leaf is not None and factor.shape == inputs[0].results[0]:
+        raise Wrong(f"dy comes from one MulBackward0, in the target from two: what [{number}] multiplies x by is not tracked.",
+                    view.mark(number, "not tracked", slot=factor.name), lines.get(number, ""))
 
 
 # Make it

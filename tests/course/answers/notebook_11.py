@@ -329,7 +329,7 @@ wrong("11.11", [
 ])
 
 SQUARE_11_12 = """def recorded(x):
-    class {name}(Function):
+    class Square(Function):
         @staticmethod
         def forward(ctx, x):
             ctx.save_for_backward(x)
@@ -338,12 +338,9 @@ SQUARE_11_12 = """def recorded(x):
         @staticmethod
         def backward(ctx, gradient):
             x, = ctx.saved_tensors
-            return {formula}
+            return 2 * x * gradient
 
-    y = {name}.apply(x).sum()
-    {dy}
-    return y, dy"""
-GRAD = "dy, = torch.autograd.grad(y, x, create_graph=True)"
+    return Square.apply(x).sum()"""
 
 right("11.12", [
     """def recorded(x):
@@ -360,27 +357,31 @@ right("11.12", [
         def backward(ctx, gradient):
             return gradient * (ctx.saved_tensors[0] * 2)
 
-    y = Square.apply(x).sum()
-    return y, torch.autograd.grad(y, x, create_graph=True)[0]""",
-    SQUARE_11_12.format(name="Square", formula="2 * x * gradient", dy="""seen = []
-    hook = x.register_hook(seen.append)
-    y.backward(create_graph=True)
-    x.grad, dy = None, seen[0]"""),
+    return Square.apply(x).sum()""",
+    SQUARE_11_12.replace("2 * x * gradient", "torch.mul(gradient, x.mul(2))"),
 ])
 wrong("11.12", [
-    (SQUARE_11_12.format(name="Square", formula="2 * x * gradient", dy=GRAD.replace("create", "retain")),
-     "MulBackward0 is missing; MulBackward0 is missing"),
-    (SQUARE_11_12.format(name="Square", formula="gradient * 2 * x", dy=GRAD), "another graph: MulBackward0 is missing."),
-    (SQUARE_11_12.format(name="Square", formula="(x + x) * gradient", dy=GRAD), "AddBackward0 is too much"),
-    (SQUARE_11_12.format(name="Power", formula="2 * x * gradient", dy=GRAD), "PowerBackward is too much"),
-    (SQUARE_11_12.format(name="Square", formula="2 * x * gradient", dy=GRAD).replace("ctx.save_for_backward(x)", "ctx.x = x")
-     .replace("x, = ctx.saved_tensors", "x = ctx.x"), "SquareBackward has nothing saved, in the target 1 saved alive"),
-    (SQUARE_11_12.format(name="Square", formula="2 * x * gradient", dy="y.backward(create_graph=True); dy = x.grad"),
-     "CopyBackwards is too much"),
+    (SQUARE_11_12.replace("2 * x * gradient", "3 * x * gradient"), "dy has other numbers: [3.0, 4.5, 6.0]"),
+    (SQUARE_11_12.replace("return x * x", "return x ** 3"), "y has other numbers: [12.38], and not [7.25]"),
+    (SQUARE_11_12.replace("2 * x * gradient", "None"), "dy is None: no gradient comes to x.", "✗ no gradient"),
+    (SQUARE_11_12.replace("2 * x * gradient", "gradient * 2 * x"),
+     "dy comes from one MulBackward0, in the target from two: what [4] multiplies x by is not tracked",
+     "line 11: return gradient * 2 * x", "✗ self: not tracked"),
+    (SQUARE_11_12.replace("2 * x * gradient", "2 * x"), "another graph: MulBackward0 is missing."),
+    (SQUARE_11_12.replace("2 * x * gradient", "2 * (x * gradient)"), "another graph: [4] MulBackward0 saves"),
+    (SQUARE_11_12.replace("2 * x * gradient", "2 * x.detach() * gradient"),
+     "another graph: MulBackward0 is missing; MulBackward0 is missing"),
+    (SQUARE_11_12.replace("2 * x * gradient", "(x + x) * gradient"), "AddBackward0 is too much", "line 11: return (x + x)"),
+    (SQUARE_11_12.replace("Square", "Power"), "PowerBackward is too much"),
+    (SQUARE_11_12.replace("ctx.save_for_backward(x)", "ctx.x = x").replace("x, = ctx.saved_tensors", "x = ctx.x"),
+     "SquareBackward has nothing saved, in the target 1 saved alive"),
+    (SQUARE_11_12.replace("x, = ctx.saved_tensors", "x = ctx.saved_tensor"),
+     "`torch.autograd.grad(y, x, create_graph=True)` called your code, and that raised AttributeError", "line 10: x = ctx.saved"),
+    ("def recorded(x): return (x * x).sum()", "SquareBackward is missing"),
+    ("def recorded(x): return x * x", "y has the shape (3,)"),
     ("""def recorded(x):
     y = (x * x).sum()
-    return y, *torch.autograd.grad(y, x, create_graph=True)""", "SquareBackward is missing"),
-    ("def recorded(x): return (x * x).sum()", "returns a tensor. In the picture there is y and dy."),
+    return y, *torch.autograd.grad(y, x, create_graph=True)""", "returns an object of type tuple, and not y"),
 ])
 
 right("11.13", [
