@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from torch.autograd import Function
+from torch.autograd.function import BackwardCFunction
 
 from seegrad import show_graph
-from seegrad.snapshot import ALIVE, CHANGED, FREED, GraphSnapshot
+from seegrad.snapshot import ALIVE, CHANGED, FREED, GraphSnapshot, LiveGraph
 from seegrad.view import GraphView
 
 from ..checking import Idea, Wrong, exercise, has_numbers, in_words, quietly, same_numbers
@@ -429,17 +430,18 @@ def a_graph_that_frees_nothing(run):
         count = len(view.snapshot.saved)
         raise Wrong(f"The graph saves {count} tensor{'s' * (count > 1)}.", view.mark(saving[0], "saves"),
                     lines.get(saving[0], ""))
-    for number, start in enumerate((1.0, 1.0, 10.0), 1):
+    own = [number for number, node in enumerate(LiveGraph((), {"x": x, "y": y}).functions, 1)
+           if isinstance(node, BackwardCFunction)]
+    if own:
+        raise Wrong(f"[{own[0]}] {view.snapshot.nodes[own[0] - 1].name} is the node of a Function.",
+                    view.mark(own[0], "of a Function"), lines.get(own[0], ""))
+    for start in (1.0, 1.0, 10.0):
         x.grad = None
-        try:
-            y.backward(torch.tensor(start))
-        except RuntimeError as error:
-            raise Wrong(f"backward number {number} raised {in_words(error)}.", view) from None
+        _backward(run, "y", y, start, view)
         if x.grad is None:
             raise Wrong("x.grad is None after backward: no way leads from x to y.", view)
         same_numbers(x.grad, 2 * start * x, f"With a gradient of {start:.0f} at y, x.grad")
-    return Idea("Only what lies in a slot is guarded and freed: not an attribute of ctx, a plain number, or what a hook holds.",
-                view)
+    return Idea("Only what lies in a slot is guarded and freed: what a hook holds is neither.", view)
 
 
 @exercise("11.14")

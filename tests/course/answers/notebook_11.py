@@ -386,6 +386,10 @@ wrong("11.12", [
 
 right("11.13", [
     """def frees_nothing(x):
+    h = x.view_as(x)
+    h.grad_fn.register_prehook(lambda gradients: (2 * x.detach() * gradients[0],))
+    return h.sum() + x.detach().square().sum() - x.detach().sum()""",
+    """def frees_nothing(x):
     numbers = x.detach().clone()
     y = x.sum() + (numbers * numbers - numbers).sum()      # the value is right, the gradient is 1
     x.register_hook(lambda gradient: 2 * numbers * gradient)
@@ -395,6 +399,26 @@ right("11.13", [
     return torch.stack(terms).sum()      # alpha is a plain number in the node""",
 ])
 wrong("11.13", [
+    ("""def frees_nothing(x):
+    class SumOfSquares(Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.x = x
+            return (x * x).sum()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return 2 * ctx.x * gradient
+
+    return SumOfSquares.apply(x)""", "[2] SumOfSquaresBackward is the node of a Function.", "line 12: return SumOf",
+     "✗ of a Function"),
+    ("""def frees_nothing(x):
+    h = x + 0
+    h.register_hook(lambda gradient: 2 * x.detach() @ gradient[:2])
+    return h.sum() + (x * x - x).sum().detach()""",
+     "`y.backward()` called your code, and that raised RuntimeError: inconsistent tensor size", "line 3: h.register_hook"),
+    ("def frees_nothing(x): return torch.stack([x[i] * number for i, number in enumerate(x.tolist())]).sum()",
+     "The graph saves 3 tensors."),
     ("def frees_nothing(x): return (x * x.detach()).sum()", "The graph saves 1 tensor."),
     ("""def frees_nothing(x):
     class SumOfSquares(Function):
@@ -416,7 +440,7 @@ wrong("11.13", [
     ("""def frees_nothing(x):
     h = x + 0
     h[:].mul_(2 * x.detach())      # CopySlices hides what it saves
-    return h.sum() - (x * x).sum().detach()""", "backward number 2 raised RuntimeError"),
+    return h.sum() - (x * x).sum().detach()""", "`y.backward()` raised RuntimeError: Trying to backward through the graph a second time"),
     ("def frees_nothing(x): return (x * x).sum().detach()", "not tracked"),
     ("def frees_nothing(x): return x.sum()", "y has other numbers"),
 ])
