@@ -150,7 +150,7 @@ def a_recorded_backward(run):
         same_numbers(y, x.square().sum(), "y")
         view, _ = run.show({"x": x, "y": y})
         dy, = _pass(run, lambda: torch.autograd.grad(y, x, create_graph=True, allow_unused=True),
-                    "torch.autograd.grad(y, x, create_graph=True)", view)
+                    "`torch.autograd.grad(y, x, create_graph=True)`", view)
         if dy is None:
             raise Wrong("dy is None: no gradient comes to x.", view.mark("x", "no gradient"))
         same_numbers(dy, 2 * x, "dy")
@@ -205,7 +205,7 @@ def _no_gradient_yet(**leaves):
 def _pass(run, call, words, picture=None):
     """Run a backward pass that the check asks for, and return its result. Raises Wrong where it raises.
 
-    It may go through code of the learner's, a hook or a backward: so that is followed. words: the call, as in "y.backward()".
+    It may go through code of the learner's, a hook or a backward: so that is followed. words: what the pass is called.
     """
     try:
         return quietly(run.follow, call, ())
@@ -213,7 +213,7 @@ def _pass(run, call, words, picture=None):
         raise
     except Exception as error:
         called = " called your code, and that" if run.line_of_error(error) else ""
-        raise Wrong(f"`{words}`{called} raised {in_words(error)}.", picture) from None
+        raise Wrong(f"{words}{called} raised {in_words(error)}.", picture) from None
 
 
 def _backward(run, name, result, gradient=None, picture=None, retain_graph=False):
@@ -221,7 +221,7 @@ def _backward(run, name, result, gradient=None, picture=None, retain_graph=False
     start = None if gradient is None else torch.tensor(gradient)
     # Not result.backward: an answer may have put something else there.
     _pass(run, lambda: torch.autograd.backward(result, start, retain_graph=retain_graph),
-          f"{name}.backward({'retain_graph=True' * retain_graph})", picture)
+          f"`{name}.backward({'retain_graph=True' * retain_graph})`", picture)
 
 
 @exercise("11.2")
@@ -231,16 +231,18 @@ def nine_ways(run):
     _tracked_result("loss", loss)
     _no_gradient_yet(y=y)
     view, lines = run.show({"y": y, "loss": loss})
-    loss.backward()
+    _backward(run, "loss", loss, picture=view)
     if y.grad is None:
         raise Wrong("y.grad is None after backward: no way leads from y to loss.", view)
-    if not has_numbers(y.grad, 9.0):
-        raise Wrong(f"y.grad is {y.grad.item():.4g} after backward.", view)
     ways, between = _ways(view.snapshot, "loss", "y"), len(view.snapshot.nodes) - 1
+    found = f"y.grad is {y.grad.item():.4g}, and {'1 way leads' if ways == 1 else f'{ways} ways lead'} from y to loss"
     if ways != 9:
-        raise Wrong(f"y.grad is 9, and the ways from y to loss are {ways}.", view)
+        both = "9 should" if has_numbers(y.grad, 9.0) else "both should be 9"
+        raise Wrong(f"{found}: {both}.", view.mark("y", f"{ways} way{'s' * (ways != 1)} to loss"))
+    if not has_numbers(y.grad, 9.0):
+        raise Wrong(f"{found}: y.grad should be 9.", view)
     if between > 4:
-        raise Wrong(f"{between} nodes stand between y and loss.", view)
+        raise Wrong(f"{between} nodes stand between y and loss: at most 4 may.", view)
     return Idea("Each way from y to loss brings a gradient, and they add up: 9 ways, 9.", view)
 
 
@@ -293,12 +295,15 @@ def version_three(run):
             if slot.state == CHANGED:
                 raise Wrong(f"[{number}] {node.name} saved a tensor, and it was changed afterwards: backward will refuse it.",
                             view.mark(number, "changed afterwards", slot=slot.name), lines.get(number, ""))
+            if slot.state == FREED:
+                raise Wrong("A backward ran in your function: what the graph of loss saved is freed.",
+                            view.mark(number, "freed", slot=slot.name), run.last_pass().line)
     if y._version != 3:
         raise Wrong(f"y is at version {y._version}.", view.mark("y", f"version {y._version}"))
     tensors = view.snapshot.tensors
     if not any(slot.holds is not None and "y" in tensors[slot.holds].names for slot in view.snapshot.saved):
         raise Wrong("No node in the graph of loss has saved y.", view)
-    loss.backward()
+    _backward(run, "loss", loss, picture=view)
     if not torch.autograd.gradcheck(lambda x: run(x)[1], x.detach().double().requires_grad_(), raise_exception=False):
         raise Wrong("x.grad is not the derivative of loss: the graph did not see every change.", view)
     return Idea("backward compares the version when a tensor was saved with the version now: earlier changes do no harm.", view)
@@ -347,9 +352,10 @@ def three_that_survive(run):
         raise Wrong(f"The graph of loss has {count} saved tensor{'s' * (count != 1)}.", view())
     for number in ("first", "second"):
         try:
-            loss.backward(inputs=[x])
-        except RuntimeError as error:
-            raise Wrong(f"The {number} backward raised {in_words(error)}.", view()) from None
+            # Not loss.backward: an answer may have put something else there.
+            _pass(run, lambda: torch.autograd.backward(loss, inputs=[x]), f"The {number} backward")
+        except Wrong as wrong:
+            raise Wrong(str(wrong), view()) from None
         if x.grad is None:
             raise Wrong("x.grad is None after backward: no way leads from x to loss.", view())
     left = view().snapshot.states[ALIVE]
@@ -364,7 +370,7 @@ def a_second_derivative_of_zero(run):
     y = run(x)
     _tracked_result("y", y, one_number=False)
     same_numbers(y, 3 * x, "y")
-    first, = torch.autograd.grad(y.sum(), x, create_graph=True, allow_unused=True)
+    first, = _pass(run, lambda: torch.autograd.grad(y.sum(), x, create_graph=True, allow_unused=True), "The first derivative")
     if first is None:
         raise Wrong("The first derivative is None: no way leads from x to y.", run.show({"x": x, "y": y})[0])
     view, _ = run.show({"x": x, "y": y, "first": first})
@@ -372,7 +378,7 @@ def a_second_derivative_of_zero(run):
     if not first.requires_grad:
         raise Wrong("The first derivative is not tracked: asking for the second one raises an error.",
                     view.mark("first", "not tracked"))
-    second, = torch.autograd.grad(first.sum(), x, allow_unused=True)
+    second, = _pass(run, lambda: torch.autograd.grad(first.sum(), x, allow_unused=True), "The second derivative", view)
     if second is None:
         raise Wrong("The second derivative is None: no way leads from x to the first one.", view)
     if not torch.equal(second, torch.zeros(2)):
@@ -383,17 +389,21 @@ def a_second_derivative_of_zero(run):
 @exercise("11.11")
 def before_the_change(run):
     for change_in_place in (torch.Tensor.sigmoid_, lambda h: h.mul_(3)):
-        view, gradient, wanted, after = _asked_before(run, change_in_place)
+        h, view, gradient, wanted, after = _asked_before(run, change_in_place)
         if gradient is None:
             raise Wrong("Your function returns None.", view)
         if has_numbers(gradient, after):
-            raise Wrong("This is the gradient for h as it is after the change.", view)
+            number, = (tensor.producer.node + 1 for tensor in view.snapshot.tensors if "h" in tensor.names)
+            raise Wrong("This is the gradient for h as it is after the change. Now h is the result of "
+                        f"[{number}] {view.snapshot.nodes[number - 1].name}."
+                        + " What retain_grad() asked for moved there, too." * h.retains_grad,
+                        view.mark(number, "h is its result now"), run.passes[-1].line if run.passes else "")
         same_numbers(gradient, wanted, "The gradient")
     return Idea("A change in place gives h another node, and an edge or a hook stays at the old one.", view)
 
 
 def _asked_before(run, change_in_place):
-    """Return the picture, what the learner's function returns, and the gradients for h before and after the change."""
+    """Return h, the picture, what the learner's function returns, and the gradients for h before and after the change."""
     x, w = torch.tensor([0.5, -1.0, 2.0], requires_grad=True), torch.tensor([1.0, 3.0, -0.5], requires_grad=True)
     t = torch.tensor([1.0, 0.0, 2.0])
     made, losses = [], []
@@ -414,7 +424,8 @@ def _asked_before(run, change_in_place):
     before = (x * w).detach().requires_grad_()
     result = change_in_place(before.clone())
     wanted, after = torch.autograd.grad((result - t).square().sum(), [before, result])
-    return run.show({"x": x, "w": w, "h": made[-1], "loss": losses[-1]})[0], gradient, wanted, after
+    view, _ = run.show({"x": x, "w": w, "h": made[-1], "loss": losses[-1]})
+    return made[-1], view, gradient, wanted, after
 
 
 @exercise("11.13")
@@ -479,7 +490,7 @@ def two_accumulate_grad_nodes(run):
     if len(mine) == 1:
         other = ", and another leaf has one, too" * (len(view.snapshot.leaves) > 1)
         raise Wrong(f"x has one AccumulateGrad node, [{mine[0]}]{other}.", view.mark(mine[0], "the only one of x"))
-    y.sum().backward()
+    _backward(run, "y.sum()", y.sum(), picture=view)
     if x.grad is None:
         raise Wrong("x.grad is None after backward.", view)
     return Idea("A leaf whose dtype has changed gets a new AccumulateGrad node: so it is after net.double(), too.",

@@ -38,13 +38,20 @@ right("11.2", [
     return torch.stack([a, a, a]).sum()""",
 ])
 wrong("11.2", [
-    ("def nine_ways(y): return y + y + y + y + y + y + y + y + y", "8 nodes stand between y and loss"),
-    ("def nine_ways(y): return torch.add(y, y, alpha=8)", "and the ways from y to loss are 2"),
-    ("def nine_ways(y): return y.expand(9).sum()", "and the ways from y to loss are 1"),
-    ("def nine_ways(y): return y + y + y", "y.grad is 3"),
+    ("def nine_ways(y): return y + y + y + y + y + y + y + y + y", "8 nodes stand between y and loss: at most 4 may."),
+    ("def nine_ways(y): return torch.add(y, y, alpha=8)", "y.grad is 9, and 2 ways lead from y to loss: 9 should.", "✗ 2 ways to loss"),
+    ("def nine_ways(y): return y.expand(9).sum()", "y.grad is 9, and 1 way leads from y to loss: 9 should."),
+    ("def nine_ways(y): return y + y + y", "y.grad is 3, and 3 ways lead from y to loss: both should be 9.", "✗ 3 ways to loss"),
     ("""def nine_ways(y):
     y.register_hook(lambda gradient: 9 * gradient)
-    return y + 0""", "and the ways from y to loss are 1"),
+    return y + 0""", "y.grad is 9, and 1 way leads from y to loss"),
+    ("""def nine_ways(y):
+    y.register_hook(lambda gradient: gradient.missing)
+    return y + 0""", "`loss.backward()` called your code, and that raised AttributeError", "line 2: y.register_hook"),
+    ("""def nine_ways(y):
+    loss = (y + y + y) * 3
+    loss.backward()
+    return loss""", "y.grad is there before the check calls backward"),
     ("""def nine_ways(y):
     y.grad = torch.tensor(9.0)
     return y + y.detach()""", "y.grad is there before the check calls backward"),
@@ -131,6 +138,12 @@ wrong("11.5", [
     y = x.detach().clone()
     y.add_(1).add_(1).add_(1)
     return y, (y * y).sum()""", "not tracked"),
+    ("""def version_three(x):
+    y = 2 * x
+    y.add_(1).add_(1).add_(1)
+    loss = (y * y).sum()
+    loss.backward()
+    return y, loss""", "A backward ran in your function: what the graph of loss saved is freed.", "line 5: loss.backward()", "✗ other: freed"),
     ("""def version_three(x):
     y = 2 * x
     return y""", "returns a tensor, and not the two tensors y and loss"),
@@ -221,6 +234,14 @@ wrong("11.8", [
     loss.backward(retain_graph=True)
     return loss""", "x.grad is there before the check"),
     ("def three_that_survive(x, w): return x + (w * w).exp()", "has the shape (2,)"),
+    ("""def three_that_survive(x, w):
+    loss = (x * w).exp().sum()
+    loss.backward = lambda inputs: torch.autograd.backward(loss, inputs=inputs, retain_graph=True)
+    return loss""", "The second backward raised RuntimeError"),
+    ("""def three_that_survive(x, w):
+    x.register_hook(lambda gradient: gradient @ torch.ones(3))
+    return x.sum() + (w * w).exp().sum()""", "The first backward called your code, and that raised RuntimeError: inconsistent",
+     "line 2: x.register_hook"),
 ])
 
 right("11.9", [
@@ -301,6 +322,10 @@ right("11.11", [
     return seen[0]""",
     """def before_the_change(start, change):
     h = start()
+    edge = torch.autograd.graph.get_gradient_edge(h)
+    return torch.autograd.grad(change(h), edge)[0]""",
+    """def before_the_change(start, change):
+    h = start()
     edge = torch.autograd.graph.GradientEdge(h.grad_fn, 0)
     return torch.autograd.grad(change(h), edge)[0]""",
 ])
@@ -313,7 +338,12 @@ wrong("11.11", [
     h = start()
     h.retain_grad()
     change(h).backward()
-    return h.grad""", "for h as it is after the change"),
+    return h.grad""", "for h as it is after the change. Now h is the result of [4] SigmoidBackward0. What retain_grad() asked for moved there, too.",
+     "line 4: change(h).backward()", "[4] SigmoidBackward0 from [3]; 1 saved freed; ✗ h is its result now"),
+    ("""def before_the_change(start, change):
+    h = start()
+    return torch.autograd.grad(change(h), h)[0]""", "Now h is the result of [4] SigmoidBackward0.",
+     "line 3: return torch.autograd.grad", "✗ h is its result now"),
     ("""def before_the_change(start, change):
     h = start()
     change(h).backward()
