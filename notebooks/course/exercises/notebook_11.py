@@ -118,6 +118,8 @@ def _draw(run, name, idea, build=None):
         more = len(found) - MOST_TOLD
         told = [*(difference.words for difference in found[:MOST_TOLD]), *([f"and {more} more"] if more > 0 else [])]
         line = next(filter(None, (lines.get(difference.where) for difference in found)), "")
+        if isinstance(found[0].where, str):     # a tensor whose .grad is otherwise: a backward made it, or none did
+            line = run.passes[-1].line if run.passes else ""
         raise Wrong(f"This is another graph: {'; '.join(told)}.", mine, line)
     return Idea(idea, mine)
 

@@ -23,6 +23,10 @@ wrong("11.1", [
     ("def two_inputs(x, w): return ((x * w).exp() + torch.ones(3, requires_grad=True)).sum()", "leaf 1 is too much"),
     ("def two_inputs(x, w): return (x * w).exp_().add_(x).sum()",
      "[4] ExpBackward0 has 1 saved changed in place, in the target 1 saved alive"),
+    ("""def two_inputs(x, w):
+    loss = ((x * w).exp() + x).sum()
+    loss.backward()
+    return loss""", "another graph: x has a .grad, in the target no .grad", "line 3: loss.backward()"),
     ("def two_inputs(x, w): return x, w", "returns a tensor and a tensor. In the picture there is loss."),
     ("def two_inputs(x, w): return sum([x * w] * 60).sum()", "Your graph has 64 nodes, the target 6"),
     ("def two_inputs(x, w): return x", "x = loss is too much"),
@@ -164,12 +168,14 @@ right("11.6", [
 wrong("11.6", [
     ("""def with_a_past(x, w):
     h = x.exp()
-    return (h * w).sum(), (h * h).sum()""", "[2] ExpBackward0 has 1 saved alive, in the target 1 saved freed"),
+    return (h * w).sum(), (h * h).sum()""", "another graph: x has no .grad, in the target a .grad; "
+     "w has no .grad, in the target a .grad; [2] ExpBackward0 has 1 saved alive, in the target 1 saved freed; and 1 more."),
     ("""def with_a_past(x, w):
     h = x.exp()
     a, b = (h * w).sum(), (h * h).sum()
     b.backward()
-    return a, b""", "w has no .grad, in the target a .grad", "w; leaf (3,); .grad None; ✗ target: a .grad"),
+    return a, b""", "another graph: w has no .grad, in the target a .grad", "line 4: b.backward()",
+     "w; leaf (3,); .grad None; ✗ target: a .grad"),
     ("""def with_a_past(x, w):
     h = x.exp()
     a, b = (h * w).sum(), (h * h).sum()
