@@ -48,9 +48,7 @@ def same_graph(one: GraphSnapshot, other: GraphSnapshot) -> bool:
 def differences(mine: GraphSnapshot, target: GraphSnapshot) -> list[Difference]:
     """What is too much and what is missing in a graph; where that is nothing, what is otherwise, a .grad first.
 
-    Empty for the same graph.
-
-    The tensors that the caller gave have the same names in both.
+    Empty for the same graph. The tensors that the caller gave have the same names in both.
     """
     if same_graph(mine, target):
         return []
