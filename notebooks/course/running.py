@@ -72,9 +72,10 @@ class Run:
         return self._answer is ... or _is_empty(self._function) or _has_a_gap("".join(self._source))
 
     def __call__(self, *inputs: Any) -> Any:
-        """Call the answer. Raises Wrong where it raises, and where it changes an input in place."""
+        """Call the answer. Raises Wrong where it raises, changes an input in place, or leaves recording switched off."""
         if not callable(self._answer):
             return self._answer
+        recorded = torch.is_grad_enabled()
         before = [(number, tensor, tensor._version, tensor.detach().clone())
                   for number, tensor in enumerate(inputs, 1) if isinstance(tensor, torch.Tensor)]
         try:
@@ -86,6 +87,9 @@ class Run:
         for number, tensor, version, values in before:
             if tensor._version != version or not torch.equal(tensor, values):
                 raise Wrong(f"Your code changed its input number {number} in place.")
+        if torch.is_grad_enabled() != recorded:
+            torch.set_grad_enabled(recorded)
+            raise Wrong("Your function has switched recording off, and it is still off after it: no later operation gets a node.")
         return result
 
     def follow(self, call: Callable[..., Any], inputs: Iterable[Any]) -> Any:
@@ -117,6 +121,11 @@ class Run:
         if not self.passes:
             raise Wrong("No backward pass ran in your function.")
         return self.passes[-1]
+
+    @property
+    def here(self) -> str:
+        """The line of the learner's code that runs."""
+        return self.line(self._line or 0)
 
     def line(self, number: int) -> str:
         """A line of the learner's cell in words, as in "line 5: loss.backward()"; "" where there is none."""
@@ -226,6 +235,11 @@ class Run:
         if _ENGINE not in codes or not self.passes or self.passes[-1].view is None:
             return None
         view, lines = self.passes[-1].view, self.passes[-1].lines
+        if "does not require grad" in str(error):
+            for tensor in view.snapshot.tensors:
+                if tensor.names and not tensor.requires_grad:
+                    view = view.mark(tensor.names[0], "not tracked: no graph behind it")
+            return view
         for words, state, says in (("a second time", FREED, "backward needs it, and it was freed"),
                                    ("modified by an inplace operation", CHANGED, "changed in place after it was saved")):
             # The engine goes from the last node to the first one.

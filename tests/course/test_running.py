@@ -9,6 +9,7 @@ from torch.nn.functional import mse_loss
 
 from cells import run_cells
 from course import running
+from course.checking import telling_cuts
 from course.running import Run
 from course.verdict import Wrong
 
@@ -278,7 +279,8 @@ FAILING = {
                            "a second time", "[2] ExpBackward0 from [1]; result freed\n[3] SinBackward0 from [2]; ✗ self freed"),
     "changed": ("def answer(x):\n    h = x.exp()\n    loss = (h * h).sum()\n    h.add_(1)\n    loss.backward()",
                 "modified by an inplace operation", "✗ self: changed in place after it was saved; made by line 3"),
-    "untracked": ("def answer(x):\n    loss = x.detach().sum()\n    loss.backward()", "does not require grad", "no graph: "),
+    "untracked": ("def answer(x):\n    loss = x.detach().sum()\n    loss.backward()", "does not require grad",
+                  "loss; not tracked (); ✗ not tracked: no graph behind it"),
 }
 
 
@@ -302,7 +304,40 @@ def test_a_graph_that_cannot_be_read_does_not_stop_the_answer(monkeypatch):
     assert x.grad is not None and run.last_pass().view is None and run.last_pass().line == "line 2: x.exp().sum().backward()"
 
 
+CUTS = {
+    "detach": ("def answer(x):\n    y = x.exp()\n    y = y.detach()\n    y.sum().backward()", "line 3: y = y.detach()"),
+    "no_grad": ("def answer(x):\n    with torch.no_grad():\n        y = x.exp()\n        y = y * 2\n"
+                "    y.sum().backward()",
+                "line 3: y = x.exp()"),
+    "data": ("def answer(x):\n    loss = x.data.sum()\n    loss.backward()", "line 2: loss = x.data.sum()"),
+    "a module": ("def answer(x):\n    net = nn.Linear(2, 1)\n    with torch.no_grad():\n        y = net(x.detach())\n"
+                 "    y.sum().backward()", "line 4: y = net(x.detach())"),
+    "a .grad": ("def answer(x):\n    loss = x.detach().sum()\n    x.grad\n    loss.backward()", "line 2: loss = x.detach()"),
+}
+
+
+@pytest.mark.parametrize("source, line", CUTS.values(), ids=CUTS)
+def test_the_line_that_cut_off_the_graph_is_known(source, line):
+    with pytest.raises(Wrong, match="what comes out is not tracked") as caught:
+        telling_cuts(run_of(source), torch.ones(2, requires_grad=True))
+    assert caught.value.line.startswith(line)
+
+
+def test_where_no_line_cut_anything_off_the_error_stays():
+    with pytest.raises(Wrong, match="does not require grad"):
+        telling_cuts(run_of("def answer(x): x.sum().backward()"), torch.ones(2))
+    with pytest.raises(Wrong, match="a second time"):
+        telling_cuts(run_of("def answer(x):\n    x.detach()\n    y = x.exp().sum()\n    y.backward(); y.backward()"),
+                     torch.ones(2, requires_grad=True))
+
+
 # Nothing stays behind
+
+def test_recording_that_is_left_switched_off_is_refused_and_on_again():
+    assert "still off after it" in refused(run_of("def answer(): torch.set_grad_enabled(False)"))
+    assert torch.is_grad_enabled()
+    run_of("@torch.no_grad()\ndef answer(): return torch.ones(1)")()       # and this leaves nothing behind
+
 
 def test_the_trace_of_who_traces_is_set_again():
     def tracing(*_):
