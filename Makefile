@@ -34,7 +34,7 @@ help:
 	@echo "make refresh    run the notebooks again and store their outputs (ARGS: which)"
 	@echo "make figures    draw the figures again"
 	@echo "make docs       write docs/ again: the plans for lectures, from the notes in the notebooks, and the table of versions"
-	@echo "make notebook   begin a notebook (N=11 TITLE=\"Graph puzzles\")"
+	@echo "make notebook   begin a notebook (N=13 TITLE=\"Mixed precision\")"
 	@echo "make lock       build .venv with the newest versions, and write constraints.txt"
 	@echo "make benchmark  measure what drawing, recording, watching, real networks and the regression run cost"
 	@echo "Each first builds .venv where needed; another Python: make lab PYTHON=python3.12; the newest packages: make test LOCK="

@@ -1,4 +1,4 @@
-"""Begin a notebook: write a skeleton that keeps every rule, with its exercises and their answers, and run it: make notebook N=11
+"""Begin a notebook: write a skeleton that keeps every rule, with its exercises and their answers, and run it: make notebook N=13
 
 It writes three files, none over one that is there: the notebook, the checks of its exercises, and answers to test them with.
 Replace all their words by your own; the sections, folds, notes and slide types show what belongs where.
@@ -207,11 +207,11 @@ def files(number: str, title: str, root: Path) -> dict[Path, str]:
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("number", nargs="?", default="", help="of the notebook: the next one, as in 11")
-    parser.add_argument("--title", default="A new notebook", help='its title, as in "Graph puzzles"')
+    parser.add_argument("--title", default="A new notebook", help='its title, as in "Mixed precision"')
     chosen = parser.parse_args(arguments)
     following = f"{len(notebooks()):02}"
     if chosen.number != following:
-        sys.exit(f"The next notebook is {following}: make notebook N={following} TITLE=\"Graph puzzles\"")
+        sys.exit(f"The next notebook is {following}: make notebook N={following} TITLE=\"Mixed precision\"")
     wanted = files(chosen.number, chosen.title, ROOT)
     for path in wanted:
         if path.exists():

@@ -18,7 +18,7 @@ from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments.formatters import HtmlFormatter
 
-from project import COURSE, ROOT, end_of_fold, folded, kind, notebooks, read, tags
+from project import COURSE, ROOT, end_of_fold, folded, kind, notebooks, read, tags, to_page
 from rules import GOALS, TIME, TITLE, Markup, problems
 
 TEMPLATES = Path(__file__).with_suffix("")      # the folder pages, with the style sheet and the script of a page
@@ -49,7 +49,7 @@ class Renderer(IPythonRenderer):
         return f'<h{level} id="{anchor}">{text}</h{level}>\n'
 
     def link(self, text, url, title=None):
-        return super().link(text, re.sub(r"^([\w.-]+)\.ipynb(?=#|$)", r"\1.html", url), title)
+        return super().link(text, to_page(url), title)
 
     def text(self, text):
         return CHINESE.sub(r'<span lang="zh-Hans">\g<0></span>', super().text(text))

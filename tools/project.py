@@ -81,6 +81,11 @@ def claims(notebook: "NotebookNode") -> dict[str, str]:
     return found
 
 
+def to_page(link: str) -> str:
+    """A link to a notebook as one to the page, or the slides, that were made of it; another link as it is."""
+    return re.sub(r"^([\w.-]+)\.ipynb(?=#|$)", r"\1.html", link)
+
+
 def pictures(html: str) -> list[str]:
     """The pictures in the HTML of an output, as SVG strings."""
     return [base64.b64decode(payload).decode() for payload in PICTURE.findall(html)]

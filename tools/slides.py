@@ -4,11 +4,12 @@ The slides are those that the cells' slide types say, with the stored outputs. N
 """
 
 import argparse
+import re
 from pathlib import Path
 
 from nbconvert import SlidesExporter
 
-from project import ROOT, kind, notebooks, read, write
+from project import ROOT, kind, notebooks, read, to_page, write
 
 DECK = ROOT / "tools/deck"
 OUT = ROOT / "_build/slides"
@@ -18,6 +19,8 @@ def deck(path: Path) -> str:
     """Return the deck of a notebook as one HTML text."""
     notebook = read(path)
     for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(r"(?<=\]\()[^)\s]+", lambda link: to_page(link[0]), cell.source)
         if kind(cell) == "notes":
             cell.source = cell.source.replace("<details ", "<details open ")      # folded for readers only
     title = notebook.cells[0].source.partition("\n")[0].lstrip("# ")

@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import CodeType, FrameType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 import torch
@@ -154,7 +154,7 @@ class Run:
         imports = {found for cell in cells for found in _imports(cell)}
 
         def is_there(name: str, value: object) -> bool:
-            return (name in own or name.startswith("__") or isinstance(value, ModuleType)
+            return (name in own or name.startswith("__") or isinstance(value, ModuleType) or _is_of_a_library(name, value)
                     or any(_is_imported(value, name, *found) for found in imports))
 
         return {name: value for name, value in namespace.items() if not is_there(name, value)}
@@ -163,12 +163,11 @@ class Run:
     def _alone(self) -> Iterator[None]:
         """Take the hidden names away. They come back whatever happens."""
         namespace = self._function.__globals__ if self._hidden and self._function else {}
-        for name in self._hidden:
-            namespace.pop(name, None)
+        taken = {name: namespace.pop(name) for name in self._hidden if name in namespace}
         try:
             yield
         finally:
-            namespace.update(self._hidden)
+            namespace.update(taken)
 
     # What it does
 
@@ -320,6 +319,12 @@ def _imports(cell: str) -> tuple[tuple[str, str, str], ...]:
         elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "run_cell_magic":
             found += [inside for given in node.args[2:] if isinstance(given, ast.Constant) for inside in _imports(given.value)]
     return tuple(found)
+
+
+def _is_of_a_library(name: str, value: object) -> bool:
+    """Whether a name is that of a class or a function which no cell has made."""
+    kinds = (type, FunctionType, BuiltinFunctionType)
+    return isinstance(value, kinds) and value.__name__ == name and value.__module__ != "__main__"
 
 
 def _is_imported(value: object, name: str, module: str, there: str, here: str) -> bool:

@@ -75,6 +75,14 @@ def test_a_play_in_a_deck_steps_and_the_deck_stays(open_page, tmp_path):
     page.wait_for_function("Reveal.getIndices().h !== 2 || Reveal.getIndices().v === 1")
 
 
+def test_a_link_leads_to_the_slide_of_a_word(open_page, tmp_path):
+    deck = tmp_path / f"{notebooks()[0].stem}.html"
+    deck.write_text(slides.deck(notebooks()[0]), encoding="utf-8")
+    page = open_page(deck.as_uri(), offline=True, viewport=SCREEN)
+    page.get_by_role("link", name="computation graph").click()
+    expect(page.locator("section.present section.present")).to_contain_text("The record of what was computed from what")
+
+
 def test_the_lecture_of_03_from_its_first_slide_to_its_last(open_page, lab):
     page = open_page(f"{lab}/rise/lecture.ipynb", viewport=SCREEN)
     expect(page.locator(".slides section.present section.present")).to_contain_text("03 · Several losses")

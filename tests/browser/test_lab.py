@@ -6,11 +6,13 @@ import shutil
 import nbformat
 import pytest
 from conftest import SCREENSHOTS
+from nbformat.v4 import new_markdown_cell, new_notebook
 from sample import CODE, FIGURES, PLAY, WHAT_IF
 from test_pages import SMALL_TEXT
 from test_player import at, figure, press
 
 from project import COURSE, ROOT, notebooks, read
+from refresh import METADATA
 
 pytest.importorskip("playwright", reason="no Playwright: make test-browser installs it")
 from playwright.sync_api import expect
@@ -126,6 +128,23 @@ def test_the_running_node_of_a_large_play_is_in_view_on_a_small_screen(open_page
         at(play, step)
         assert play.locator(".view").evaluate(IN_VIEW)
     assert page.evaluate(SMALL_TEXT, 12) == []
+
+
+def test_a_link_in_a_notebook_jumps_to_a_word_of_the_glossary(open_page, lab, notebooks):
+    cells = read(notebooks / "00_start_here.ipynb").cells
+    places = {cell.id: place for place, cell in enumerate(cells) if cell.source.startswith("**") and "<br>" in cell.source}
+    links = "\n".join(f"- [{word}](00_start_here.ipynb#cell-id={word})" for word in places)
+    nbformat.write(new_notebook(cells=[new_markdown_cell(links)], metadata=METADATA), notebooks / "words.ipynb")
+    page = open_page(f"{lab}/lab/tree/words.ipynb?reset")
+    opened = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
+    page.get_by_role("link", name=list(places)[0], exact=True).click()      # jumps too, if all cells are there in ten seconds
+    expect(opened.locator(".jp-Cell")).to_have_count(len(cells))
+    for word, place in places.items():
+        page.locator(".lm-TabBar-tabLabel", has_text="words.ipynb").click()
+        page.get_by_role("link", name=word, exact=True).click()
+        cell = opened.locator(f"[data-windowed-list-index='{place}']")
+        expect(cell).to_contain_text(re.match(r"\*\*(.+?)\*\*", cells[place].source)[1])
+        expect(cell).to_be_in_viewport(ratio=0.9)       # not 1: its edge may lie between two pixels
 
 
 @pytest.mark.parametrize("name", WITH_A_PLAY)

@@ -195,6 +195,14 @@ def test_links_lead_from_page_to_page_and_to_a_case(open_offline):
     expect(page.get_by_role("heading", level=1)).to_contain_text("09 · ")
 
 
+def test_a_link_leads_to_a_word_of_the_glossary(open_offline):
+    page = open_offline("00_start_here")
+    page.get_by_role("link", name="computation graph").click()
+    word = page.locator(":target")
+    expect(word).to_contain_text("The record of what was computed from what")
+    expect(word).to_be_in_viewport(ratio=1)
+
+
 def test_without_scripts_all_boxes_can_be_scrolled_and_the_stills_are_there(open_offline):
     page = open_offline("03_several_losses", java_script_enabled=False)
     boxes = page.locator(".box")

@@ -6,7 +6,7 @@ import re
 from project import notebooks, read
 
 COUNT = 14
-HEADING = re.compile(r"^## (Case (\d+): .+)$", re.MULTILINE)
+HEADING = re.compile(r"^## (Case (\d+): .+[^?\n])$", re.MULTILINE)        # with a question mark, it is a vote of the same case
 WARNING = re.compile(r"^\w*Warning: .+$", re.MULTILINE)
 
 
@@ -19,8 +19,8 @@ def cells():
 
 @functools.cache
 def cases():
-    """A dict from heading to cells, up to the next heading, with an entry for each case."""
-    starts = [i for i, cell in enumerate(cells()) if cell.source.startswith("## ")]
+    """A dict from heading to cells, up to the next heading that is no question, with an entry for each case."""
+    starts = [i for i, cell in enumerate(cells()) if re.match(r"## .+[^?\n]$", cell.source, re.MULTILINE)]
     found = {}
     for start, end in zip(starts, [*starts[1:], len(cells())]):
         heading = HEADING.match(cells()[start].source)

@@ -1,5 +1,6 @@
 """The learner's code: which names it finds, and which of its lines did what."""
 
+import functools
 import sys
 
 import pytest
@@ -119,6 +120,23 @@ def test_an_import_in_a_cell_with_a_magic_counts():
     namespace = run_cells("def answer(): return tau", tau=__import__("math").tau)
     namespace["_ih"].append(cell)
     assert Run(namespace["answer"])() == __import__("math").tau
+
+
+def test_classes_and_functions_of_libraries_are_there_where_cells_are_not_noted():
+    """As under nbval, which runs cells that IPython does not note."""
+    namespace = run_cells("def answer(): return partial(mse_loss, torch.ones(1))(torch.ones(1))", "net = 1",
+                          partial=functools.partial, mse_loss=mse_loss, torch=torch)
+    namespace["_ih"].clear()
+    assert Run(namespace["answer"])() == 0
+
+
+def test_what_the_notebook_has_made_since_the_first_call_stays():
+    namespace = run_cells(SET_UP, "net = 1", "def answer(): return 2")
+    run = Run(namespace["answer"])
+    run()
+    namespace["net"] = 3
+    run()
+    assert namespace["net"] == 3
 
 
 def test_code_of_a_library_finds_its_own_names_and_is_never_open():

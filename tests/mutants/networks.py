@@ -186,6 +186,32 @@ def clipping_looks_at_each_gradient_alone():
             original([parameter], *args, **options)
 
 
+@noticed_at("10-64b")
+def clipping_skips_what_is_not_finite():
+    """`clip_grad_norm_` leaves all gradients as they are if their norm is inf or nan."""
+    @patch(nn.utils, "clip_grad_norm_")
+    def clip_grad_norm_(original, parameters, *args, **options):
+        parameters = list(parameters)
+        norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters])
+        return original(parameters, *args, **options) if norm.isfinite() else norm
+
+
+@noticed_at("10-87c")
+def buffers_detach_what_they_get():
+    """A tensor that is assigned to a buffer of a module is detached."""
+    @patch(nn.Module, "__setattr__")
+    def set_attribute(original, module, name, value):
+        original(module, name, value.detach() if name in vars(module).get("_buffers", ()) else value)
+
+
+@noticed_at("10-88g")
+def parameters_repeat_what_is_tied():
+    """`parameters()` of a module gives a tied weight as often as it has names."""
+    @patch(nn.Module, "parameters")
+    def parameters(original, module, recurse=True):
+        return (parameter for _, parameter in module.named_parameters(recurse=recurse, remove_duplicate=False))
+
+
 @noticed_at("10-91")
 def the_gradient_of_the_data_is_computed():
     """`conv2d` computes the gradient of its input, also where nobody asks for it."""

@@ -360,7 +360,7 @@ def watch_blames_the_line_that_failed():
         return original(failure, replace(told, slots=slots))
 
 
-@noticed_at("08-16")
+@noticed_at("08-21-watch")
 def watch_says_no_cause():
     """A watch that ends with an error does not say why."""
     patch(watching, "cause_of")(lambda cause_of, *_: "")

@@ -203,7 +203,7 @@ def test_markdown_becomes_what_jupyterlab_makes_of_it(pages_of):
         "[web](https://x.org/a.ipynb)\n\n"
         "`$x$` costs $5.\n\n| English | 中文 | |\n|---|---|---|\n| leaf | 叶子 / 节点 | |\n\n```python\nprint(1)\n```\n\n"
         "<details><summary>More</summary>\n\nIt is **right**.\n\n</details>"))["01_two.html"], "html.parser")
-    assert page.h3["id"] == "The-.grad-isn't-None-&-stays"
+    assert page.h3["id"] == "The-.grad-isn't-None-&-stays" and page.find(id="cell-id=the-cell").h3
     assert [link["href"] for link in page.main.find_all("a")][::2] == ["00_one.html", "https://x.org/a.ipynb"]
     assert "$x$ costs $5." in page.main.text and page.find("svg") is None
     assert [span.text for span in page.find_all(lang="zh-Hans")] == ["中文", "叶子 / 节点"]
@@ -231,6 +231,7 @@ def test_what_is_for_the_lecturer_is_not_for_the_reader(pages_of):
     (markdown("[a](02_three.ipynb)"), "cell the-cell has a link to 02_three.ipynb, which is not there"),
     (markdown("[a](#Nowhere)"), "01_two: the link to #Nowhere leads nowhere"),
     (markdown("[a](00_one.ipynb#Nowhere)"), "01_two: the link to 00_one.html#Nowhere leads nowhere"),
+    (markdown("[a](00_one.ipynb#cell-id=lost)"), "01_two: the link to 00_one.html#cell-id=lost leads nowhere"),
     (markdown("<a href='00_one.ipynb'>a</a>"), "01_two: the link to 00_one.ipynb leads nowhere"),
     (markdown("[a](file:///home/me/a.txt)"), "cell the-cell has a link to file:///home/me/a.txt"),
     (markdown("### Twice\n\n### Twice"), "01_two: two places are called #Twice"),

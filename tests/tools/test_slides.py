@@ -21,6 +21,13 @@ def test_a_deck_has_everything_in_itself(path):
     assert "@import" not in deck and not MACHINE.search(PICTURE.sub("", deck))
 
 
+def test_a_link_to_a_notebook_leads_to_its_deck():
+    deck = slides.deck(notebooks()[0])
+    assert ".ipynb" not in "".join(re.findall(r'href="[^"]*"', deck))
+    anchor, = set(re.findall(r'href="00_start_here.html#(cell-id=00-leaf)"', deck))
+    assert f'id="{anchor}"' in deck
+
+
 def test_a_second_deck_has_the_same_bytes():
     path = notebooks()[3]
     assert slides.deck(path) == slides.deck(path)

@@ -8,46 +8,55 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from ..checking import Wrong, exercise, has_numbers, is_tracked, quietly, same_numbers, watched_backwards
+from ..checking import Idea, Wrong, exercise, has_numbers, quietly, same_numbers, without_graphs
 
 
 class _WatchedData(TorchFunctionMode):
-    """Sees whether the learner's code uses .data. PyTorch's own code may: a module does, in its method to."""
+    """Notes each line at which the learner's code uses .data. PyTorch's own code may: a module does, in its method to."""
 
-    used = False
+    def __init__(self, run):
+        super().__init__()
+        self._run, self.lines = run, []
 
     def __torch_function__(self, function, types, inputs=(), named=None):
         if function in (torch.Tensor.data.__get__, torch.Tensor.data.__set__):
-            self.used |= sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] != "torch"
+            frame = sys._getframe(1)
+            if frame.f_globals.get("__name__", "").partition(".")[0] != "torch":
+                self.lines.append(self._run.line(frame.f_lineno))
         return function(*inputs, **(named or {}))
 
 
-def _mended(run, inputs, errors, kept=""):
-    """What the answer returns. errors: words of a message -> the sentence for it. kept: the sentence for retain_graph."""
-    with watched_backwards() as flags, _WatchedData() as data:
-        try:
-            result = quietly(run, *inputs)      # PyTorch warns of the .grad of a result; the sentences say it
-        except Wrong as wrong:
-            no_help = any(flags) and "inplace operation" in str(wrong)
-            for words, sentence in errors.items():
-                if words in str(wrong):
-                    raise Wrong("retain_graph=True is no help against case 3: " * no_help + sentence) from None
-            raise
-    if any(flags) and kept:
-        raise Wrong(kept)
-    if data.used:
-        raise Wrong("The error is gone, but .data also switches off the guard against later changes: use detach().")
-    return result
+def _called(run, inputs):
+    """What the answer returns, and the lines at which it used .data."""
+    with _WatchedData(run) as data:
+        return quietly(run, *inputs), data.lines        # PyTorch warns of the .grad of a result; a verdict says it
+
+
+def _without_bandage(run, lines_of_data):
+    """Refuse what only makes a message go away."""
+    retained = next((one for one in run.passes if one.retained), None)
+    if retained:
+        raise Wrong("The numbers are right. But a backward pass retained its graph, and no other pass walks this graph.",
+                    retained.view, retained.line)
+    if lines_of_data:
+        raise Wrong("The numbers are right. But .data was used: backward would not see a later change of these numbers.",
+                    line=lines_of_data[0])
 
 
 def _same(net, other):
     return all(has_numbers(weight, expected.detach()) for weight, expected in zip(net.parameters(), other.parameters()))
 
 
+def _marked(view, name, words):
+    """A picture of a pass, with a mark on a tensor where this one is in it. view: may be None, as that of a pass."""
+    is_there = view is not None and any(name in tensor.names for tensor in view.snapshot.tensors)
+    return view.mark(name, words) if is_there else view
+
+
 @exercise("08.1")
 def a_running_mean(run):
     torch.manual_seed(1)
-    net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    net = nn.Sequential(nn.Linear(3, 4, bias=False), nn.Linear(4, 2, bias=False))
     batches, target = torch.randn(5, 4, 3), torch.tensor([2.0, -1.0])
     start, twin, expected, mean = copy.deepcopy(net), copy.deepcopy(net), [], torch.zeros(2)
     optimizer, other = (torch.optim.SGD(each.parameters(), lr=1.0) for each in (net, twin))
@@ -58,38 +67,40 @@ def a_running_mean(run):
         other.step()
         mean = mean.detach()
         expected.append(mean)
-    path = _mended(run, (net, optimizer, batches, target), {
-        "Can't call numpy()": "mean is still tracked where NumPy takes it: cut it between backward and NumPy.",
-        "a second time": "The second step still goes back into the first: the mean that is carried on must be detached too.",
-        "inplace operation": "step() has changed weights that the graph of an older step has saved.",
-        "element 0 of tensors": "The loss is not tracked: the cut takes net(x) away too, or stands before backward.",
-    }, "retain_graph=True keeps a graph that no later step should walk: cut the old mean, and leave it out.")
-    if not isinstance(path, (list, tuple)) or len(path) != len(batches):
-        raise Wrong("Return path, a list with one NumPy array for each step.")
-    if any(map(is_tracked, path)):
-        raise Wrong("The path holds tracked tensors, and each keeps its graph in memory: cut them, and take NumPy arrays.")
-    if not all(isinstance(row, numpy.ndarray) for row in path):
-        raise Wrong(f"The path holds something of type {type(path[0]).__name__}: NumPy arrays are expected.")
+    path, lines_of_data = _called(run, (net, optimizer, batches, target))
+    if path is None:
+        raise Wrong("Your function returns nothing: no return ends it.")
+    if not isinstance(path, (list, tuple)):
+        raise Wrong(f"The result is of type {type(path).__name__}, and not a list with one array for each step.")
+    if len(path) != len(batches):
+        raise Wrong(f"The list has the length {len(path)}, and there were {len(batches)} steps.")
+    without_graphs(run, path, "path", net)
+    for number, row in enumerate(path):
+        if not isinstance(row, numpy.ndarray):
+            raise Wrong(f"path[{number}] is of type {type(row).__name__}, and not a NumPy array.")
     if _same(net, start):
-        raise Wrong("No error comes, but net does not learn: the loss must lead back to net(x), and step() must follow.")
+        last = run.last_pass()
+        raise Wrong("No error comes, and net has the weights that it had before the first step.", last.view, last.line)
     path = torch.stack([torch.tensor(row) for row in path])
     if has_numbers(path[-1], mean) and not has_numbers(path, torch.stack(expected)):
-        raise Wrong("Only the last row is right: an array shares the memory of mean, and your code changes mean in place.")
+        raise Wrong("The last row of path is right, and others are not: they changed after they came into the list.")
     same_numbers(path, torch.stack(expected), "The path")
     if not _same(net, twin):
-        raise Wrong("The path is right, but net has other weights after the last step: each step ends with its update.")
+        raise Wrong("The path is right, and net has other weights after the last step.")
+    _without_bandage(run, lines_of_data)
+    return Idea("The old mean comes in as numbers, so backward walks one step. NumPy gets numbers too.", run.last_pass().view)
 
 
 @exercise("08.2")
 def two_networks_in_turn(run):
     torch.manual_seed(2)
-    maker = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 2))
-    critic = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1))
-    nets, twins, runs = (maker, critic), (copy.deepcopy(maker), copy.deepcopy(critic)), []
+    maker, critic = nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False)
+    nets, twins, forwards, walks = (maker, critic), (copy.deepcopy(maker), copy.deepcopy(critic)), [], []
     optimizers, others = ([torch.optim.SGD(net.parameters(), lr=0.5) for net in pair] for pair in (nets, twins))
-    maker.register_forward_hook(lambda module, inputs, output: runs.append("forward"))
-    maker[0].weight.register_hook(lambda gradient: runs.append("backward"))
-    for turn in range(2):
+    run.names = {"maker.weight": maker.weight}
+    maker.register_forward_hook(lambda module, inputs, output: forwards.append(1))
+    maker.weight.register_hook(lambda gradient: walks.append(run.passes[-1]))
+    for turn in (1, 2):
         noise, real, before = torch.randn(6, 2), torch.randn(6, 2) + 1, copy.deepcopy(twins)
         early = copy.deepcopy(before[0])        # a maker that learns from the critic before its step
         (-before[1](early(noise)).mean()).backward()
@@ -101,38 +112,52 @@ def two_networks_in_turn(run):
         others[0].zero_grad()
         (-twins[1](fake).mean()).backward()
         others[0].step()
-        _mended(run, (maker, critic, *optimizers, noise, real), {
-            "a second time": "critic_loss goes back through fake into maker, and frees its graph: give it fake.detach().",
-            "inplace operation": "maker_loss is older than the step of critic, which has changed what it saved, so compute "
-                                 "it after that step.",
-        }, "The error is gone, but with retain_graph=True critic_loss still goes back into maker: give it fake.detach().")
-        if not all(weight.requires_grad for net in nets for weight in net.parameters()):
-            raise Wrong("Your code leaves a network frozen: both must learn in the next turn.")
-        if turn and not (_same(maker, twins[0]) and _same(critic, twins[1])):
-            raise Wrong("The first turn is right, but the second is not: old gradients were not cleared.")
-        if _same(critic, before[1]):
-            raise Wrong("critic does not learn: call backward for critic_loss, and let its optimizer step.")
-        if _same(maker, before[0]):
-            gradient = maker[0].weight.grad
-            if gradient is None:
-                raise Wrong("No error comes, but maker gets no gradient: detach fake for critic_loss only.")
-            if has_numbers(gradient, torch.zeros(3, 2)):
-                raise Wrong("maker does not move: the two losses cancel there, so critic_loss must get fake.detach().")
-            raise Wrong("maker gets a gradient, but does not move: let its optimizer step.")
-        if _same(maker, early):
-            raise Wrong("maker learns from the critic before its step: compute maker_loss after that step.")
-        for name, net, twin in zip(("maker", "critic"), nets, twins):
-            if not _same(net, twin):
-                raise Wrong(f"{name} has other weights after the turn: it must learn from {name}_loss, and only from it.")
-    if len(runs) > 4:
-        raise Wrong("The weights are right, but in a turn maker ran more than once forward or backward: give critic_loss "
-                    "fake.detach().")
+        forwards.clear()
+        walks.clear()
+        _, lines_of_data = _called(run, (maker, critic, *optimizers, noise, real))
+        _both_learn(run, turn, nets, twins, before, early)
+        if len(walks) > 1:
+            raise Wrong(f"The weights are right. But {len(walks)} backward passes of one turn went into maker. "
+                        "This is the first of them.",
+                        _marked(walks[0].view, "maker.weight", "a gradient comes here"), walks[0].line)
+        if len(forwards) > 1:
+            raise Wrong(f"The weights are right. But maker ran forward {len(forwards)} times in one turn.")
+        _without_bandage(run, lines_of_data)
+    return Idea("One backward pass goes into maker, after the step of critic. All that its graph has saved is as it was.",
+                run.last_pass().view)
+
+
+def _both_learn(run, turn, nets, twins, before, early):
+    maker, critic = nets
+    for name, net in (("maker", maker), ("critic", critic)):
+        if not net.weight.requires_grad:
+            raise Wrong(f"After the turn, {name}.weight is not tracked any more.")
+    # maker learns from critic: where both are wrong, critic is meant.
+    different = next((name for name, net, twin in (("critic", critic, twins[1]), ("maker", maker, twins[0]))
+                      if not _same(net, twin)), None)
+    if turn == 2 and different:
+        raise Wrong(f"The first turn is right. In the second, {different} moves by other gradients than those of this turn.")
+    if _same(critic, before[1]):
+        raise Wrong("After the turn, critic has the weights that it had before.")
+    if _same(maker, before[0]):
+        last, gradient = run.last_pass(), maker.weight.grad
+        if gradient is None:
+            raise Wrong("No error comes, and maker gets no gradient: maker.weight.grad is None.",
+                        _marked(last.view, "fake", "no way leads from here to maker"), last.line)
+        if has_numbers(gradient, torch.zeros(2, 2)):
+            raise Wrong("maker gets the gradient 0: what comes from critic_loss and what comes from maker_loss cancel.",
+                        _marked(last.view, "maker.weight", "the gradient here is 0"), last.line)
+        raise Wrong("maker gets a gradient, and has the weights that it had before.")
+    if _same(maker, early):
+        raise Wrong("maker has learned from the critic as it was before its step.")
+    if different:
+        raise Wrong(f"{different} has other weights after the turn than {different}_loss alone would give it.")
 
 
 @exercise("08.3")
 def a_head_on_a_frozen_body(run):
     torch.manual_seed(3)
-    body, steps, runs = nn.Sequential(nn.Linear(2, 3), nn.Tanh()).double(), 4, []
+    body, steps, runs = nn.Sequential(nn.Linear(2, 3, bias=False), nn.Tanh()).double(), 4, []
     x, target = torch.randn(6, 2, dtype=torch.float64), torch.randn(6, dtype=torch.float64)
     with torch.no_grad():
         features, start, twin = body(x), torch.full((3,), 0.1, dtype=torch.float64), copy.deepcopy(body)
@@ -140,70 +165,60 @@ def a_head_on_a_frozen_body(run):
         for _ in range(steps):
             w = w - 0.5 * 2 * features.T @ (features @ w - target) / len(target)
     body.register_forward_hook(lambda module, inputs, output: runs.append(1))
-    try:
-        answer = _mended(run, (body, x, target, steps), {
-            "Inference tensors": "features is an inference tensor, and no node may save it: make it under no_grad.",
-            "non-leaf": "w is the result of .to(...) and of * 0.1, and no leaf: compute first, call requires_grad_() last.",
-            "element 0 of tensors": "The loss is not tracked: w must be a tracked leaf, and the loss outside of no_grad.",
-            "same dtype": "w and the features have different types: w needs the dtype of x.",
-        }, "The error is gone, but retain_graph=True keeps an old graph, which each step walks again: neither features nor "
-           "w may have one.")
-    except Wrong as wrong:
-        if "a second time" not in str(wrong):
-            raise
-        if any(weight.grad is not None for weight in body.parameters()):
-            raise Wrong("Now features has a graph, which step 1 has freed: make features under no_grad.") from None
-        raise Wrong("w is still a result, and step 1 has freed its graph: retain_grad() does not make it a leaf.") from None
+    run.names = {"body.0.weight": body[0].weight}
+    answer, lines_of_data = _called(run, (body, x, target, steps))
     if has_numbers(answer, start):
-        raise Wrong("w does not learn: it still has its first numbers.")
+        raise Wrong("w has the numbers that it had before the first step.")
     same_numbers(answer, w, "w")
-    if not all(weight.requires_grad for weight in body.parameters()):
-        raise Wrong("The numbers are right, but your code freezes body for everyone: make only features under no_grad.")
-    if any(weight.grad is not None for weight in body.parameters()) or not _same(body, twin):
-        raise Wrong("The numbers are right, but body got a gradient: make features under no_grad.")
+    weight = body[0].weight
+    if not weight.requires_grad:
+        raise Wrong("The numbers are right. But body.0.weight is not tracked any more.")
+    if weight.grad is not None or not _same(body, twin):
+        last = run.last_pass()
+        raise Wrong("The numbers are right. But backward went on into body.",
+                    _marked(last.view, "body.0.weight", "a gradient came here"), last.line)
     if len(runs) > 1:
-        raise Wrong(f"The numbers are right, but body ran {len(runs)} times: its features do not change, so once is enough.")
+        raise Wrong(f"The numbers are right. But body ran {len(runs)} times, each time with the same result.")
+    _without_bandage(run, lines_of_data)
+    return Idea("No graph stands behind features, and w is a leaf: the way back ends at w.", run.last_pass().view)
 
 
 def _programs():
-    """For each program: w, the tensors by name, the name of the first cut, and the sentence for an answer of None."""
+    """For each program: w, the tensors by name, and the name of the first cut."""
     w, x, bias = torch.tensor([0.5, -0.5], requires_grad=True), torch.tensor([3.0, 1.0]), torch.ones(2, requires_grad=True)
     h = (w * x).relu()
     score = h.sum().sigmoid()
     hit = (score > 0.5).float()
-    yield w, {"h": h, "score": score, "hit": hit, "loss": 1 - hit}, "hit", "a comparison has cut it off"
+    yield w, {"h": h, "score": score, "hit": hit, "loss": 1 - hit}, "hit"
     h = bias * w
     both = (h - 9).relu() + (3 * h).detach()
-    yield w, {"h": h, "both": both, "loss": both.square().mean()}, None, ""
+    yield w, {"h": h, "both": both, "loss": both.square().mean()}, None
     h = (w * x).exp()
-    kept = h.detach().requires_grad_()
-    yield w, {"h": h, "kept": kept, "loss": kept.square().sum()}, "kept", "it is tracked, but it is a leaf of its own"
-    kept = h.detach().requires_grad_() * x
-    yield w, {"h": h, "kept": kept, "loss": kept.sum()}, "kept", "it has a grad_fn, but its graph begins at another leaf"
+    kept = h.detach().clone().requires_grad_()
+    yield w, {"h": h, "kept": kept, "loss": kept.square().sum()}, "kept"
+    kept = h.detach().clone().requires_grad_() * x
+    yield w, {"h": h, "kept": kept, "loss": kept.sum()}, "kept"
 
 
 @exercise("08.4")
 def the_first_cut(run):
-    for w, tensors, expected, why in _programs():
-        name = _mended(run, (w, dict(tensors)), {
-            "a second time": "Each call frees a graph that the next tensor needs: retain_graph=True is right here, because "
-                             "one forward pass has several backwards.",
-            "not have been used": "A tensor that w has no part in is what you look for: allow_unused=True is right here.",
-            "does not require grad": "A tensor that is not tracked has no gradient to ask for: look at requires_grad first.",
-            "scalar outputs": "A tensor may have several numbers, and a gradient starts at one: take the sum.",
-        })
-        if name is None and expected is not None:
-            raise Wrong(f"Your function returns None, but the graph of {expected} does not lead back to w: {why}.")
+    for w, tensors, expected in _programs():
+        run.names = {"w": w, **tensors}
+        name = quietly(run, w, dict(tensors))
+        view, _ = run.show(run.names)
         if not (name is None or isinstance(name, str) and name in tensors):
-            raise Wrong("Your function must return one of the names in tensors, or None.")
+            raise Wrong(f"The result is of type {type(name).__name__}, and not one of the names in tensors, or None.", view)
         if expected is None and name is not None:
-            raise Wrong(f"Your function returns {name!r}, but this tensor comes from w: one way back is enough, along any "
-                        "input, and even where the gradient is 0.")
+            raise Wrong(f"Your function returns {name!r}. But from this tensor, a way leads back to w.",
+                        view.mark(name, "a way leads from here to w"))
         if name != expected:
-            raise Wrong(f"Your function returns {name!r}, but the first tensor that is cut off from w is {expected!r}.")
+            raise Wrong(f"Your function returns {name!r}. But {expected!r} is the first from which no way leads back to w.",
+                        view.mark(expected, "no way leads from here to w"))
         if w.grad is not None:
-            raise Wrong("The name is right, but w.grad is filled: torch.autograd.grad leaves it alone, backward does not.")
+            raise Wrong("The name is right. But w.grad is filled: a gradient came to w.", view.mark("w", "its .grad is filled"))
         try:
             torch.autograd.grad(tensors["h"].sum(), w, retain_graph=True)
         except RuntimeError:
-            raise Wrong("The name is right, but your code has freed the graph, and the program still needs it.") from None
+            raise Wrong("The name is right. But the graph of h was freed, and the program still needs it.", view) from None
+    return Idea("A tensor may be tracked, and have a grad_fn, and still lead to another leaf. Only a way back to w counts.",
+                view)

@@ -2,21 +2,28 @@
 
 import functools
 import inspect
+import re
 
 import torch
 from torch import nn
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.autograd.function import BackwardCFunction, Function
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ..checking import Wrong, bounded, exercise, has_numbers, in_words, is_tracked, quietly, same_numbers
+from seegrad.snapshot import FREED
+
+from ..checking import Idea, Wrong, bounded, exercise, has_numbers, in_words, is_tracked, quietly, same_numbers
+
+MOST_PASSES = 3     # for H · v: two are enough, and PyTorch's own function hvp takes three
 
 
 def _result_of_a_node(run, *inputs):
     y = quietly(run, *inputs)
     function = y if inspect.isclass(y) else type(y)
     if issubclass(function, Function):
-        raise Wrong(f"Your function returns a Function, and not its result: call {function.__name__}.apply.")
+        what = "the class" if inspect.isclass(y) else "an object of the class"
+        raise Wrong(f"The result is {what} {function.__name__}, and no tensor.")
     return y
 
 
@@ -33,34 +40,37 @@ def _own_backward(y):
     return None
 
 
-def _backward(y, x, incoming):
+def _marked(view, ends, words):
+    """A picture with a mark on its last node whose name ends so, where there is one. PyTorch's own names end with a digit."""
+    number = max((number for number, node in enumerate(view.snapshot.nodes, 1) if node.name.endswith(ends)), default=0)
+    return view.mark(number, words) if number else view
+
+
+def _backward(y, x, incoming, view):
     """The gradient of x, or None. An endless loop in the learner's backward is stopped, as one in their function is."""
     handed = incoming.clone()
     call = functools.partial(torch.autograd.grad, y, x, handed, allow_unused=True)
     gradient, = bounded(call, (), followed=_own_backward(y))
     if not torch.equal(handed, incoming):
-        raise Wrong("Your backward changes the gradient that it gets in place: compute a new tensor.")
+        raise Wrong("Your backward changes the gradient that it gets in place.",
+                    _marked(view, "Backward", "changes the gradient that it gets"))
     return gradient
 
 
-def _gradient(y, x, incoming):
-    """As _backward, and what the learner's backward raises becomes a sentence."""
+def _gradient(y, x, incoming, view):
+    """As _backward, and what the learner's backward raises becomes a sentence. view: the picture for it."""
     try:
-        return _backward(y, x, incoming)
+        return _backward(y, x, incoming, view)
     except Wrong:
         raise
     except (Exception, SystemExit) as error:
-        words = str(error)
-        if "incorrect number of gradients" in words:
-            raise Wrong("backward must return one thing for each input of forward, with None for what has no gradient."
-                        ) from None
-        if "corresponding forward input was not a Variable" in words:
-            raise Wrong("backward returns its gradients in the order of forward's inputs, with None for a plain number."
-                        ) from None
-        if "'tuple'" in words:
-            raise Wrong("ctx.saved_tensors is a tuple, even of one tensor: write x, = ctx.saved_tensors with a comma."
-                        ) from None
-        raise Wrong(f"Your backward raised {in_words(error)}.") from None
+        found = re.search(r"incorrect number of gradients \(expected (\d+), got (\d+)\)", str(error))
+        sentence = f"Your backward raised {in_words(error)}."
+        if found:
+            sentence = f"forward has {found[1]} inputs, and backward returns {found[2]} of their gradients."
+        if "corresponding forward input was not a Variable" in str(error):
+            sentence = "backward returns a gradient for an input of forward that is no tensor."
+        raise Wrong(sentence, _marked(view, "Backward", "its backward failed")) from None
 
 
 @exercise("09.1")
@@ -70,36 +80,40 @@ def rounding_that_learns(run):
     for step in (0.5, 0.3):
         y = _result_of_a_node(run, x, step)
         if has_numbers(y, numbers.round()):
-            raise Wrong("These are whole numbers: round to multiples of step.")
+            raise Wrong(f"With step = {step}, the result has whole numbers.")
         if has_numbers(y, (numbers / step).round()):
-            raise Wrong("These numbers are counted in steps: multiply them by step again.")
+            raise Wrong(f"The result counts the steps: with step = {step}, {numbers[0]:.1f} became {y[0]:.0f}.")
         same_numbers(y, (numbers / step).round() * step, "The result")
         if not is_tracked(y):
-            raise Wrong("The result is not tracked: x must still get a gradient.")
-        gradient = _gradient(y, x, incoming)
+            raise Wrong("The result is not tracked: no graph leads from it to x.")
+        view, lines = run.show({"x": x, "y": y})
+        gradient = _gradient(y, x, incoming, view)
         if gradient is None:
-            raise Wrong("No gradient comes to x: backward must hand on the gradient that it gets.")
+            raise Wrong("No gradient comes to x.", view.mark("x", "no gradient comes here"))
         if has_numbers(gradient, torch.zeros(4)):
-            raise Wrong("The gradient is 0 everywhere: round is flat, and its own backward lets nothing through.")
+            raise Wrong("The gradient of x is 0 everywhere.", _marked(view, "RoundBackward0", "sends 0 on"),
+                        next((lines[number] for number, node in enumerate(view.snapshot.nodes, 1)
+                              if node.name == "RoundBackward0" and number in lines), ""))
         if has_numbers(gradient, torch.ones(4)):
-            raise Wrong("The gradient is 1 everywhere: backward must hand on the gradient that it gets, and not make one.")
+            raise Wrong("The gradient of x is 1 everywhere, whatever gradient comes in.",
+                        _marked(view, "Backward", "sends 1 on"))
         if has_numbers(gradient, incoming / step) or has_numbers(gradient, incoming * step):
-            raise Wrong("The gradient comes with a factor from step: hand it on as it is.")
+            raise Wrong("The gradient of x is that of the result, with a factor that comes from step.", view)
         if has_numbers(gradient, incoming.round()) or has_numbers(gradient, (incoming / step).round() * step):
-            raise Wrong("The gradient is rounded too: only the result should be.")
+            raise Wrong("The gradient of x is rounded.", _marked(view, "Backward", "rounds the gradient"))
         same_numbers(gradient, incoming, "The gradient of x")
+    return Idea("Forward rounds, and backward hands the gradient on as it is.", view)
 
 
 class _Made(TorchDispatchMode):
-    """Looks at each operation and at what it makes: the products of a matrix, the largest tensor, and all the memory."""
+    """Looks at what each operation makes: the largest tensor, and all the memory."""
 
     def __init__(self):
         super().__init__()
-        self.products, self.largest, self.memory = 0, 0, []
+        self.largest, self.memory = 0, []
 
     def __torch_dispatch__(self, function, types, inputs=(), named=None):
         result = function(*inputs, **(named or {}))
-        self.products += function.overloadpacket in (torch.ops.aten.mv, torch.ops.aten.mm)
         for tensor in result if isinstance(result, (tuple, list)) else [result]:
             if isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided:
                 self.largest = max(self.largest, tensor.numel())
@@ -115,110 +129,130 @@ def a_node_that_is_guarded_and_freed(run):
     y = _result_of_a_node(run, leaf)
     same_numbers(y, 1 / (1 + numbers ** 2), "The result")
     if not is_tracked(y):
-        raise Wrong("The result is not tracked: call the class by its method apply.")
+        raise Wrong("The result is not tracked: no graph leads from it to x.")
+    view, _ = run.show({"x": leaf, "y": y})
     if not isinstance(y.grad_fn, BackwardCFunction):
-        raise Wrong("The result does not come from your Function: mend the class, and return Bump.apply(x).")
-    gradient = _gradient(y, leaf, incoming)
+        raise Wrong("The result comes from nodes of PyTorch, and not from a Function of yours.", view)
+    gradient = _gradient(y, leaf, incoming, view)
     if gradient is None:
-        raise Wrong("No gradient comes to x: backward returns None for it.")
-    if has_numbers(gradient, -2 * numbers / (1 + numbers ** 2) * incoming):
-        raise Wrong("The formula still has its slip: with u = 1 + x², the derivative of 1 / u is -1 / u², times that of u.")
+        raise Wrong("No gradient comes to x: backward returns None for it.", view.mark("x", "no gradient comes here"))
     if has_numbers(gradient, slope):
-        raise Wrong("backward does not use the gradient that it gets: multiply by it.")
-    if has_numbers(gradient, -slope * incoming):
-        raise Wrong("The gradient has the wrong sign: the curve falls where x is positive.")
+        raise Wrong("backward sends on the same numbers, whatever gradient comes in.",
+                    _marked(view, "Backward", "does not use the gradient that it gets"))
+    if gradient.shape == slope.shape and not has_numbers(gradient, slope * incoming):
+        says = gradient / incoming
+        i = (says - slope).abs().argmax()
+        raise Wrong(f"At x = {numbers[i]:g}, the slope of forward is {slope[i]:.3g}. backward says {says[i]:.3g}.",
+                    _marked(view, "Backward", "forward and backward do not fit"))
     same_numbers(gradient, slope * incoming, "The gradient of x")
 
-    for name in ("x", "the result"):
+    for name in ("x", "y"):
         x = leaf.clone()
         y = quietly(run, x)
         (x if name == "x" else y).detach().mul_(2)
+        view, _ = run.show({"leaf": leaf, "x": x, "y": y})
         try:
-            gradient = _backward(y, leaf, incoming)
+            gradient = _backward(y, leaf, incoming, view)
         except RuntimeError as error:
             if "inplace" not in str(error):
                 raise
         else:
             if not has_numbers(gradient, slope * incoming):
-                raise Wrong(f"The gradient is right, but not guarded: the check changed {name} in place before backward, and "
-                            "got a wrong gradient without an error.")
+                raise Wrong(f"The formula is right. But the check changed {name} in place before backward: the gradient "
+                            "was wrong, and no error came.", _marked(view, "Backward", f"has not noticed that {name} changed"))
 
     x = leaf.clone()
     made = _Made()
     with made:
         y = quietly(run, x)
-    held = [*made.memory, StorageWeakRef(x.untyped_storage())]
+    held = {*made.memory, StorageWeakRef(x.untyped_storage())}
     del x
-    _backward(y, leaf, incoming)
-    of_the_result = StorageWeakRef(y.untyped_storage())
-    if not all(memory == of_the_result or memory.expired() for memory in held):
-        raise Wrong("The gradient is right, but a tensor of the forward pass is still in memory after backward: give it to "
-                    "save_for_backward.")
+    _backward(y, leaf, incoming, view)
+    held = {memory for memory in held if not memory.expired()} - {StorageWeakRef(y.untyped_storage())}
+    view, _ = run.show({"leaf": leaf, "y": y})
+    if held:
+        raise Wrong("The gradient is right. But after backward, a tensor of the forward pass is still in memory.",
+                    _marked(view, "Backward", "still holds it"))
+    return Idea("backward fits to forward. What the node saves is guarded by its version, and freed by backward.", view)
 
 
 @exercise("09.3")
 def a_penalty_that_the_weights_feel(run):
     torch.manual_seed(7)
-    net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)).double()
-    data, weights = torch.randn(5, 3, dtype=torch.float64), list(net.parameters())
+    net = nn.Sequential(nn.Linear(3, 4, bias=False), nn.Tanh(), nn.Linear(4, 1, bias=False)).double()
+    data, weights = torch.randn(5, 3, dtype=torch.float64), dict(net.named_parameters(prefix="net"))
     x = data.clone().requires_grad_()
     out = net(x)
     slope, = torch.autograd.grad(out.sum(), x, create_graph=True)
     fit, penalty = out.square().mean(), (slope.norm(dim=1) - 1).square().mean()
-    of_fit = torch.autograd.grad(fit, weights, retain_graph=True)
-    of_penalty = torch.autograd.grad(penalty, weights, retain_graph=True, materialize_grads=True)
+    of_fit, of_penalty = (torch.autograd.grad(part, list(weights.values()), retain_graph=True) for part in (fit, penalty))
     others = {
-        "The penalty is missing: add it to the loss.": fit,
-        "This is the penalty alone: add it to the mean square of the output.": penalty,
-        "This is one norm over all rows: each row has a norm of its own, slope.norm(dim=1).": fit + (slope.norm() - 1) ** 2,
-        "The norms go down the columns: each row has a norm of its own, slope.norm(dim=1).":
-            fit + (slope.norm(dim=0) - 1).square().mean(),
-        "The slopes are divided by the number of rows: take them from out.sum(), and not from a mean.":
-            fit + (slope.norm(dim=1) / 5 - 1).square().mean(),
-        "The penalties of the rows are added up: take their mean.": fit + (slope.norm(dim=1) - 1).square().sum(),
-        "Take the square of each row first, and then the mean.": fit + (slope.norm(dim=1).mean() - 1) ** 2,
+        "The loss is the mean square of the output alone.": fit,
+        "The loss is the penalty alone.": penalty,
+        "The penalty has one norm, over all rows together.": fit + (slope.norm() - 1) ** 2,
+        "The penalty has a norm for each column.": fit + (slope.norm(dim=0) - 1).square().mean(),
+        "The slopes are divided by the number of rows.": fit + (slope.norm(dim=1) / 5 - 1).square().mean(),
+        "The penalties of the rows are added up.": fit + (slope.norm(dim=1) - 1).square().sum(),
+        "The norms are averaged first, and squared after that.": fit + (slope.norm(dim=1).mean() - 1) ** 2,
     }
     others = {sentence: loss.detach() for sentence, loss in others.items()}
     expected = (fit + penalty).detach()
-    old = [torch.full_like(weight, 0.5) for weight in weights]
-    for weight, gradient in zip(weights, old):
-        weight.grad = gradient.clone()
-    try:
-        loss = quietly(run, net, data)
-    except Wrong as wrong:
-        if "not have been used" in str(wrong):
-            raise Wrong("The output does not depend on what you differentiate by: send x through net, and not data.") from None
-        if "differentiated Tensors does not require grad" in str(wrong):
-            raise Wrong("data is not tracked: make x = data.clone().requires_grad_(), and send x through net.") from None
-        if "scalar outputs" in str(wrong):
-            raise Wrong("The output has one number for each row, and a gradient starts at one number: use out.sum().") from None
-        raise
-    if not all(map(has_numbers, (weight.grad for weight in weights), old)):
-        raise Wrong("Your code changes the .grad of the weights: take the slope with torch.autograd.grad, and do not call "
-                    "backward.")
+    filled, outputs = _filled(run, weights), []
+    net.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    loss = quietly(run, net, data)
+    _left_alone(weights, filled)
     for sentence, number in others.items():
         if has_numbers(loss, number):
             raise Wrong(sentence)
     same_numbers(loss, expected, "The loss")
-    if not all(weight.requires_grad for weight in weights):
-        raise Wrong("Your code freezes net: it must learn from the loss.")
+    if not all(weight.requires_grad for weight in weights.values()):
+        raise Wrong("The weights of net are not tracked any more.")
     if not is_tracked(loss):
-        raise Wrong("The loss is not tracked, so net learns nothing: return it as a tensor with its graph.")
+        raise Wrong("The loss is not tracked, so no weight can learn from it.")
+    # In torch.func, net gets and makes tensors of other kinds.
+    out = next((output for output in reversed(outputs) if is_tracked(output) and not is_functorch_wrapped_tensor(output)), loss)
+    view, _ = run.show({"loss": loss, "out": out, **weights})
     try:
-        gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+        gradients = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
     except RuntimeError as error:
         if "second time" not in str(error):
-            raise Wrong(f"backward fails on your loss: {in_words(error)}.") from None
-        raise Wrong("The graph of your loss is freed: the slope was taken without create_graph=True, which keeps it.") from None
+            raise Wrong(f"backward from your loss raises {in_words(error)}.", view) from None
+        number, slot = next((number, slot.name) for number, node in reversed([*enumerate(view.snapshot.nodes, 1)])
+                            for slot in node.saved if slot.state == FREED)
+        raise Wrong("backward from your loss fails: it comes to a node whose saved tensors were freed before.",
+                    view.mark(number, "freed by an earlier backward", slot=slot), run.passes[0].line) from None
     if not any(isinstance(gradient, torch.Tensor) for gradient in gradients):
-        raise Wrong("The loss does not lead back to the weights of net: no part of it may be cut off.")
-    gradients = [torch.zeros_like(weight) if gradient is None else gradient for weight, gradient in zip(weights, gradients)]
+        raise Wrong("No way leads from the loss back to the weights.", view.mark("loss", "no way leads from here to net"))
+    gradients = [torch.zeros_like(weight) if gradient is None else gradient
+                 for weight, gradient in zip(weights.values(), gradients)]
     if all(map(has_numbers, gradients, of_fit)):
-        raise Wrong("No weight feels the penalty: record the slope, with create_graph=True.")
+        raise Wrong("The penalty is in the loss, and no weight gets a gradient from it.",
+                    view.mark("loss", "no way leads from here through the slope"))
     if all(map(has_numbers, gradients, of_penalty)):
-        raise Wrong("The weights feel the penalty only: the mean square of the output is cut off.")
-    for (name, _), gradient, fitted, penal in zip(net.named_parameters(), gradients, of_fit, of_penalty):
-        same_numbers(gradient, fitted + penal, f"The gradient of net's {name}")
+        raise Wrong("The mean square is in the loss, and no weight gets a gradient from it.",
+                    view.mark("loss", "no way leads from here through the mean square"))
+    for name, gradient, fitted, penal in zip(weights, gradients, of_fit, of_penalty):
+        same_numbers(gradient, fitted + penal, f"The gradient of {name}")
+    return Idea("The slope was recorded. So two ways lead from the loss to the weights: the output, and the slope.",
+                view)
+
+
+def _filled(run, leaves):
+    """Fill the .grad of leaves. A list that gets, for each gradient added to one, the name, and the line that did it."""
+    found = []
+    for name, leaf in leaves.items():
+        leaf.grad = torch.full_like(leaf, 0.5)
+        leaf.register_post_accumulate_grad_hook(lambda leaf, name=name: found.append((name, run.passes[-1].line)))
+    return found
+
+
+def _left_alone(leaves, filled):
+    """Refuse what has changed the .grad of leaves. filled: as _filled gives it."""
+    for name, line in filled:
+        raise Wrong(f"A gradient was added to the .grad of {name}.", line=line)
+    for name, leaf in leaves.items():
+        if not has_numbers(leaf.grad, torch.full_like(leaf, 0.5)):
+            raise Wrong(f"The .grad of {name} is not what it was before.")
 
 
 @exercise("09.4")
@@ -231,7 +265,7 @@ def the_hessian_times_a_vector(run):
     def f(x):
         calls.append(1)
         if len(calls) > 3 * size:
-            raise Wrong(f"f was called more than {3 * size} times: once is enough.")
+            raise Wrong(f"f was called more than {3 * size} times.")
         return (w @ x).tanh().square().sum()
 
     gradient, = torch.autograd.grad(f(x), x, create_graph=True)
@@ -239,37 +273,31 @@ def the_hessian_times_a_vector(run):
     row_sums, = torch.autograd.grad(gradient.sum(), x)
     gradient = gradient.detach()
     calls.clear()
-    old = torch.full_like(gradient, 0.5)
-    x.grad = old.clone()
-    made = _Made()
-    try:
-        with made:
-            product = quietly(run, f, x, v)
-    except Wrong as wrong:
-        if "differentiated Tensors does not require grad" in str(wrong):
-            raise Wrong("What you differentiate by is not tracked: take x itself.") from None
-        if "element 0 of tensors does not require grad" in str(wrong):
-            raise Wrong("The gradient has no graph, so the second backward cannot start: ask for it with create_graph=True."
-                        ) from None
-        if "scalar outputs" in str(wrong):
-            raise Wrong("The gradient has many numbers, and backward must start at one, or get v to start with.") from None
-        raise
-    if has_numbers(product, gradient):
-        raise Wrong("This is the gradient of f: a second backward is missing.")
-    if has_numbers(product, gradient * v) or has_numbers(product, gradient @ v):
-        raise Wrong("This is the gradient times v: go backward through it once more.")
-    if has_numbers(product, row_sums):
-        raise Wrong("v is missing: start the second backward with it.")
-    if has_numbers(product, row_sums * v):
-        raise Wrong("v comes too late: the second backward must start with it.")
-    if has_numbers(product, old + expected) or has_numbers(product, old + gradient + expected):
-        raise Wrong("The result is added to what was in x.grad before: use torch.autograd.grad, which leaves .grad alone.")
+    leaves = {"x": x, "a weight in f": w}
+    filled = _filled(run, leaves)
+    before = x.grad.clone()
+    run.names = {"x": x, "w": w, "v": v}
+    with _Made() as made:
+        product = quietly(run, f, x, v)
+    for sentence, numbers in {
+            "The result is the gradient of f.": [gradient],
+            "The result is the gradient of f, times v.": [gradient * v, gradient @ v],
+            "The result is H · (1, 1, …, 1), and not H · v.": [row_sums],
+            "The result is H · (1, 1, …, 1), and then times v.": [row_sums * v],
+            "The result is H · v, and what was in x.grad before is added to it.": [before + expected,
+                                                                                   before + gradient + expected],
+    }.items():
+        if any(has_numbers(product, number) for number in numbers):
+            raise Wrong(sentence)
     same_numbers(product, expected, "The result")
-    if not has_numbers(x.grad, old) or w.grad is not None:
-        raise Wrong("The numbers are right, but .grad of x or of a weight in f is changed: use torch.autograd.grad.")
+    _left_alone(leaves, filled)
     if len(calls) > 1:
-        raise Wrong(f"The numbers are right, but f was called {len(calls)} times: once is enough.")
+        raise Wrong(f"The numbers are right. But f was called {len(calls)} times.")
+    if len(run.passes) > MOST_PASSES:
+        second = run.passes[1]
+        raise Wrong(f"The numbers are right. But {len(run.passes)} backward passes ran. This is the graph of the second one.",
+                    second.view, second.line)
     if made.largest >= size ** 2:
-        raise Wrong("The numbers are right, but the whole Hessian was in memory: start the second backward with v.")
-    if made.products >= size:
-        raise Wrong("The numbers are right, but each row of the Hessian took a pass of its own: start one pass with v.")
+        raise Wrong(f"The numbers are right. But a tensor with {made.largest:,} numbers was in memory: that is all of H.")
+    return Idea("A backward pass may start with any vector. Started with v, it gives H · v, and no row of H.",
+                run.last_pass().view)
