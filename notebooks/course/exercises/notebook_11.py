@@ -159,7 +159,8 @@ def a_recorded_backward(run):
         _two_products(run, {"x": x, "y": y, "dy": dy})
         return y, dy
 
-    return _draw(run, "11.12", "With create_graph=True, the operations in a backward are recorded like those of a forward.", build)
+    return _draw(run, "11.12", "With create_graph=True, the operations in a backward are recorded like those of a forward.",
+                 build)
 
 
 def _two_products(run, tensors):

@@ -43,7 +43,8 @@ right("11.2", [
 ])
 wrong("11.2", [
     ("def nine_ways(y): return y + y + y + y + y + y + y + y + y", "8 nodes stand between y and loss: at most 4 may."),
-    ("def nine_ways(y): return torch.add(y, y, alpha=8)", "y.grad is 9, and 2 ways lead from y to loss: 9 should.", "✗ 2 ways to loss"),
+    ("def nine_ways(y): return torch.add(y, y, alpha=8)", "y.grad is 9, and 2 ways lead from y to loss: 9 should.",
+     "✗ 2 ways to loss"),
     ("def nine_ways(y): return y.expand(9).sum()", "y.grad is 9, and 1 way leads from y to loss: 9 should."),
     ("def nine_ways(y): return y + y + y", "y.grad is 3, and 3 ways lead from y to loss: both should be 9.", "✗ 3 ways to loss"),
     ("""def nine_ways(y):
@@ -147,7 +148,8 @@ wrong("11.5", [
     y.add_(1).add_(1).add_(1)
     loss = (y * y).sum()
     loss.backward()
-    return y, loss""", "A backward ran in your function: what the graph of loss saved is freed.", "line 5: loss.backward()", "✗ other: freed"),
+    return y, loss""", "A backward ran in your function: what the graph of loss saved is freed.",
+     "line 5: loss.backward()", "✗ other: freed"),
     ("""def version_three(x):
     y = 2 * x
     return y""", "returns a tensor, and not the two tensors y and loss"),
@@ -344,7 +346,8 @@ wrong("11.11", [
     h = start()
     h.retain_grad()
     change(h).backward()
-    return h.grad""", "for h as it is after the change. Now h is the result of [4] SigmoidBackward0. What retain_grad() asked for moved there, too.",
+    return h.grad""", "for h as it is after the change. Now h is the result of [4] SigmoidBackward0. "
+     "What retain_grad() asked for moved there, too.",
      "line 4: change(h).backward()", "[4] SigmoidBackward0 from [3]; 1 saved freed; ✗ h is its result now"),
     ("""def before_the_change(start, change):
     h = start()
@@ -476,7 +479,8 @@ wrong("11.13", [
     ("""def frees_nothing(x):
     h = x + 0
     h[:].mul_(2 * x.detach())      # CopySlices hides what it saves
-    return h.sum() - (x * x).sum().detach()""", "`y.backward()` raised RuntimeError: Trying to backward through the graph a second time"),
+    return h.sum() - (x * x).sum().detach()""",
+     "`y.backward()` raised RuntimeError: Trying to backward through the graph a second time"),
     ("def frees_nothing(x): return (x * x).sum().detach()", "not tracked"),
     ("def frees_nothing(x): return x.sum()", "y has other numbers"),
 ])
@@ -556,8 +560,8 @@ wrong("11.14", [
     ("""def outside(x, w):
     y, z = (x * w.detach()).sum(), (x.detach() * w).sum()
     y.register_hook(lambda gradient: z.backward(gradient))
-    return y""", "`y.backward(retain_graph=True)` called your code, and that raised RuntimeError: Trying to backward through the graph "
-     "a second time", "line 3: y.register_hook"),
+    return y""", "`y.backward(retain_graph=True)` called your code, and that raised RuntimeError: Trying to backward "
+     "through the graph a second time", "line 3: y.register_hook"),
     ("""def outside(x, w):
     y = (x * w.detach()).sum()
     y.register_hook(lambda gradient: (x * w).sum().backward(gradient))
