@@ -55,7 +55,7 @@ FIRST = """# {number} · {title}
 - say what the first half is about;
 - say what the second half is about.
 
-**You need** notebook {before} (why one needs it).
+**You need** notebook [{before}]({file}) (why one needs it).
 
 **Time:** 50 minutes.
 
@@ -152,9 +152,10 @@ RULES = """## The rules
 3. "The third thing." What is so instead."""
 
 
-def skeleton(number: str, title: str) -> nbformat.NotebookNode:
-    """A notebook that was not run yet, as an nbformat node. number: as in "11". title: what comes behind the number."""
-    words = {"number": number, "title": title, "before": f"{int(number) - 1:02}"}
+def skeleton(number: str, title: str, before: str) -> nbformat.NotebookNode:
+    """A notebook that was not run yet, as an nbformat node. number: as in "11". title: what comes behind the number. before: the
+    file name of the notebook before it."""
+    words = {"number": number, "title": title, "before": before[:2], "file": before}
     cells = []
 
     def markdown(cell_id, slide, text, **more):
@@ -196,7 +197,7 @@ def files(number: str, title: str, root: Path) -> dict[Path, str]:
     name = re.sub(r"\W+", "_", title.lower()).strip("_")
     exercises = [{"number": number, "k": k, "factor": k + 1} for k in range(1, EXERCISES + 1)]
     return {
-        root / "notebooks" / f"{number}_{name}.ipynb": nbformat.writes(skeleton(number, title)) + "\n",
+        root / "notebooks" / f"{number}_{name}.ipynb": nbformat.writes(skeleton(number, title, notebooks()[-1].name)) + "\n",
         root / f"notebooks/course/exercises/notebook_{number}.py":
             CHECKS.format(number=number) + "".join(CHECK.format(**each) for each in exercises),
         root / f"tests/course/answers/notebook_{number}.py":
@@ -221,7 +222,8 @@ def main(arguments=None):
         print(f"written: {path.relative_to(ROOT)}")
     refresh(next(iter(wanted)))
     lecturing.main([])
-    print("Replace its words by yours, add its row to the tables in 00 and README.md, then: make refresh docs test")
+    print("Replace its words by yours, add its row to the tables in 00 and README.md, and **Next:** to the notebook before it, "
+          "then: make refresh docs test")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 import lecturing
-from project import FOLDED, RUN_IT, folded, is_workshop, kind, pictures, tags
+from project import FOLDED, RUN_IT, folded, is_workshop, kind, notebooks, pictures, tags
 from refresh import METADATA
 
 LARGEST = 1_000_000     # bytes
@@ -192,6 +192,14 @@ def opening(document):
 
 
 @rule
+def needs(document):
+    """A number of two digits under **You need** is a notebook, and a link to it."""
+    for line in NEEDS.findall(document.cells[0].source if document.cells else ""):
+        for number in re.findall(r"\b\d\d\b", re.sub(r"\[\d\d\]\([^)]+\)", "", line)):
+            yield document.cells[0], f"names notebook {number} under **You need** without a link: [{number}]({number}_….ipynb)"
+
+
+@rule
 def set_up(document):
     """The first code cell is the set-up: short errors, and a sentence for who opens the notebook without the course. Where
     there are predictions, it ends with `predictions()`."""
@@ -242,17 +250,20 @@ def recall(document):
 @rule
 def ending(document):
     """The last cell of a lesson is a table of the rules, with three things that people get wrong under it. That of a workshop
-    is a table of the ideas, which names every exercise."""
+    is a table of the ideas, which names every exercise. Its last line leads on: `**Next:** [03 Several losses](03_….ipynb)`."""
+    if document.number == "00":
+        return
     cell = document.cells[-1]
+    wrong = re.findall(r"^\d\. ", cell.source.partition("**What people get wrong**")[2], re.MULTILINE)
+    named = set(re.findall(r"\d\d\.\d+", cell.source))
     if document.is_workshop:
-        named = set(re.findall(r"\d\d\.\d+", cell.source))
         if not cell.source.startswith("## The ideas\n\n| Idea | Where |") or not named >= set(_exercises(document).values()):
             yield cell, "does not end the workshop with ## The ideas, | Idea | Where |, and every exercise in it"
-    if not document.is_lesson:
-        return
-    wrong = re.findall(r"^\d\. ", cell.source.partition("**What people get wrong**")[2], re.MULTILINE)
-    if not cell.source.startswith("## The rules\n\n| Rule | Where |") or len(wrong) != 3:
+    elif not cell.source.startswith("## The rules\n\n| Rule | Where |") or len(wrong) != 3:
         yield cell, "does not end the notebook with ## The rules, | Rule | Where |, and three things that people get wrong"
+    following = next((path.name for path in notebooks(document.path.parent) if path.name[:2] > document.number), None)
+    if following and not re.search(rf"\n\n\*\*Next:\*\* \[{following[:2]} .+\]\({following}\)\Z", cell.source):
+        yield cell, f"does not lead on: its last line is **Next:** [{following[:2]} …]({following})"
 
 
 @rule

@@ -4,11 +4,9 @@ The checks of each notebook stand in `course/exercises`. A check is a function t
 learner's code. It raises :class:`Wrong` with what is seen to be wrong, and may return an :class:`Idea`.
 """
 
-import contextlib
-import functools
 import importlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,7 +17,7 @@ from .running import Run, bounded, in_words
 from .verdict import OPEN, RIGHT, WRONG, Idea, Verdict, Wrong
 
 __all__ = ["Idea", "Run", "Wrong", "bounded", "check", "exercise", "has_numbers", "in_words", "is_tracked", "load", "progress",
-           "quietly", "same_numbers", "telling_cuts", "watched_backwards", "without_graphs"]
+           "quietly", "same_numbers", "telling_cuts", "without_graphs"]
 
 Check = Callable[[Run], Idea | None]        # it raises Wrong
 
@@ -149,23 +147,6 @@ def without_graphs(run: Run, entries: list[Any], name: str, net: torch.nn.Module
             made = lines.get(len(nodes), "")
             raise Wrong(f"{here} is tracked: it holds a graph of {len(nodes)} nodes.", view.mark(here, "holds this graph"), made)
     return entries
-
-
-@contextlib.contextmanager
-def watched_backwards() -> Iterator[list[bool]]:
-    """Yield a list that gets, for each backward pass, whether it was asked to retain the graph."""
-    backward, flags = torch.autograd.backward, []
-
-    @functools.wraps(backward)
-    def watch(tensors, grad_tensors=None, retain_graph=None, *more, **named):
-        flags.append(bool(retain_graph))
-        return backward(tensors, grad_tensors, retain_graph, *more, **named)
-
-    torch.autograd.backward = watch
-    try:
-        yield flags
-    finally:
-        torch.autograd.backward = backward
 
 
 def same_numbers(answer: Any, expected: Any, what: str = "The result") -> None:

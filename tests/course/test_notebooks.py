@@ -180,6 +180,8 @@ DAMAGE = [
     ("ending", "does not end the notebook", lambda notebook: notebook.cells.append(new_markdown_cell("The end."))),
     ("ending", "does not end the workshop with ## The ideas", call_it_a_workshop),
     ("ending", "and every exercise in it", forget_an_exercise),
+    ("ending", "does not lead on: its last line is **Next:** [02 …]", change_text("**Next:** [02 ", "Next: [02 ")),
+    ("needs", "names notebook 00 under **You need** without a link", change_text("[00](00_start_here.ipynb)", "00")),
     ("the_map", "has no map of the course, or several", lambda notebook: picture_cell(notebook).metadata.update(tags=["map"])),
     ("set_up", "does not end with predictions()", change_text("\npredictions()", "")),
     ("predictions", "asks for 4 predictions", leave(4, "**Predict.**")),
@@ -249,3 +251,12 @@ def test_a_large_file_is_noticed(tmp_path):
 
 def test_each_rule_is_tried():
     assert {rule for rule, _, _ in DAMAGE} | {"size"} == {rule.__name__ for rule in RULES}
+
+
+def test_each_word_of_the_glossary_is_linked_in_the_notebook_that_explains_it():
+    glossary = read(notebooks()[0])
+    words = [(cell.id, re.search(r"· \[(\d\d)\]\(", cell.source)[1]) for cell in glossary.cells
+             if re.match(r"\*\*.+\*\* · .+<br>", cell.source)]
+    texts = {path.name[:2]: "\n".join(cell.source for cell in read(path).cells) for path in notebooks()}
+    assert len(words) >= 30
+    assert [word for word, number in words if f"](00_start_here.ipynb#cell-id={word})" not in texts[number]] == []

@@ -151,13 +151,14 @@ SHOWN = '<figure><img alt="A picture" src="data:image/svg+xml;base64,PHN2Zy8+"><
 @pytest.fixture(scope="module")
 def begun():
     """The two notebooks of the small course, by name."""
-    opening = new_markdown_cell(FIRST.format(number="00", title="One", before=""), id="first", metadata=slide("slide"))
+    words = FIRST.format(number="00", title="One", before="01", file="01_two.ipynb")
+    opening = new_markdown_cell(words, id="first", metadata=slide("slide"))
     heading = new_markdown_cell("## The map", id="heading", metadata=slide("slide"))
     plan = new_markdown_cell(NOTE.format(words=PLAN.format(minutes="50 minutes")), id="heading-note", metadata=slide("notes"))
     its_map = new_code_cell("%xmode Minimal\n" + GUARD.format(needs="seegrad"), id="a-map", execution_count=1, outputs=[
         new_output("display_data", {"text/html": SHOWN, "text/plain": "A picture"})], metadata={**slide("-"), "tags": ["map"]})
     first = new_notebook(cells=[opening, heading, plan, its_map], metadata=METADATA)
-    second = skeleton("01", "Two")      # no output is needed here, so no kernel
+    second = skeleton("01", "Two", before="00_one.ipynb")      # no output is needed here, so no kernel
     for number, cell in enumerate((cell for cell in second.cells if cell.cell_type == "code"), 1):
         cell.execution_count = number
     return {"00_one": first, "01_two": second}
