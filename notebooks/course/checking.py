@@ -4,26 +4,25 @@ The checks of each notebook stand in `course/exercises`. A check is a function t
 learner's code. It raises :class:`Wrong` with what is seen to be wrong, and may return an :class:`Idea`.
 """
 
-import contextlib
-import functools
 import importlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from IPython.display import display
+from torch.overrides import TorchFunctionMode
 
 from .running import Run, bounded, in_words
 from .verdict import OPEN, RIGHT, WRONG, Idea, Verdict, Wrong
 
 __all__ = ["Idea", "Run", "Wrong", "bounded", "check", "exercise", "has_numbers", "in_words", "is_tracked", "load", "progress",
-           "quietly", "same_numbers", "watched_backwards", "without_graphs"]
+           "quietly", "same_numbers", "telling_cuts", "without_graphs"]
 
 Check = Callable[[Run], Idea | None]        # it raises Wrong
 
 _checks: dict[str, Check] = {}      # name of an exercise -> its check
-_states: dict[str, str] = {}        # name of an exercise -> what the last check said, in this kernel
+_solved: set[str] = set()           # names of exercises, in this kernel: a later try takes none away
 
 
 def exercise(name: str) -> Callable[[Check], Check]:
@@ -50,7 +49,6 @@ def check(name: str, answer: object) -> None:
         raise ValueError(f"there is no exercise {name!r}: the names are {', '.join(sorted(_checks))}.")
     run = Run(answer)
     if run.is_open():
-        _states[name] = OPEN
         print(f"Exercise {name}: {OPEN}.")
         return
     try:
@@ -61,7 +59,8 @@ def check(name: str, answer: object) -> None:
         verdict = _refusal(name, run, wrong)
     except Exception as error:      # of the check itself: it met something that it did not expect
         verdict = Verdict(name, WRONG, f"The check cannot use what your function returned or did ({in_words(error)}).")
-    _states[name] = verdict.state
+    if verdict.state == RIGHT:
+        _solved.add(name)
     display(verdict)
 
 
@@ -76,10 +75,10 @@ def _refusal(name, run, wrong):
 
 
 def progress(notebook: str) -> None:
-    """Print which exercises of a notebook are done in this kernel. notebook: its number, as in "03"."""
+    """Print which exercises of a notebook were solved in this kernel. notebook: its number, as in "03"."""
     names = load(notebook)
-    done = [name for name in names if _states.get(name) == RIGHT]
-    to_do = [name for name in names if name not in done]
+    done = [name for name in names if name in _solved]
+    to_do = [name for name in names if name not in _solved]
     print(f"{len(done)} of {len(names)} exercises done." + (f" Still to do: {', '.join(to_do)}." if to_do else ""))
 
 
@@ -98,6 +97,36 @@ def quietly(run: Callable[..., Any], *inputs: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return run(*inputs)
+
+
+class _Cuts(TorchFunctionMode):
+    """Knows where a tracked tensor went in last, and what came out is not tracked.
+
+    line: of the learner's code, "" where there was none.
+    """
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self._run, self.line = run, ""
+
+    def __torch_function__(self, function: Any, types: object, inputs: Any = (), named: Any = None) -> Any:
+        result = function(*inputs, **(named or {}))
+        is_cut = isinstance(result, torch.Tensor) and not result.requires_grad and any(map(is_tracked, inputs))
+        if is_cut and function is not torch.Tensor.grad.__get__:        # a .grad is no result of its leaf
+            self.line = self._run.here
+        return result
+
+
+def telling_cuts(run: Run, *inputs: Any) -> Any:
+    """Call the learner's function. Where backward starts at a tensor that is not tracked, the line is told that cut it off."""
+    with _Cuts(run) as cuts:
+        try:
+            return quietly(run, *inputs)
+        except Wrong as wrong:
+            if "does not require grad" not in str(wrong) or not cuts.line:
+                raise
+            raise Wrong("backward starts at a tensor that is not tracked. In the line below, a tracked tensor goes in, and what "
+                        "comes out is not tracked.", line=cuts.line) from None
 
 
 def is_tracked(answer: object) -> bool:
@@ -120,29 +149,12 @@ def without_graphs(run: Run, entries: list[Any], name: str, net: torch.nn.Module
     return entries
 
 
-@contextlib.contextmanager
-def watched_backwards() -> Iterator[list[bool]]:
-    """Yield a list that gets, for each backward pass, whether it was asked to retain the graph."""
-    backward, flags = torch.autograd.backward, []
-
-    @functools.wraps(backward)
-    def watch(tensors, grad_tensors=None, retain_graph=None, *more, **named):
-        flags.append(bool(retain_graph))
-        return backward(tensors, grad_tensors, retain_graph, *more, **named)
-
-    torch.autograd.backward = watch
-    try:
-        yield flags
-    finally:
-        torch.autograd.backward = backward
-
-
 def same_numbers(answer: Any, expected: Any, what: str = "The result") -> None:
     """Raise :class:`Wrong` unless the answer is a tensor (or a number) with the expected shape and numbers."""
     if answer is None:
-        raise Wrong("Your function returns nothing: end it with return.")
+        raise Wrong("Your function returns nothing.")
     if callable(answer) and not isinstance(answer, torch.Tensor):
-        raise Wrong(f"{what} is a function: did you forget the brackets behind its name?")
+        raise Wrong(f"{what} is a function, and not what a function returns.")
     expected = torch.as_tensor(expected)
     try:
         answer = torch.as_tensor(answer).detach()

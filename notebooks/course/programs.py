@@ -398,7 +398,7 @@ class Played(Shown):
         rows = list(_gradients(found.ours, found.theirs))
         table = Table("Gradients, on the way back", ("of", "yours", "PyTorch"), rows)
         graph = show_graph({name: made for name, made in found.theirs.namespace.items() if isinstance(made, torch.Tensor)})
-        graph = graph.mark(_place(graph, found.name), "the two differ here first") if found.name else graph
+        graph = graph.mark(_place(graph, found.name), "they differ here") if found.name else graph
         self.parts = [table, graph] if any(row["yours"] != row["PyTorch"] for row in rows) else [graph]
 
     def __repr__(self) -> str:
@@ -408,7 +408,7 @@ class Played(Shown):
         *tables, graph = (part._repr_mimebundle_()["text/html"] for part in self.parts)
         code = f'<p style="margin: 0.2em 0">{CAPTION}</p><pre style="white-space: pre">{html.escape(self.code)}</pre>'
         # Beside each other; where there is no room for the graph in its smallest size, it stands below.
-        shown = (f'<div style="display: flex; flex-wrap: wrap; gap: 0 1em"><div style="flex: 1 1 190px">{code}{"".join(tables)}'
+        shown = (f'<div style="display: flex; flex-wrap: wrap; gap: 0 1em"><div style="flex: 1 1 170px">{code}{"".join(tables)}'
                  f'</div><div style="flex: 2 1 min-content; max-width: 100%">{graph}</div></div>')
         return {"text/plain": repr(self), "text/html": shown}
 

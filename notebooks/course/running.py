@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from types import CodeType, FrameType, FunctionType, ModuleType
+from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 import torch
@@ -72,9 +72,10 @@ class Run:
         return self._answer is ... or _is_empty(self._function) or _has_a_gap("".join(self._source))
 
     def __call__(self, *inputs: Any) -> Any:
-        """Call the answer. Raises Wrong where it raises, and where it changes an input in place."""
+        """Call the answer. Raises Wrong where it raises, changes an input in place, or leaves recording switched off."""
         if not callable(self._answer):
             return self._answer
+        recorded = torch.is_grad_enabled()
         before = [(number, tensor, tensor._version, tensor.detach().clone())
                   for number, tensor in enumerate(inputs, 1) if isinstance(tensor, torch.Tensor)]
         try:
@@ -86,6 +87,9 @@ class Run:
         for number, tensor, version, values in before:
             if tensor._version != version or not torch.equal(tensor, values):
                 raise Wrong(f"Your code changed its input number {number} in place.")
+        if torch.is_grad_enabled() != recorded:
+            torch.set_grad_enabled(recorded)
+            raise Wrong("Your function has switched recording off, and it is still off after it: no later operation gets a node.")
         return result
 
     def follow(self, call: Callable[..., Any], inputs: Iterable[Any]) -> Any:
@@ -118,6 +122,11 @@ class Run:
             raise Wrong("No backward pass ran in your function.")
         return self.passes[-1]
 
+    @property
+    def here(self) -> str:
+        """The line of the learner's code that runs."""
+        return self.line(self._line or 0)
+
     def line(self, number: int) -> str:
         """A line of the learner's cell in words, as in "line 5: loss.backward()"; "" where there is none."""
         text = self._source[number - 1].strip() if 1 <= number <= len(self._source) else ""
@@ -145,7 +154,7 @@ class Run:
         imports = {found for cell in cells for found in _imports(cell)}
 
         def is_there(name: str, value: object) -> bool:
-            return (name in own or name.startswith("__") or isinstance(value, ModuleType)
+            return (name in own or name.startswith("__") or isinstance(value, ModuleType) or _is_of_a_library(name, value)
                     or any(_is_imported(value, name, *found) for found in imports))
 
         return {name: value for name, value in namespace.items() if not is_there(name, value)}
@@ -154,12 +163,11 @@ class Run:
     def _alone(self) -> Iterator[None]:
         """Take the hidden names away. They come back whatever happens."""
         namespace = self._function.__globals__ if self._hidden and self._function else {}
-        for name in self._hidden:
-            namespace.pop(name, None)
+        taken = {name: namespace.pop(name) for name in self._hidden if name in namespace}
         try:
             yield
         finally:
-            namespace.update(self._hidden)
+            namespace.update(taken)
 
     # What it does
 
@@ -226,6 +234,11 @@ class Run:
         if _ENGINE not in codes or not self.passes or self.passes[-1].view is None:
             return None
         view, lines = self.passes[-1].view, self.passes[-1].lines
+        if "does not require grad" in str(error):
+            for tensor in view.snapshot.tensors:
+                if tensor.names and not tensor.requires_grad:
+                    view = view.mark(tensor.names[0], "not tracked: no graph behind it")
+            return view
         for words, state, says in (("a second time", FREED, "backward needs it, and it was freed"),
                                    ("modified by an inplace operation", CHANGED, "changed in place after it was saved")):
             # The engine goes from the last node to the first one.
@@ -306,6 +319,12 @@ def _imports(cell: str) -> tuple[tuple[str, str, str], ...]:
         elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "run_cell_magic":
             found += [inside for given in node.args[2:] if isinstance(given, ast.Constant) for inside in _imports(given.value)]
     return tuple(found)
+
+
+def _is_of_a_library(name: str, value: object) -> bool:
+    """Whether a name is that of a class or a function which no cell has made."""
+    kinds = (type, FunctionType, BuiltinFunctionType)
+    return isinstance(value, kinds) and value.__name__ == name and value.__module__ != "__main__"
 
 
 def _is_imported(value: object, name: str, module: str, there: str, here: str) -> bool:

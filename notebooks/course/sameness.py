@@ -46,9 +46,9 @@ def same_graph(one: GraphSnapshot, other: GraphSnapshot) -> bool:
 
 
 def differences(mine: GraphSnapshot, target: GraphSnapshot) -> list[Difference]:
-    """What is too much and what is missing in a graph; where that is nothing, what is otherwise. Empty for the same graph.
+    """What is too much and what is missing in a graph; where that is nothing, what is otherwise, a .grad first.
 
-    The tensors that the caller gave have the same names in both.
+    Empty for the same graph. The tensors that the caller gave have the same names in both.
     """
     if same_graph(mine, target):
         return []
@@ -58,15 +58,19 @@ def differences(mine: GraphSnapshot, target: GraphSnapshot) -> list[Difference]:
     found += [Difference(f"{_names(target)[part].rpartition('] ')[2]} is missing") for part in _alone(target, pairs)]
     if found:
         return found
+    told: list[tuple[str, Difference]] = []
     for theirs, own in sorted(pairs.items(), key=lambda pair: pair[1]):
         facts, wanted = _facts(mine, own, lambda part: part), _facts(target, theirs, pairs.get)
         for what, (verb, tell) in _TELLERS.items():
             if facts.get(what) != wanted.get(what):
                 here, there = tell(facts[what], names), tell(wanted[what], names)
                 words = f"{names[own]} {verb} {here}, in the target {there}"
-                found.append(Difference(words, f"target: {there}", _where(mine, own)))
+                told.append((what, Difference(words, f"target: {there}", _where(mine, own))))
                 break       # what else is otherwise here mostly follows from it
-    return found
+    # A backward that ran, or did not, is seen best at a leaf. What it frees is no longer shared, which need not be told.
+    told.sort(key=lambda each: each[0] != "grad")
+    freed = any(what == "states" for what, _ in told)
+    return [difference for what, difference in told if not (freed and what == "together")]
 
 
 def _parts(snapshot: GraphSnapshot) -> list[Part]:

@@ -9,7 +9,7 @@ from matplotlib import pyplot
 
 import answers
 from cells import run_cells
-from course import check, progress
+from course import check, checking, progress
 from course.checking import load
 from project import COURSE, is_workshop, notebooks, read
 from rules import CHECK, SOLUTION
@@ -74,7 +74,11 @@ def test_the_solution_is_right(name, capsys):
 
 @pytest.mark.parametrize("name, source", [(name, source) for name in RIGHT_ANSWERS for source in RIGHT_ANSWERS[name]])
 def test_another_right_answer_is_right_too(name, source, capsys):
-    assert said(capsys, name, answer(name, source)) .startswith(f"Exercise {name}: ✓ right.")
+    source, words, *more = (source, "") if isinstance(source, str) else source
+    printed = said(capsys, name, answer(name, source))
+    first = printed.partition("\n")[0]
+    assert first.startswith(f"Exercise {name}: ✓ right.") and words in first
+    assert [part for part in more if part not in printed] == []
 
 
 @pytest.mark.parametrize("name, number", [(name, k) for name in NAMES for k in range(len(WRONG_ANSWERS.get(name, [])))])
@@ -119,14 +123,15 @@ def test_no_accident_stops_a_check(name, accident, capsys):
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-def test_progress_counts_what_is_right_in_this_process(capsys):
+def test_progress_counts_what_was_solved_in_this_process_whatever_was_tried_later(capsys, monkeypatch):
+    monkeypatch.setattr(checking, "_solved", set())
     name = NAMES[0]
-    said(capsys, name, ...)
-    progress(name[:2])
-    assert f"Still to do: {name}" in capsys.readouterr().out
-    said(capsys, name, answer(name, exercise(name)[3]))
-    progress(name[:2])
-    assert name not in capsys.readouterr().out
+    wrong = answer(name, WRONG_ANSWERS[name][0][0])
+    for given, is_solved in ((..., False), (wrong, False), (answer(name, exercise(name)[3]), True), (wrong, True), (..., True)):
+        said(capsys, name, given)
+        progress(name[:2])
+        printed = capsys.readouterr().out
+        assert printed.startswith(f"{int(is_solved)} of ") and (f"Still to do: {name}" in printed) == (not is_solved)
 
 
 def test_an_unknown_exercise():

@@ -251,3 +251,12 @@ def test_a_large_file_is_noticed(tmp_path):
 
 def test_each_rule_is_tried():
     assert {rule for rule, _, _ in DAMAGE} | {"size"} == {rule.__name__ for rule in RULES}
+
+
+def test_each_word_of_the_glossary_is_linked_in_the_notebook_that_explains_it():
+    glossary = read(notebooks()[0])
+    words = [(cell.id, re.search(r"· \[(\d\d)\]\(", cell.source)[1]) for cell in glossary.cells
+             if re.match(r"\*\*.+\*\* · .+<br>", cell.source)]
+    texts = {path.name[:2]: "\n".join(cell.source for cell in read(path).cells) for path in notebooks()}
+    assert len(words) >= 30
+    assert [word for word, number in words if f"](00_start_here.ipynb#cell-id={word})" not in texts[number]] == []

@@ -62,6 +62,12 @@ def test_a_leaf_without_a_name_is_drawn_and_a_slot_says_what_it_holds():
     assert "[2] mul_backward from [1]; a freed; b freed" in repr(show_own(loss=loss))
 
 
+def test_a_value_that_is_not_tracked_gets_no_gradient_in_the_picture():
+    c = Value(3.0)
+    loss = Value(2.0, requires_grad=True) * c
+    assert "[2] mul_backward from [1], c (no gradient)" in repr(show_own(loss=loss, c=c))
+
+
 def test_slots_of_a_rule_that_takes_all_as_one():
     with plugged(mul_backward=lambda gradient, *saved: (gradient * saved[1], gradient * saved[0])):
         loss = Value(2.0, requires_grad=True) * Value(3.0)
@@ -79,7 +85,7 @@ def test_a_difference_is_told_with_the_program_without_what_does_not_matter_and_
     assert repr(wrong.value.picture).startswith("The two differ at this program. The graph is PyTorch's.\n\n"
                                                 "x = leaf(2.0)\nb = x * x\nloss = b * x\nloss.backward()\n\n")
     shown = wrong.value.picture._repr_mimebundle_()["text/html"]
-    assert "loss = b * x" in shown and "<th" in shown and "✗ the two differ here first" in shown
+    assert "loss = b * x" in shown and "<th" in shown and "✗ they differ here" in shown
     assert own_autograd.mul_backward(1, 2, 3) == (3, 2)
 
 

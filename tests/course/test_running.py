@@ -1,5 +1,6 @@
 """The learner's code: which names it finds, and which of its lines did what."""
 
+import functools
 import sys
 
 import pytest
@@ -9,6 +10,7 @@ from torch.nn.functional import mse_loss
 
 from cells import run_cells
 from course import running
+from course.checking import telling_cuts
 from course.running import Run
 from course.verdict import Wrong
 
@@ -118,6 +120,23 @@ def test_an_import_in_a_cell_with_a_magic_counts():
     namespace = run_cells("def answer(): return tau", tau=__import__("math").tau)
     namespace["_ih"].append(cell)
     assert Run(namespace["answer"])() == __import__("math").tau
+
+
+def test_classes_and_functions_of_libraries_are_there_where_cells_are_not_noted():
+    """As under nbval, which runs cells that IPython does not note."""
+    namespace = run_cells("def answer(): return partial(mse_loss, torch.ones(1))(torch.ones(1))", "net = 1",
+                          partial=functools.partial, mse_loss=mse_loss, torch=torch)
+    namespace["_ih"].clear()
+    assert Run(namespace["answer"])() == 0
+
+
+def test_what_the_notebook_has_made_since_the_first_call_stays():
+    namespace = run_cells(SET_UP, "net = 1", "def answer(): return 2")
+    run = Run(namespace["answer"])
+    run()
+    namespace["net"] = 3
+    run()
+    assert namespace["net"] == 3
 
 
 def test_code_of_a_library_finds_its_own_names_and_is_never_open():
@@ -278,7 +297,8 @@ FAILING = {
                            "a second time", "[2] ExpBackward0 from [1]; result freed\n[3] SinBackward0 from [2]; ✗ self freed"),
     "changed": ("def answer(x):\n    h = x.exp()\n    loss = (h * h).sum()\n    h.add_(1)\n    loss.backward()",
                 "modified by an inplace operation", "✗ self: changed in place after it was saved; made by line 3"),
-    "untracked": ("def answer(x):\n    loss = x.detach().sum()\n    loss.backward()", "does not require grad", "no graph: "),
+    "untracked": ("def answer(x):\n    loss = x.detach().sum()\n    loss.backward()", "does not require grad",
+                  "loss; not tracked (); ✗ not tracked: no graph behind it"),
 }
 
 
@@ -302,7 +322,40 @@ def test_a_graph_that_cannot_be_read_does_not_stop_the_answer(monkeypatch):
     assert x.grad is not None and run.last_pass().view is None and run.last_pass().line == "line 2: x.exp().sum().backward()"
 
 
+CUTS = {
+    "detach": ("def answer(x):\n    y = x.exp()\n    y = y.detach()\n    y.sum().backward()", "line 3: y = y.detach()"),
+    "no_grad": ("def answer(x):\n    with torch.no_grad():\n        y = x.exp()\n        y = y * 2\n"
+                "    y.sum().backward()",
+                "line 3: y = x.exp()"),
+    "data": ("def answer(x):\n    loss = x.data.sum()\n    loss.backward()", "line 2: loss = x.data.sum()"),
+    "a module": ("def answer(x):\n    net = nn.Linear(2, 1)\n    with torch.no_grad():\n        y = net(x.detach())\n"
+                 "    y.sum().backward()", "line 4: y = net(x.detach())"),
+    "a .grad": ("def answer(x):\n    loss = x.detach().sum()\n    x.grad\n    loss.backward()", "line 2: loss = x.detach()"),
+}
+
+
+@pytest.mark.parametrize("source, line", CUTS.values(), ids=CUTS)
+def test_the_line_that_cut_off_the_graph_is_known(source, line):
+    with pytest.raises(Wrong, match="what comes out is not tracked") as caught:
+        telling_cuts(run_of(source), torch.ones(2, requires_grad=True))
+    assert caught.value.line.startswith(line)
+
+
+def test_where_no_line_cut_anything_off_the_error_stays():
+    with pytest.raises(Wrong, match="does not require grad"):
+        telling_cuts(run_of("def answer(x): x.sum().backward()"), torch.ones(2))
+    with pytest.raises(Wrong, match="a second time"):
+        telling_cuts(run_of("def answer(x):\n    x.detach()\n    y = x.exp().sum()\n    y.backward(); y.backward()"),
+                     torch.ones(2, requires_grad=True))
+
+
 # Nothing stays behind
+
+def test_recording_that_is_left_switched_off_is_refused_and_on_again():
+    assert "still off after it" in refused(run_of("def answer(): torch.set_grad_enabled(False)"))
+    assert torch.is_grad_enabled()
+    run_of("@torch.no_grad()\ndef answer(): return torch.ones(1)")()       # and this leaves nothing behind
+
 
 def test_the_trace_of_who_traces_is_set_again():
     def tracing(*_):

@@ -220,3 +220,15 @@ def test_a_node_that_no_result_leads_to_is_no_partner():
 ])
 def test_what_is_said_of_a_difference(mine, target, words):
     assert told(mine, target) == words
+
+
+def test_a_missing_grad_comes_first_and_what_only_follows_from_freeing_is_not_told():
+    """[3] MulBackward0 shares what it saves with [2] ExpBackward0, as long as that has it."""
+    def walked(x, w):
+        h = x.exp()
+        (h + w).sum().backward()
+        return h * h
+
+    fresh = [("x has no .grad, in the target a .grad", "x"), ("w has no .grad, in the target a .grad", "w"),
+             ("[2] ExpBackward0 has 1 saved alive, in the target 1 saved freed", 2)]
+    assert told(lambda x, w: (h := x.exp()) * h, walked) == fresh

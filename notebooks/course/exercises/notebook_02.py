@@ -8,7 +8,7 @@ from torch import nn
 from seegrad import show_graph
 from seegrad.snapshot import Register
 
-from ..checking import Idea, Wrong, exercise, is_tracked, same_numbers, without_graphs
+from ..checking import Idea, Wrong, exercise, is_tracked, same_numbers, telling_cuts, without_graphs
 
 
 @exercise("02.1")
@@ -20,11 +20,17 @@ def a_loss_that_saves_nothing(run):
         raise Wrong("The loss is not tracked: no graph leads from it to x.")
     if x.grad is not None:
         raise Wrong("x has a gradient before the check called backward: your function calls it.")
+    before, _ = run.show({"x": x, "loss": loss})
+    saving = [number for number, node in enumerate(before.snapshot.nodes, 1) if node.saved]
     works = _runs_backward_twice(loss)
     view, lines = run.show({"x": x, "loss": loss})
-    saving = [(number, slot.name) for number, node in enumerate(view.snapshot.nodes, 1) for slot in node.saved]
     if saving:
-        number, slot = saving[-1]       # where backward comes first
+        number = saving[-1]             # where backward comes first
+        if works:
+            slot = before.snapshot.nodes[number - 1].saved[0].name
+            raise Wrong(f"Two backward calls work, and yet [{number}] saves a tensor. Its backward never asks for it.",
+                        before.mark(number, "saved, and never used", slot=slot), lines.get(number, ""))
+        slot = view.snapshot.nodes[number - 1].saved[0].name
         raise Wrong(f"The second backward fails at [{number}]: the first one has freed what this node had saved.",
                     view.mark(number, "saved, and freed by the first backward", slot=slot), lines.get(number, ""))
     if not works:
@@ -34,8 +40,8 @@ def a_loss_that_saves_nothing(run):
     if torch.allclose(x.grad, torch.full((4,), 0.5)):
         raise Wrong("The gradient of x is half of what it was: one of the ways from the loss back to x is cut off.", view)
     same_numbers(x.grad, torch.full((4,), 1.0), "The gradient of x after two backward calls")
-    return Idea("An addition saves nothing. So the first backward frees nothing, and the second one finds all that it needs.",
-                view)
+    return Idea("No node here saves a tensor. So the first backward frees nothing, and the second one finds all that it needs.",
+                before)
 
 
 def _runs_backward_twice(loss):
@@ -62,7 +68,7 @@ def a_new_prediction_for_each_step(run):
 
     net.register_forward_hook(watch)
     optimizer, steps = _counted(net)
-    losses = without_graphs(run, _list(run(net, optimizer, x, t, 4), 4), "losses", net)
+    losses = without_graphs(run, _list(telling_cuts(run, net, optimizer, x, t, 4), 4), "losses", net)
     _changed(net, start, steps)
     same_numbers(losses[0], expected[0], "The first loss")
     last = run.last_pass()
@@ -91,10 +97,16 @@ def a_history_without_graphs(run):
     start, reference = copy.deepcopy(net), copy.deepcopy(net)
     expected = _train(reference, zip(xs, ts))
     made, register = [], Register()
-    net.register_forward_hook(lambda module, inputs, prediction: made.append(register.number_of_node(prediction.grad_fn))
-                              if prediction.requires_grad else None)
+    alive = [0]         # how many graphs are in memory when a backward comes to a prediction
+
+    def watch(module, inputs, prediction):
+        if prediction.requires_grad:
+            made.append(register.number_of_node(prediction.grad_fn))
+            prediction.grad_fn.register_prehook(lambda gradients: alive.append(len(set(made) - register.freed)))
+
+    net.register_forward_hook(watch)
     optimizer, steps = _counted(net)
-    history = without_graphs(run, _list(run(net, optimizer, xs, ts), 4), "history", net)
+    history = without_graphs(run, _list(telling_cuts(run, net, optimizer, xs, ts), 4), "history", net)
     _changed(net, start, steps)
     _cleared(history, _train(start, zip(xs, ts), clear=False))
     for number, (entry, number_expected) in enumerate(zip(history, expected), 1):
@@ -104,8 +116,13 @@ def a_history_without_graphs(run):
     if left:
         raise Wrong(f"The list holds no graph, and {len(left)} of {len(made)} graphs {'is' if len(left) == 1 else 'are'} still "
                     "in memory.")
-    return Idea(f"A plain number holds no graph. {len(made)} graphs were built, and none is left: this was the last one.",
-                run.last_pass().view)
+    if max(alive) > 1:
+        first, step = run.passes[0], alive.index(max(alive))
+        root = len(first.view.snapshot.nodes)
+        raise Wrong(f"The list that comes back holds no graph. But in step {step}, {max(alive)} graphs were in memory together.",
+                    first.view.mark(root, f"still in memory in step {step}"), first.lines.get(root, ""))
+    return Idea(f"No entry of the list holds a graph. {len(made)} graphs were built, and none was kept: here is the last one, as "
+                "it was before its backward.", run.last_pass().view)
 
 
 @exercise("02.4")
@@ -117,7 +134,26 @@ def all_leaves_of_a_graph(run):
     _all_leaves(run, (a.exp() + fixed).sum(), {"a": a})
     _all_leaves(run, ((a * b + fixed) * a + c).sum(), {"a": a, "b": b, "c": c})
     view = _all_leaves(run, torch.stack([b.sum(), c * c, (fixed * b).sum()]), {"b": b, "c": c})
-    return Idea("All pairs of all nodes lead to all leaves. To note which nodes were seen keeps each leaf single.", view)
+    _each_node_once(run)
+    return Idea("The walk follows every pair of every node, so it comes to all leaves. It goes on from each node once.", view)
+
+
+def _each_node_once(run, additions=30):
+    """In a graph where each node has two ways to the node before it, a walk that goes both ways each time never ends."""
+    leaf = torch.tensor(1.0, requires_grad=True)
+    results = [leaf]
+    for _ in range(additions):
+        results.append(results[-1] + results[-1])
+    try:
+        run(results[-1])
+        return
+    except Wrong as wrong:
+        if "was stopped" not in str(wrong):
+            raise
+    # Out of the handler: the line where the walk was stopped tells nothing.
+    raise Wrong(f"This graph has 3 additions, and 8 ways lead to its leaf. In one with {additions} additions there are "
+                f"{2 ** additions:,} ways, and your walk goes them all: it was stopped.",
+                show_graph({"leaf": leaf, "result": results[3]}).mark("leaf", "8 ways lead here"))
 
 
 def _all_leaves(run, result, expected):
@@ -125,16 +161,16 @@ def _all_leaves(run, result, expected):
     try:
         found = run(result)
     except Wrong as wrong:
-        raise Wrong(str(wrong), view) from None
+        raise _in_other_words(wrong, view) from None
     if found is None:
-        raise Wrong("Your function returns nothing: no return ends it.")
+        raise Wrong("Your function returns nothing.")
     if not isinstance(found, (list, tuple)):
         raise Wrong(f"The result is of type {type(found).__name__}, and not a list of leaves.")
     if not found:
         raise Wrong("The list is empty: no AccumulateGrad node was recognised. (Its name() is longer than in the picture.)", view)
     for entry in found:
         if not isinstance(entry, torch.Tensor):
-            raise Wrong(f"The list holds an object of type {type(entry).__name__}, and not only tensors.", view)
+            raise Wrong(f"The list holds an object of type {_full_name(type(entry))}, which is no torch.Tensor.", view)
         if not any(entry is leaf for leaf in expected.values()):
             raise Wrong("The list holds a tensor that is no tracked leaf of this graph.", view)
     for name, leaf in expected.items():
@@ -145,9 +181,25 @@ def _all_leaves(run, result, expected):
     return view
 
 
+def _in_other_words(wrong, view):
+    """What a walk raised, told as what it means in this graph."""
+    untracked = next((number for number, node in enumerate(view.snapshot.nodes, 1) if None in node.inputs), 0)
+    if "'NoneType' object has no attribute" in str(wrong) and untracked:
+        return Wrong(f"The walk came to a None and went on: an input of [{untracked}] is not tracked, and has None for its node.",
+                     view.mark(untracked, "one of its pairs has None for a node"))
+    if "Boolean value of Tensor" in str(wrong):
+        return Wrong("Two tensors were compared by their numbers, as == and `in` do. That does not tell whether both are one "
+                     "tensor.", view)
+    return Wrong(str(wrong), view)
+
+
+def _full_name(kind):
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
 def _list(answer, length):
     if answer is None:
-        raise Wrong("Your function returns nothing: no return ends it.")
+        raise Wrong("Your function returns nothing.")
     if not isinstance(answer, (list, tuple)):
         raise Wrong(f"The result is of type {type(answer).__name__}, and not a list with one loss for each step.")
     if len(answer) != length:

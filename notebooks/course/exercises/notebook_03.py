@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import nn
 
-from ..checking import Idea, Wrong, exercise, is_tracked, same_numbers
+from ..checking import Idea, Wrong, exercise, is_tracked, same_numbers, telling_cuts
 
 
 @exercise("03.1")
@@ -16,7 +16,7 @@ def one_walk_for_three_losses(run):
     y.grad_fn.register_prehook(lambda gradients: walks.append(len(run.passes)))
     losses = {"loss1": y.sum(), "loss2": y.mean(), "loss3": y.max()}
     run.names = {"x": x, "y": y}
-    run(*losses.values())
+    telling_cuts(run, *losses.values())
     view, _ = run.show({"x": x, "y": y, **losses})
     if x.grad is None:
         raise Wrong("x has no gradient: no backward went to x.", view.mark("x", "no gradient came here"))
@@ -37,8 +37,8 @@ def one_walk_for_three_losses(run):
         slot = view.snapshot.nodes[shared - 1].saved[0].name
         raise Wrong(f"After the last walk, the graph still holds {view.snapshot.saved_bytes} bytes: it was retained.",
                     view.mark(shared, "still saved, and never used again", slot=slot), run.last_pass().line)
-    return Idea("The gradient of a sum is the sum of the gradients. So one walk from the sum is enough for all losses.",
-                run.last_pass().view)
+    return Idea(f"The gradient of a sum is the sum of the gradients. So one walk is enough for all losses: [{shared}] ran once.",
+                view)
 
 
 @exercise("03.2")
@@ -48,14 +48,24 @@ def the_gradients_apart(run):
     h = (weight * other).tanh()
     loss1, loss2 = h.square().sum(), h.exp().sum()
     expected = [torch.autograd.grad(loss, weight, retain_graph=True)[0] for loss in (loss1, loss2)]
+    filled = {}         # leaf -> the line that filled its .grad
+    leaves = {"weight": weight, "other": other}
+
+    def note(leaf):
+        filled.setdefault(leaf, run.passes[-1].line)
+
+    for leaf in leaves.values():
+        leaf.register_post_accumulate_grad_hook(note)
     answer = run(loss1, loss2, weight)
     view, _ = run.show({"weight": weight, "other": other, "h": h, "loss1": loss1, "loss2": loss2})
-    for name, leaf in (("weight", weight), ("other", other)):
+    for name, leaf in leaves.items():
+        if leaf in filled:
+            words = "backward() has filled its .grad" + ", and you have cleared it" * (leaf.grad is None)
+            raise Wrong(f"The leaf {name} has got a .grad.", view.mark(name, words), filled[leaf])
         if leaf.grad is not None:
-            raise Wrong(f"The leaf {name} has got a .grad.", view.mark(name, "backward() has filled its .grad"),
-                        run.passes[0].line if run.passes else "")
+            raise Wrong(f"The leaf {name} has got a .grad.", view.mark(name, "has a .grad"))
     if answer is None:
-        raise Wrong("Your function returns nothing: no return ends it.")
+        raise Wrong("Your function returns nothing.")
     if isinstance(answer, (list, tuple)) and len(answer) == 1:
         raise Wrong("The result has one entry: the gradient of the sum of the losses.")
     if not isinstance(answer, (list, tuple)) or len(answer) != 2:
@@ -73,7 +83,7 @@ def the_gradients_apart(run):
         raise Wrong(f"After the last call, the shared part still holds {shared.snapshot.saved_bytes} bytes: it was retained.",
                     shared.mark(len(shared.snapshot.nodes), "still saved, and never used again", slot="result"),
                     run.last_pass().line)
-    return Idea("Each call walks the shared part once. Only the first one has to keep it, and no leaf gets a .grad.", shared)
+    return Idea("`autograd.grad` returns a gradient, and no leaf gets a .grad. The last walk has freed the shared part.", shared)
 
 
 @exercise("03.3")
@@ -86,7 +96,7 @@ def one_step_on_two_losses(run):
         parameter.grad = torch.ones_like(parameter)     # of an earlier step: it must be cleared
     optimizer, steps_taken = torch.optim.SGD(net.parameters(), lr=0.1), []
     optimizer.register_step_post_hook(lambda *_: steps_taken.append(1))
-    run(net, optimizer, x, t)
+    telling_cuts(run, net, optimizer, x, t)
     if _same(net, start):
         if steps_taken:
             raise Wrong("optimizer.step() ran, and the parameters of net are as before: they had no gradient when the step came.")
@@ -112,7 +122,8 @@ def one_step_on_two_losses(run):
         same_numbers(parameter, expected, f"The parameter {name}")
     if last.retained:
         raise Wrong("The last backward retained the graph, and nobody walks it after that.", None, last.line)
-    return Idea("Forward, then all of backward, then one step. This is the graph of both losses, as the last backward met it.",
+    whose = "both losses" if len(run.passes) == 1 else "the last backward"
+    return Idea(f"First all of backward, for both losses, and then one step. This is the graph of {whose}, just before it.",
                 last.view)
 
 
@@ -120,33 +131,41 @@ def one_step_on_two_losses(run):
 def a_state_that_is_cut_off(run):
     w, h = torch.tensor(0.8, requires_grad=True), torch.tensor(0.6)
     numbers, cut, full = _walk(w, h, 4)
-    state = run(w, h, 4)
+    state = telling_cuts(run, w, h, 4)
     same_numbers(state, numbers, "The last state")
     if w.grad is None:
-        raise Wrong("w has no gradient: no backward came to w.")
-    last = run.last_pass()
+        last = run.passes[-1] if run.passes else None
+        raise Wrong("w has no gradient: no backward came to w.", last and last.view, last.line if last else "")
+    passes, last = list(run.passes), run.last_pass()
+    short = run(w.detach().requires_grad_(), h, 1)
+    longest = max(len(one.view.snapshot.nodes) for one in run.passes[len(passes):])     # of a loop of one step
     if torch.allclose(w.grad, full):
-        walked = ", ".join(str(len(one.view.snapshot.nodes)) for one in run.passes)
-        second = run.passes[:2][-1]
+        walked = ", ".join(str(len(one.view.snapshot.nodes)) for one in passes)
+        second = passes[:2][-1]
         raise Wrong(f"The backward passes go through {walked} nodes: each goes back through all the steps before it.",
-                    second.view.mark(_tanh(second.view)[0], "made in step 1"), second.line)
+                    second.view.mark(_oldest(second.view), "made in step 1"), second.line)
     same_numbers(w.grad, cut, "The gradient of w")
+    for one in passes:
+        nodes = len(one.view.snapshot.nodes)
+        if nodes > longest:
+            raise Wrong(f"With 4 steps, a backward goes through {nodes} nodes, and with 1 step through {longest}: the graph "
+                        "grows with the loop.", one.view.mark(_oldest(one.view), "made in an earlier step"), one.line)
     if is_tracked(state):
         view, lines = run.show({"w": w, "h": state})
-        first, *more = _tanh(view)
-        if more:
+        if len(view.snapshot.nodes) > len(run.show({"h": short})[0].snapshot.nodes):
+            first = _oldest(view)
             raise Wrong("The last state still holds the graph of the earlier steps.",
                         view.mark(first, "made in an earlier step"), lines.get(first, ""))
-    for one in run.passes:
+    for one in passes:
         if one.retained:
             raise Wrong("backward retained the graph of each step, and nobody walks it a second time.", one.view, one.line)
     return Idea("The old state comes in as a number without history. So backward walks one step, however long the loop is.",
                 last.view)
 
 
-def _tanh(view):
-    """The numbers of the nodes of tanh in a graph: there is one for each step."""
-    return [number for number, node in enumerate(view.snapshot.nodes, 1) if node.name.startswith("Tanh")]
+def _oldest(view):
+    """The number of the node that was made first; that of a leaf is none."""
+    return next(number for number, node in enumerate(view.snapshot.nodes, 1) if node.leaf is None)
 
 
 def _same(net, other):

@@ -71,8 +71,8 @@ def a_loop_that_clears_the_gradients(run):
     if has_numbers(losses, expected[-1]):
         raise Wrong("This is only the last loss, and not a list with the loss of each step.")
     same_numbers(losses, expected, "The list of losses")
-    return Idea("No backward met an old gradient, so each step used the gradient of its own loss. Here is the last one, before "
-                "its backward.", run.passes[-1].view)
+    return Idea("Each step used the gradient of its own loss alone. Here is the last graph, before its backward.",
+                run.last_pass().view)
 
 
 def _marked(view, name, words):
@@ -98,7 +98,8 @@ def _parts(run, samples, size):
     gradient = run(net, data, target, size)
     passes = run.passes[before:]
     view = passes[-1].view if passes else None
-    marked = view.mark(len(view.snapshot.nodes), f"the part has {sizes[-1]} of {samples} samples") if view else None
+    last = lengths[-1] if lengths else 0        # samples of the part that went through net last
+    marked = view.mark(len(view.snapshot.nodes), f"the part has {last} of {samples} samples") if view else None
     if has_numbers(gradient, sum(parts)):
         raise Wrong(f"The gradient is that of the sum of {len(parts)} means: each part counts 1.", marked)
     if has_numbers(gradient, sum(parts) / len(parts)):
@@ -112,7 +113,7 @@ def _parts(run, samples, size):
     if len(passes) < len(parts):
         raise Wrong(f"The numbers are right, but the graphs of {len(parts)} parts were in memory together.",
                     line=passes[-1].line if passes else "")
-    return Idea(f"Every sample counts 1/{samples}, in a small part too: this last part counts {sizes[-1]}/{samples}.", view)
+    return Idea(f"Every sample counts 1/{samples}, in a small part too: this last part counts {last}/{samples}.", view)
 
 
 @exercise("04.4")
@@ -132,6 +133,8 @@ def the_gradient_of_each_use(run):
         raise Wrong("All three entries are 17: each is w.grad, the sum over all uses.",
                     _marked(view, "w", "one .grad for three uses"))
     if w.grad is None:
+        if view and any("w" in tensor.names for tensor in view.snapshot.tensors):
+            raise Wrong("w.grad is None: no backward filled it.", view.mark("w", "its .grad is still None"))
         raise Wrong("w.grad is None: no arrow leads from the loss to w.", view)
     if all(has_numbers(*pair) for pair in zip(gradients, reversed(expected))):
         raise Wrong("The three gradients are those of the uses from the last to the first.")

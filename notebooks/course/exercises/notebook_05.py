@@ -18,7 +18,7 @@ def a_saved_result_that_must_not_change(run):
         raise Wrong("The result is not tracked: no graph leads from it to x.")
     if x.grad is not None:
         raise Wrong("x has a gradient before the check called backward: your function calls it.")
-    view, lines = run.show({"x": x, "result": y})
+    view, lines = run.show({"x": x, "y": y})
     nodes = view.snapshot.nodes
     try:
         gradient, = torch.autograd.grad(y.sum(), x, allow_unused=True)
@@ -38,7 +38,7 @@ def a_saved_result_that_must_not_change(run):
     if gradient is None or has_numbers(gradient, s) or has_numbers(gradient, numbers * s * (1 - s)):
         raise Wrong("A part of the gradient of x is missing: of the two ways from the result back to x, one is cut off.", view)
     same_numbers(gradient, s + numbers * s * (1 - s), "The gradient of x")
-    return Idea("The product is a new tensor, so what sigmoid has saved stays as it was.", view)
+    return Idea("Whatever the nodes have saved is as it was when they saved it. So backward can use it.", view)
 
 
 @exercise("05.2")
@@ -70,12 +70,14 @@ def the_path_of_a_parameter(run):
     if has_numbers(path, torch.stack([start, *expected[:-1]])):
         raise Wrong("The rows come one step too early: path[0] is the start.")
     same_numbers(path, torch.stack(expected), "The path")
+    if any(tensor.base is not None for tensor in view.snapshot.tensors):
+        return Idea("Each row has a place of its own in memory, so no later step changes it.", view)
     return Idea("Each row has memory of its own, so no later step changes it: no dotted line joins these two.", view)
 
 
 def _rows(path, steps):
     if path is None:
-        raise Wrong("Your function returns nothing: no return ends it.")
+        raise Wrong("Your function returns nothing.")
     if not isinstance(path, (list, tuple, torch.Tensor)) or isinstance(path, torch.Tensor) and path.dim() != 2:
         raise Wrong(f"The result is of type {type(path).__name__}, and not a list with one row for each step.")
     rows = list(path)

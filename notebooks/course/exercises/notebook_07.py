@@ -51,7 +51,7 @@ def the_target_is_a_constant(run):
     targets = sum(has_numbers(data, photo.detach()) for data in seen)
     if targets > 1:
         raise Wrong(f"The losses are right, and the target was computed {targets} times.")
-    return Idea("The target is a constant: no step goes back into its graph, and the only leaf is the picture.", last.view)
+    return Idea("The target is a constant: no step goes back into its graph, and only the picture gets a gradient.", last.view)
 
 
 def _losses_of_a_picture(conv, photo, start, steps, clear):
@@ -225,7 +225,7 @@ def one_backward_for_all_loss_layers(run):
     if last.retained:
         raise Wrong("The gradient is right, and what the graph saved is still there: its only backward retained it.",
                     _graph_of(losses, picture), last.line)
-    return Idea("One sum, one backward: the gradients of all losses meet in the layers that they share.",
+    return Idea("One backward for all losses: their gradients meet in the layers that they share.",
                 _graph_of(losses, picture))
 
 

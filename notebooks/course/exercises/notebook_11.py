@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from torch.autograd import Function
+from torch.autograd.function import BackwardCFunction
 
 from seegrad import show_graph
-from seegrad.snapshot import ALIVE, CHANGED, FREED, GraphSnapshot
+from seegrad.snapshot import ALIVE, CHANGED, FREED, GraphSnapshot, LiveGraph
 from seegrad.view import GraphView
 
 from ..checking import Idea, Wrong, exercise, has_numbers, in_words, quietly, same_numbers
@@ -103,9 +104,9 @@ def _kinds(results):
                                                              f"an object of type {type(result).__name__}" for result in results)
 
 
-def _draw(run, name, idea):
-    """Compare the graph of the answer with the target."""
-    tensors, wanted = _tensors(name, run), target(name).snapshot
+def _draw(run, name, idea, build=None):
+    """Compare the graph of the answer with the target. build: what builds it, where that is more than the answer."""
+    tensors, wanted = _tensors(name, build or run), target(name).snapshot
     mine, (_, lines) = show_graph(tensors), run.show(tensors)
     if len(mine.snapshot.nodes) > MOST_NODES:
         raise Wrong(f"Your graph has {len(mine.snapshot.nodes)} nodes, the target {len(wanted.nodes)}.")
@@ -117,6 +118,8 @@ def _draw(run, name, idea):
         more = len(found) - MOST_TOLD
         told = [*(difference.words for difference in found[:MOST_TOLD]), *([f"and {more} more"] if more > 0 else [])]
         line = next(filter(None, (lines.get(difference.where) for difference in found)), "")
+        if isinstance(found[0].where, str):     # a tensor whose .grad is otherwise: a backward made it, or none did
+            line = run.passes[-1].line if run.passes else ""
         raise Wrong(f"This is another graph: {'; '.join(told)}.", mine, line)
     return Idea(idea, mine)
 
@@ -143,31 +146,39 @@ def written_into(run):
 
 @exercise("11.12")
 def a_recorded_backward(run):
-    return _draw(run, "11.12", "With create_graph=True, the operations in a backward are recorded like those of a forward.")
+    def build(x):
+        y = run(x)
+        _tracked_result("y", y)
+        same_numbers(y, x.square().sum(), "y")
+        view, _ = run.show({"x": x, "y": y})
+        dy, = _pass(run, lambda: torch.autograd.grad(y, x, create_graph=True, allow_unused=True),
+                    "`torch.autograd.grad(y, x, create_graph=True)`", view)
+        if dy is None:
+            raise Wrong("dy is None: no gradient comes to x.", view.mark("x", "no gradient"))
+        same_numbers(dy, 2 * x, "dy")
+        _two_products(run, {"x": x, "y": y, "dy": dy})
+        return y, dy
+
+    return _draw(run, "11.12", "With create_graph=True, the operations in a backward are recorded like those of a forward.",
+                 build)
+
+
+def _two_products(run, tensors):
+    """Raise Wrong for `gradient * 2 * x`: its first product is no node, because no factor of it is tracked."""
+    view, lines = run.show(tensors)
+    nodes = view.snapshot.nodes
+    products = [number for number, node in enumerate(nodes, 1) if node.name == "MulBackward0"]
+    if len(products) != 1:
+        return
+    number, = products
+    inputs = [nodes[edge.node] for edge in nodes[number - 1].inputs if edge]
+    factor = nodes[number - 1].saved[0]     # where there is one arrow: the factor that gets no gradient
+    if len(inputs) == 1 and inputs[0].leaf is not None and factor.shape == inputs[0].results[0]:
+        raise Wrong(f"dy comes from one MulBackward0, in the target from two: what [{number}] multiplies x by is not tracked.",
+                    view.mark(number, "not tracked", slot=factor.name), lines.get(number, ""))
 
 
 # Make it
-
-def _one_number(loss):
-    if loss is None:
-        raise Wrong("Your function returns nothing.")
-    if not isinstance(loss, torch.Tensor):
-        raise Wrong(f"Your function returns an object of type {type(loss).__name__}, and no tensor.")
-    if not loss.requires_grad:
-        raise Wrong("Your result is not tracked: it has no graph.")
-    if loss.shape != ():
-        raise Wrong(f"Your result has the shape {tuple(loss.shape)}: backward starts from one number.")
-
-
-def _ways(snapshot: GraphSnapshot, result: str, leaf: str) -> int:
-    """How many ways lead from a result to a leaf, both by name."""
-    by_name = {name: i for i, tensor in enumerate(snapshot.tensors) for name in tensor.names}
-    ways = Counter({snapshot.tensors[by_name[result]].producer.node: 1})
-    for i in reversed(range(len(snapshot.nodes))):
-        for edge in filter(None, snapshot.nodes[i].inputs):
-            ways[edge.node] += ways[i]
-    return sum(ways[i] for i, node in enumerate(snapshot.nodes) if node.leaf == by_name[leaf])
-
 
 def _tracked_result(name, tensor, one_number=True):
     """Raise Wrong unless this is a result of a graph."""
@@ -194,6 +205,28 @@ def _no_gradient_yet(**leaves):
             raise Wrong(f"{name}.grad is there before the check calls backward.")
 
 
+def _pass(run, call, words, picture=None):
+    """Run a backward pass that the check asks for, and return its result. Raises Wrong where it raises.
+
+    It may go through code of the learner's, a hook or a backward: so that is followed. words: what the pass is called.
+    """
+    try:
+        return quietly(run.follow, call, ())
+    except Wrong:
+        raise
+    except Exception as error:
+        called = " called your code, and that" if run.line_of_error(error) else ""
+        raise Wrong(f"{words}{called} raised {in_words(error)}.", picture) from None
+
+
+def _backward(run, name, result, gradient=None, picture=None, retain_graph=False):
+    """Run the backward of a result. name: of the result. gradient: the number that comes in; None for 1, as ever."""
+    start = None if gradient is None else torch.tensor(gradient)
+    # Not result.backward: an answer may have put something else there.
+    _pass(run, lambda: torch.autograd.backward(result, start, retain_graph=retain_graph),
+          f"`{name}.backward({'retain_graph=True' * retain_graph})`", picture)
+
+
 @exercise("11.2")
 def nine_ways(run):
     y = torch.tensor(1.5, requires_grad=True)
@@ -201,16 +234,18 @@ def nine_ways(run):
     _tracked_result("loss", loss)
     _no_gradient_yet(y=y)
     view, lines = run.show({"y": y, "loss": loss})
-    loss.backward()
+    _backward(run, "loss", loss, picture=view)
     if y.grad is None:
         raise Wrong("y.grad is None after backward: no way leads from y to loss.", view)
-    if not has_numbers(y.grad, 9.0):
-        raise Wrong(f"y.grad is {y.grad.item():.4g} after backward.", view)
     ways, between = _ways(view.snapshot, "loss", "y"), len(view.snapshot.nodes) - 1
+    found = f"y.grad is {y.grad.item():.4g}, and {'1 way leads' if ways == 1 else f'{ways} ways lead'} from y to loss"
     if ways != 9:
-        raise Wrong(f"y.grad is 9, and the ways from y to loss are {ways}.", view)
+        both = "9 should" if has_numbers(y.grad, 9.0) else "both should be 9"
+        raise Wrong(f"{found}: {both}.", view.mark("y", f"{ways} way{'s' * (ways != 1)} to loss"))
+    if not has_numbers(y.grad, 9.0):
+        raise Wrong(f"{found}: y.grad should be 9.", view)
     if between > 4:
-        raise Wrong(f"{between} nodes stand between y and loss.", view)
+        raise Wrong(f"{between} nodes stand between y and loss: at most 4 may.", view)
     return Idea("Each way from y to loss brings a gradient, and they add up: 9 ways, 9.", view)
 
 
@@ -263,12 +298,15 @@ def version_three(run):
             if slot.state == CHANGED:
                 raise Wrong(f"[{number}] {node.name} saved a tensor, and it was changed afterwards: backward will refuse it.",
                             view.mark(number, "changed afterwards", slot=slot.name), lines.get(number, ""))
+            if slot.state == FREED:
+                raise Wrong("A backward ran in your function: what the graph of loss saved is freed.",
+                            view.mark(number, "freed", slot=slot.name), run.last_pass().line)
     if y._version != 3:
         raise Wrong(f"y is at version {y._version}.", view.mark("y", f"version {y._version}"))
     tensors = view.snapshot.tensors
     if not any(slot.holds is not None and "y" in tensors[slot.holds].names for slot in view.snapshot.saved):
         raise Wrong("No node in the graph of loss has saved y.", view)
-    loss.backward()
+    _backward(run, "loss", loss, picture=view)
     if not torch.autograd.gradcheck(lambda x: run(x)[1], x.detach().double().requires_grad_(), raise_exception=False):
         raise Wrong("x.grad is not the derivative of loss: the graph did not see every change.", view)
     return Idea("backward compares the version when a tensor was saved with the version now: earlier changes do no harm.", view)
@@ -317,9 +355,10 @@ def three_that_survive(run):
         raise Wrong(f"The graph of loss has {count} saved tensor{'s' * (count != 1)}.", view())
     for number in ("first", "second"):
         try:
-            loss.backward(inputs=[x])
-        except RuntimeError as error:
-            raise Wrong(f"The {number} backward raised {in_words(error)}.", view()) from None
+            # Not loss.backward: an answer may have put something else there.
+            _pass(run, lambda: torch.autograd.backward(loss, inputs=[x]), f"The {number} backward")
+        except Wrong as wrong:
+            raise Wrong(str(wrong), view()) from None
         if x.grad is None:
             raise Wrong("x.grad is None after backward: no way leads from x to loss.", view())
     left = view().snapshot.states[ALIVE]
@@ -334,7 +373,7 @@ def a_second_derivative_of_zero(run):
     y = run(x)
     _tracked_result("y", y, one_number=False)
     same_numbers(y, 3 * x, "y")
-    first, = torch.autograd.grad(y.sum(), x, create_graph=True, allow_unused=True)
+    first, = _pass(run, lambda: torch.autograd.grad(y.sum(), x, create_graph=True, allow_unused=True), "The first derivative")
     if first is None:
         raise Wrong("The first derivative is None: no way leads from x to y.", run.show({"x": x, "y": y})[0])
     view, _ = run.show({"x": x, "y": y, "first": first})
@@ -342,7 +381,7 @@ def a_second_derivative_of_zero(run):
     if not first.requires_grad:
         raise Wrong("The first derivative is not tracked: asking for the second one raises an error.",
                     view.mark("first", "not tracked"))
-    second, = torch.autograd.grad(first.sum(), x, allow_unused=True)
+    second, = _pass(run, lambda: torch.autograd.grad(first.sum(), x, allow_unused=True), "The second derivative", view)
     if second is None:
         raise Wrong("The second derivative is None: no way leads from x to the first one.", view)
     if not torch.equal(second, torch.zeros(2)):
@@ -353,17 +392,21 @@ def a_second_derivative_of_zero(run):
 @exercise("11.11")
 def before_the_change(run):
     for change_in_place in (torch.Tensor.sigmoid_, lambda h: h.mul_(3)):
-        view, gradient, wanted, after = _asked_before(run, change_in_place)
+        h, view, gradient, wanted, after = _asked_before(run, change_in_place)
         if gradient is None:
             raise Wrong("Your function returns None.", view)
         if has_numbers(gradient, after):
-            raise Wrong("This is the gradient for h as it is after the change.", view)
+            number, = (tensor.producer.node + 1 for tensor in view.snapshot.tensors if "h" in tensor.names)
+            raise Wrong("This is the gradient for h as it is after the change. Now h is the result of "
+                        f"[{number}] {view.snapshot.nodes[number - 1].name}."
+                        + " What retain_grad() asked for moved there, too." * h.retains_grad,
+                        view.mark(number, "h is its result now"), run.passes[-1].line if run.passes else "")
         same_numbers(gradient, wanted, "The gradient")
     return Idea("A change in place gives h another node, and an edge or a hook stays at the old one.", view)
 
 
 def _asked_before(run, change_in_place):
-    """Return the picture, what the learner's function returns, and the gradients for h before and after the change."""
+    """Return h, the picture, what the learner's function returns, and the gradients for h before and after the change."""
     x, w = torch.tensor([0.5, -1.0, 2.0], requires_grad=True), torch.tensor([1.0, 3.0, -0.5], requires_grad=True)
     t = torch.tensor([1.0, 0.0, 2.0])
     made, losses = [], []
@@ -384,7 +427,8 @@ def _asked_before(run, change_in_place):
     before = (x * w).detach().requires_grad_()
     result = change_in_place(before.clone())
     wanted, after = torch.autograd.grad((result - t).square().sum(), [before, result])
-    return run.show({"x": x, "w": w, "h": made[-1], "loss": losses[-1]})[0], gradient, wanted, after
+    view, _ = run.show({"x": x, "w": w, "h": made[-1], "loss": losses[-1]})
+    return made[-1], view, gradient, wanted, after
 
 
 @exercise("11.13")
@@ -400,40 +444,38 @@ def a_graph_that_frees_nothing(run):
         count = len(view.snapshot.saved)
         raise Wrong(f"The graph saves {count} tensor{'s' * (count > 1)}.", view.mark(saving[0], "saves"),
                     lines.get(saving[0], ""))
-    for number, start in enumerate((1.0, 1.0, 10.0), 1):
+    own = [number for number, node in enumerate(LiveGraph((), {"x": x, "y": y}).functions, 1)
+           if isinstance(node, BackwardCFunction)]
+    if own:
+        raise Wrong(f"[{own[0]}] {view.snapshot.nodes[own[0] - 1].name} is the node of a Function.",
+                    view.mark(own[0], "of a Function"), lines.get(own[0], ""))
+    for start in (1.0, 1.0, 10.0):
         x.grad = None
-        try:
-            y.backward(torch.tensor(start))
-        except RuntimeError as error:
-            raise Wrong(f"backward number {number} raised {in_words(error)}.", view) from None
+        _backward(run, "y", y, start, view)
         if x.grad is None:
             raise Wrong("x.grad is None after backward: no way leads from x to y.", view)
         same_numbers(x.grad, 2 * start * x, f"With a gradient of {start:.0f} at y, x.grad")
-    return Idea("Only what lies in a slot is guarded and freed: not an attribute of ctx, a plain number, or what a hook holds.",
-                view)
+    return Idea("Only what lies in a slot is guarded and freed: what a hook holds is neither.", view)
 
 
 @exercise("11.14")
-def a_leaf_that_is_not_in_the_picture(run):
+def a_leaf_outside_the_graph(run):
     x, w = torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor([3.0, -1.0], requires_grad=True)
+    y = quietly(run, x, w)
+    _tracked_result("y", y)
+    same_numbers(y, 1.0, "y")
+    view, lines = run.show({"x": x, "w": w, "y": y})
+    if any(tensor.in_graph for tensor in view.snapshot.tensors if "w" in tensor.names):
+        raise Wrong("w is in the graph of y.", view.mark("w", "in the graph"), lines.get(len(view.snapshot.nodes), ""))
+    _no_gradient_yet(x=x, w=w)
     for number, start in (("first", 1.0), ("second", 10.0)):
-        x.grad = None
-        before = torch.zeros(2) if w.grad is None else w.grad.clone()
-        y = quietly(run, x, w)
-        _tracked_result("y", y)
-        same_numbers(y, 1.0, "y")
-        view, lines = run.show({"x": x, "w": w, "y": y})
-        if any(tensor.in_graph for tensor in view.snapshot.tensors if "w" in tensor.names):
-            raise Wrong("w is in the graph of y.", view.mark("w", "in the graph"), lines.get(len(view.snapshot.nodes), ""))
-        if number == "first":
-            _no_gradient_yet(x=x, w=w)
-        y.backward(torch.tensor(start))
-        for name, leaf in (("w", w), ("x", x)):
+        before = [torch.zeros(2) if leaf.grad is None else leaf.grad.clone() for leaf in (w, x)]
+        _backward(run, "y", y, start, view, retain_graph=True)
+        for name, leaf, other, old in (("w", w, x, before[0]), ("x", x, w, before[1])):
             if leaf.grad is None:
                 raise Wrong(f"{name}.grad is None after backward.", view.mark(name, "no gradient"))
-        same_numbers(w.grad - before, start * x,
-                     f"With a gradient of {start:.0f} at y, what the {number} backward adds to w.grad")
-        same_numbers(x.grad, start * w, f"With a gradient of {start:.0f} at y, x.grad")
+            same_numbers(leaf.grad - old, start * other,
+                         f"With a gradient of {start:.0f} at y, what the {number} backward adds to {name}.grad")
     return Idea("What runs in a backward may build and walk another graph, and no picture of y shows that one.", view)
 
 
@@ -451,7 +493,7 @@ def two_accumulate_grad_nodes(run):
     if len(mine) == 1:
         other = ", and another leaf has one, too" * (len(view.snapshot.leaves) > 1)
         raise Wrong(f"x has one AccumulateGrad node, [{mine[0]}]{other}.", view.mark(mine[0], "the only one of x"))
-    y.sum().backward()
+    _backward(run, "y.sum()", y.sum(), picture=view)
     if x.grad is None:
         raise Wrong("x.grad is None after backward.", view)
     return Idea("A leaf whose dtype has changed gets a new AccumulateGrad node: so it is after net.double(), too.",

@@ -10,7 +10,11 @@ RIGHT, WRONG = {}, {}
 
 
 def right(name, sources):
-    """Register other right answers to an exercise. name: as in "03.1". sources: the code of each."""
+    """Register other right answers to an exercise.
+
+    name: as in "03.1". sources: the code of each; or a tuple of its code, words of the sentence that must praise it, and more
+    words that must be shown.
+    """
     _register(RIGHT, name, sources)
 
 

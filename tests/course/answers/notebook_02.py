@@ -2,6 +2,20 @@
 
 from answers import right, wrong
 
+DOUBLE_02_1 = """class Double(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        {save}
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx, gradient):
+        {use}
+        return 2 * gradient
+
+def loss_of(x):
+    return Double.apply(x).mean()"""
+
 TRAIN_02_2 = """def train(net, optimizer, x, t, steps):
     losses = []
     prediction = net(x)
@@ -37,7 +51,24 @@ LEAVES_02_4 = """def leaves_of(result):
     walk(result.grad_fn)
     return {returned}"""
 
+WALK_02_4 = """def leaves_of(result):
+    nodes, leaves = [result.grad_fn], []
+    for node in nodes:
+        if hasattr(node, "variable"){single}:
+            leaves.append(node.variable)
+        for following, number in node.next_functions:
+            if {follow}:
+                nodes.append(following)
+    return leaves"""
+
+right("02.1", [(DOUBLE_02_1.format(save="", use=""), "No node here saves a tensor", "[2] DoubleBackward from [1]\n"),
+               ("def loss_of(x): return x.mean() + x.mean()", "No node here saves a tensor")])
+
 wrong("02.1", [
+    (DOUBLE_02_1.format(save="ctx.save_for_backward(x)", use=""), "work, and yet [2] saves a tensor", "line 13: return Double",
+     "; ✗ tensors[0]: saved, and never used"),
+    (DOUBLE_02_1.format(save="ctx.save_for_backward(x)", use="x, = ctx.saved_tensors"), "fails at [2]", "line 13: return Double",
+     "✗ tensors: saved, and freed by the first backward"),
     ("def loss_of(x): return (2 * x).mean()", "fails at [2]", "line 1: def loss_of", "✗ other freed; ✗ other: saved, and freed"),
     ("def loss_of(x):\n    y = x.mean()\n    return y * x.new_tensor(2.0)", "fails at [3]", "line 3: return y",
      "[3] MulBackward0 from [2]; ✗ other freed"),
@@ -75,6 +106,8 @@ def step_of(net, optimizer, x, t):
     return loss.detach()"""])
 
 wrong("02.2", [
+    (TRAIN_02_2.format(in_loop="prediction = net(x).detach()", clear="optimizer.zero_grad()", keep="", step="optimizer.step()"),
+     "what comes out is not tracked", "line 5: prediction = net(x).detach()", "loss; not tracked (); ✗"),
     (TRAIN_02_2.format(in_loop="", clear="optimizer.zero_grad()", keep="", step="optimizer.step()"), "a second time",
      "line 8: loss.backward()", "[4] AddmmBackward0", "✗ mat1: backward needs it, and it was freed; made by line 3"),
     (TRAIN_02_2.format(in_loop="", clear="optimizer.zero_grad()", keep="retain_graph=True", step="optimizer.step()"),
@@ -94,7 +127,27 @@ wrong("02.2", [
      .replace("losses.append(loss.item())", "losses.append(loss if step else loss.item())"), "losses[1] is tracked"),
 ])
 
+ONE_LOSS_02_3 = """def train(net, optimizer, xs, ts):
+    history = []
+    for x, t in zip(xs, ts):
+        loss = (net(x) - t).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        {step}
+        history.append({entry})
+    return {result}"""
+
+ALL_FREED = "4 graphs were built, and none was kept: here is the last one, as it was before its backward"
+
+right("02.3", [(ONE_LOSS_02_3.format(step="optimizer.step()", entry="loss.detach()", result="history"), ALL_FREED),
+               (ONE_LOSS_02_3.format(step="optimizer.step()", entry="float(loss)", result="tuple(history)"), ALL_FREED),
+               (ONE_LOSS_02_3.format(step="with torch.no_grad():\n            for p in net.parameters(): p -= 0.1 * p.grad",
+                                     entry="loss.item()", result="history"), ALL_FREED)])
+
 wrong("02.3", [
+    (ONE_LOSS_02_3.format(step="optimizer.step()", entry="loss", result="[loss.item() for loss in history]"),
+     "in step 4, 4 graphs were in memory together", "line 4: loss = ", "[7] MeanBackward0 from [6]; ✗ still in memory in step 4"),
+    (TRAIN_02_3.format(end=".item()", result="history"), "in step 4, 4 graphs were in memory together"),
     (TRAIN_02_3.format(end="", result="history"), "history[0] is tracked: it holds a graph of 7 nodes", "line 4: loss = ",
      "history[0] from [7]; result (); ✗ holds this graph"),
     (TRAIN_02_3.format(end=".clone()", result="history"), "it holds a graph of 8 nodes", "line 8: history.append(loss.clone())"),
@@ -103,12 +156,27 @@ wrong("02.3", [
     (TRAIN_02_3.format(end=".item()", result="history").replace("optimizer.step()", ""), "did not run"),
     (TRAIN_02_3.format(end=".item()", result="history").replace("optimizer.zero_grad()", ""), "add up from step to step"),
     (TRAIN_02_3.format(end=".item()", result="history").replace("loss = (net(x)", "loss = (net(x).detach()"),
-     "does not require grad", "line 6: loss.backward()"),
+     "what comes out is not tracked", "line 4: loss = (net(x).detach()", "loss; not tracked (); ✗"),
     (TRAIN_02_3.format(end=".item()", result="history").replace("total = total + loss", "net.last = loss"),
      "1 of 4 graphs is still in memory"),
 ])
 
+right("02.4", [(LEAVES_02_4.format(entry="node.variable", pairs="", returned="leaves")
+                .replace("leaves = []", "leaves, seen = [], set()").replace("is None:", "is None or node in seen:")
+                .replace("if hasattr", "seen.add(node)\n        if hasattr"), "It goes on from each node once")])
+
 wrong("02.4", [
+    (LEAVES_02_4.format(entry="node.variable", pairs="", returned="leaves")
+     .replace('"variable")', '"variable") and not any(node.variable is leaf for leaf in leaves)'),
+     "In one with 30 additions there are 1,073,741,824 ways", "leaf; leaf (); .grad None; ✗ 8 ways lead here"),
+    (WALK_02_4.format(single=" and not any(node.variable is leaf for leaf in leaves)", follow="following is not None"),
+     "there are 1,073,741,824 ways"),
+    (WALK_02_4.format(single="", follow="following not in nodes"),
+     "came to a None and went on: an input of [3] is not tracked", "line 6: for following", "[3] AddBackward0 from [2]; ✗"),
+    (WALK_02_4.format(single=" and node.variable not in leaves", follow="following and following not in nodes"),
+     "compared by their numbers", "line 4: if hasattr"),
+    ("from seegrad import show_graph\ndef leaves_of(result): return list(show_graph(result).snapshot.leaves)",
+     "of type seegrad.snapshot.Tensor, which is no torch.Tensor"),
     (LEAVES_02_4.format(entry="node.variable", pairs="[:1]", returned="leaves"), "The leaf b of this graph is not in your list",
      "\nb; leaf (2,); .grad None; ✗ not in your list"),
     (LEAVES_02_4.format(entry="node.variable", pairs="", returned="leaves"), "The leaf a of this graph is 2 times in your list",
@@ -117,5 +185,5 @@ wrong("02.4", [
     (LEAVES_02_4.format(entry="node.variable.detach()", pairs="", returned="leaves"), "no tracked leaf"),
     (LEAVES_02_4.format(entry="node.variable", pairs="", returned="len(leaves)"), "not a list of leaves"),
     (LEAVES_02_4.format(entry="node.variable", pairs="", returned="leaves").replace("if node is None", "if node == 0"),
-     "raised AttributeError", "line 8: for following", "[2] ExpBackward0"),
+     "came to a None", "line 8: for following", "[2] ExpBackward0"),
 ])

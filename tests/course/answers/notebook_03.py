@@ -1,6 +1,6 @@
 """Answers to the exercises of notebook 03."""
 
-from answers import wrong
+from answers import right, wrong
 
 STEP_03_3 = """def train_step(net, optimizer, x, t):
     error = net(x) - t
@@ -14,7 +14,13 @@ WALK_03_4 = """def walk(w, h, steps):
         loss.backward({keep})
     return h"""
 
+right("03.1", [("def run_backward(loss1, loss2, loss3): torch.autograd.backward([loss1, loss2, loss3])",
+                "So one walk is enough for all losses: [2] ran once", "[2] PowBackward0 from [1]; self freed"),
+               "def run_backward(loss1, loss2, loss3): torch.stack([loss1, loss2, loss3]).sum().backward()"])
+
 wrong("03.1", [
+    ("def run_backward(*losses):\n    total = sum(loss.detach() for loss in losses)\n    total.backward()",
+     "what comes out is not tracked", "line 2: total = sum(loss.detach()"),
     ("def run_backward(loss1, loss2, loss3):\n    loss1.backward(retain_graph=True)\n    loss2.backward(retain_graph=True)\n"
      "    loss3.backward()", "The shared node [2] ran 3 times", "line 3: loss2.backward(retain_graph=True)",
      "[2] PowBackward0 from [1]; self freed; ✗ ran 3 times"),
@@ -31,7 +37,20 @@ wrong("03.1", [
      "\nx; leaf (3,); .grad None; ✗ no gradient came here"),
 ])
 
+right("03.2", ["def gradients_of(loss1, loss2, weight):\n"
+               "    second, = torch.autograd.grad(loss2, weight, retain_graph=True)\n"
+               "    return torch.autograd.grad(loss1, weight)[0], second",
+               ("def gradients_of(loss1, loss2, weight):\n"
+                "    return tuple(torch.autograd.grad(torch.stack([loss1, loss2]), weight, torch.eye(2),\n"
+                "                                     is_grads_batched=True)[0])", "The last walk has freed the shared part")])
+
 wrong("03.2", [
+    ("def gradients_of(loss1, loss2, weight):\n    loss1.backward(retain_graph=True, inputs=[weight])\n"
+     "    first, weight.grad = weight.grad, None\n    loss2.backward(inputs=[weight])\n"
+     "    second, weight.grad = weight.grad, None\n    return first, second", "The leaf weight has got a .grad",
+     "line 2: loss1.backward", ".grad None; ✗ backward() has filled its .grad, and you have cleared it"),
+    ("def gradients_of(loss1, loss2, weight):\n    weight.grad, = torch.autograd.grad(loss1 + loss2, weight)\n"
+     "    return weight.grad, weight.grad", "The leaf weight has got a .grad", ".grad (3,); ✗ has a .grad"),
     ("def gradients_of(loss1, loss2, weight):\n    loss1.backward(retain_graph=True)\n    first = weight.grad.clone()\n"
      "    loss2.backward()\n    return first, weight.grad - first", "The leaf weight has got a .grad", "line 2: loss1.backward",
      "\nweight; leaf (3,); .grad (3,); ✗"),
@@ -50,7 +69,18 @@ wrong("03.2", [
      "line 2: first, = torch.autograd.grad", "; ✗ holds this graph"),
 ])
 
+right("03.3", [
+    (STEP_03_3.format(lines="optimizer.zero_grad(); loss1.backward(retain_graph=True); loss2.backward(); optimizer.step()"),
+     "This is the graph of the last backward", "\nloss2 from ("),
+    (STEP_03_3.format(lines="optimizer.zero_grad(); torch.autograd.backward([loss1, loss2]); optimizer.step()"),
+     "This is the graph of both losses", "\nloss1 from (", "\nloss2 from ("),
+    ("def train_step(net, optimizer, x, t):\n    optimizer.zero_grad()\n    (net(x) - t).square().mean().backward()\n"
+     "    (net(x) - t).abs().mean().backward()\n    optimizer.step()", "First all of backward"),
+])
+
 wrong("03.3", [
+    (STEP_03_3.format(lines="optimizer.zero_grad()\n    (loss1 + loss2).detach().backward()\n    optimizer.step()"),
+     "what comes out is not tracked", "line 5: (loss1 + loss2).detach()"),
     ("def train_step(net, optimizer, x, t):\n    error = net(x) - t\n    optimizer.zero_grad()\n"
      "    (error.square().mean() + error.abs().mean()).backward(retain_graph=True)\n    optimizer.step()",
      "retained the graph", "line 4: (error.square()"),
@@ -70,13 +100,29 @@ wrong("03.3", [
                             "(net(x) - t).abs().mean().backward(); optimizer.step()"), "There were two steps"),
 ])
 
+ONE_STEP = "So backward walks one step, however long the loop is"
+
+right("03.4", [(WALK_03_4.format(product="w * h", end="", keep="").replace("backward()", "backward(); h = h.detach()"), ONE_STEP),
+               (WALK_03_4.format(product="w * h.data", end="", keep=""), ONE_STEP),
+               (WALK_03_4.format(product="w * h", end="", keep="").replace("tanh(w * h)", "sigmoid(2 * w * h.detach()) * 2 - 1"),
+                ONE_STEP)])
+
 wrong("03.4", [
+    ("def walk(w, h, steps):\n    total = 0\n    for step in range(steps):\n        h = torch.tanh(w * h.detach())\n"
+     "        total = total + h ** 2\n    total.backward()\n    return h",
+     "With 4 steps, a backward goes through 17 nodes, and with 1 step through 5", "line 6: total.backward()", "✗ [2]: made in"),
+    (WALK_03_4.format(product="w.detach() * h", end="", keep=""), "what comes out is not tracked", "line 3: h = torch.tanh(w.det",
+     "loss; not tracked (); ✗ not tracked: no graph behind it"),
+    (WALK_03_4.format(product="w * h", end="", keep="").replace("h = torch", "with torch.no_grad(): h = torch"),
+     "what comes out is not tracked", "line 3: with torch.no_grad(): h ="),
+    (WALK_03_4.format(product="w * h", end=".detach().requires_grad_()", keep=""), "no backward came to w",
+     "line 5: loss.backward()", "[1] AccumulateGrad from h"),
     (WALK_03_4.format(product="w * h", end="", keep="retain_graph=True"), "through 4, 6, 8, 10 nodes",
-     "line 5: loss.backward(retain_graph=True)", "[3] TanhBackward0 from [2]", "✗ made in step 1"),
+     "line 5: loss.backward(retain_graph=True)", "[2] MulBackward0 from w", "✗ made in step 1"),
     (WALK_03_4.format(product="w * h", end="", keep=""), "a second time", "line 5: loss.backward()",
      "[3] TanhBackward0", "✗ result: backward needs it, and it was freed; made by line 3"),
-    (WALK_03_4.format(product="w * h", end=".detach()", keep=""), "does not have a grad_fn", "line 5: loss.backward()",
-     "no graph: "),
+    (WALK_03_4.format(product="w * h", end=".detach()", keep=""), "what comes out is not tracked",
+     "line 3: h = torch.tanh(w * h).detach()"),
     (WALK_03_4.format(product="w * h.detach()", end="", keep="retain_graph=True"), "retained the graph of each step",
      "line 5: loss.backward(retain_graph=True)"),
     (WALK_03_4.format(product="w * h.detach()", end="", keep="").replace("loss.backward()", ""), "no backward came to w"),

@@ -64,16 +64,17 @@ wrong("04.1", [
      "line 6: loss.backward()", "\nh from [3]; result (5, 2); ✗ a result, its .grad is None"),
     (HIDDEN.format(before="", options="", after="h.retain_grad()", returned="h.grad"), "returns None: backward came through h"),
     (HIDDEN.format(before="", options="", after="", returned="first.weight.grad"), "gradient of first.weight",
-     "first.weight; leaf (2, 3); .grad (2, 3); ✗ this is its .grad"),
+     "first.weight; leaf (2, 3); used transposed; .grad (2, 3); ✗ this is its .grad"),
     (HIDDEN.format(before="h.retain_grad()", options="retain_graph=True", after="loss.backward()", returned="h.grad"),
      "twice as large as that of one backward: 2 of them", "line 7: loss.backward()"),
     (HIDDEN.format(before="h.retain_grad()", options="", after="", returned="h"), "other numbers"),
     (HIDDEN.format(before="h = h.detach()", options="", after="", returned="h.grad"), "backward did not come to h",
-     "first.weight; leaf (2, 3); .grad None"),
+     "first.weight; leaf (2, 3); used transposed; .grad None"),
 ])
 
 right("04.2", [TRAIN.format(first="net.zero_grad()", between="", kept="loss.item()", returned="losses"),
-               TRAIN.format(first="optimizer.zero_grad(set_to_none=False)", between="", kept="loss.detach()", returned="losses")])
+               (TRAIN.format(first="optimizer.zero_grad(set_to_none=False)", between="", kept="loss.detach()", returned="losses"),
+                "the gradient of its own loss alone")])
 
 wrong("04.2", [
     (TRAIN.format(first="", between="", kept="loss.item()", returned="losses"), "still held the gradient of the first step",
@@ -93,11 +94,13 @@ def gradient_in_parts(net, data, target, size):
     for part_data, part_target in zip(data.split(size), target.split(size)):
         total = nn.functional.mse_loss(net(part_data), part_target, reduction="sum")
         (total / len(data)).backward()
-    return net.weight.grad"""])
+    return net.weight.grad""",
+               (PARTS.format(first="", factor="len(part_data) / len(data)").replace("in parts", "in reversed(parts)"),
+                "this last part counts 3/8")])
 
 wrong("04.3", [
     (PARTS.format(first="", factor="1"), "sum of 3 means",
-     "[6] MulBackward0 from [5]; other () int64 8 B alive; ✗ the part has 3 of 11 samples"),
+     "[6] MulBackward0 from [5]; 1 saved 8 B alive; ✗ the part has 3 of 11 samples"),
     (PARTS.format(first="", factor="1 / len(parts)"), "a sample of the last part counts 1/9, each other one 1/12",
      "✗ the part has 3 of 11 samples"),
     (PARTS.format(first="net.zero_grad()", factor="len(part_data) / len(data)"), "Only the gradient of the last part"),
@@ -128,6 +131,8 @@ wrong("04.4", [
     (USES.format(use="w", keep="use.retain_grad()", returned=EACH), "All three entries are 17"),
     (USES.format(use="w.clone()", keep="", returned=EACH), "Entry number 1 is None", "uses[0] from [2]; result ()"),
     (USES.format(use="w.detach().requires_grad_()", keep="", returned=EACH), "w.grad is None"),
+    (USES.format(use="w.clone()", keep="", returned="torch.autograd.grad(h, uses)").replace("h.backward()", "pass"),
+     "w.grad is None: no backward filled it", "\nw; leaf (); .grad None; ✗ its .grad is still None"),
     (USES.format(use="w.clone()", keep="use.retain_grad()", returned=EACH + "[::-1]"), "from the last to the first"),
     (USES.format(use="w.clone()", keep="use.retain_grad()", returned="w.grad"), "of type Tensor"),
     (USES.format(use="w.clone()", keep="use.retain_grad()", returned="[uses[0].grad]"), "has the length 1"),

@@ -29,20 +29,20 @@ def _goal(loss):
 
 
 right("05.1", [
-    _gate("return x * x.sigmoid()"),
-    _gate("y = x.sigmoid().clone()", "y *= x", "return y"),
-    _gate("return nn.functional.silu(x)"),
+    (_gate("return x * x.sigmoid()"), "Whatever the nodes have saved is as it was", "\ny from [3]; result (4,)"),
+    (_gate("y = x.sigmoid().clone()", "y *= x", "return y"), "Whatever the nodes have saved is as it was"),
+    (_gate("return nn.functional.silu(x)"), "Whatever the nodes have saved is as it was"),
     _gate("y = x.clone()", "y *= x.sigmoid()", "return y"),
 ])
 
 wrong("05.1", [
     (_gate("y = x.sigmoid()", "y *= x", "return y"), "refuses at [2]", "line 3: y *= x",
-     "[2] SigmoidBackward0 from [1]; ✗ result = result (4,) 16 B changed in place"),
+     "[2] SigmoidBackward0 from [1]; ✗ result = y (4,) 16 B changed in place"),
     (_gate("y = torch.sigmoid(x)", "y.mul_(x)", "return y + 0"), "refuses at [2]", "✗ result: saved first"),
-    (_gate("y = x.sigmoid()", "with torch.no_grad(): y *= x", "return y"), "refuses at [2]", "✗ result = result"),
+    (_gate("y = x.sigmoid()", "with torch.no_grad(): y *= x", "return y"), "refuses at [2]", "✗ result = y"),
     (_gate("y = x.sigmoid()", "y.detach().mul_(x.detach())", "return y"), "refuses at [2]"),
     (_gate("y = x.sigmoid()", "y.data.mul_(x)", "return y"), "no error comes",
-     "[2] SigmoidBackward0 from [1]; ✗ result = result (4,) 16 B alive; ✗ result: other numbers"),
+     "[2] SigmoidBackward0 from [1]; ✗ result = y (4,) 16 B alive; ✗ result: other numbers"),
     (_gate("y = x.sigmoid() * x", "y.sum().backward()", "return y"), "before the check called backward"),
     (_gate("y = x.sigmoid() * x", "torch.autograd.grad(y.sum(), x)", "return y"), "the graph is freed"),
     (_gate("return x.sigmoid().detach() * x"), "one is cut off", "[2] MulBackward0 from [1]; self (4,)"),
@@ -53,10 +53,10 @@ wrong("05.1", [
 ])
 
 right("05.2", [
-    _path(late="path.append(w.clone().detach())"),
+    (_path(late="path.append(w.clone().detach())"), "no dotted line joins these two"),
     _path(late="path.append(torch.tensor(w.tolist()))"),
     _path(late="path.append(w.detach() + 0)"),
-    _path(leaf="detach().clone()", clear="w.grad.zero_()", returned="torch.stack(path)"),
+    (_path(leaf="detach().clone()", clear="w.grad.zero_()", returned="torch.stack(path)"), "a place of its own in memory"),
     _path(update="w = (w - 0.1 * w.grad).detach().requires_grad_()", clear="", late="path.append(w.detach())"),
     _path(update="w.data = w.data - 0.1 * w.grad", late="path.append(w.data)", returned="tuple(path)"),
 ])

@@ -77,7 +77,7 @@ right("07.1", [
     _losses(target="conv(photo).detach().clone()", kept="loss.detach()", returned="torch.stack(losses)"),
     _losses(after="conv.requires_grad_(True)"),
     _losses(before="for p in conv.parameters(): p.requires_grad = False"),
-    _losses(before="", options="inputs=[picture]"),
+    (_losses(before="", options="inputs=[picture]"), "only the picture gets a gradient"),
     _losses(first="picture.grad = None", returned="tuple(losses)"),
     """
 def losses_of(conv, photo, start, steps):
@@ -167,7 +167,8 @@ wrong("07.2", [
 right("07.3", [
     _gradient("net(picture)", "total = 0", "for layer in net:", "    if hasattr(layer, 'loss'):",
               "        total += layer.loss_weight * layer.loss", "total.backward()", "return picture.grad"),
-    _gradient("net(picture)", f"torch.autograd.backward([{WEIGHTED}])", "return picture.grad"),
+    (_gradient("net(picture)", f"torch.autograd.backward([{WEIGHTED}])", "return picture.grad"),
+     "One backward for all losses: their gradients meet"),
     _gradient("net(picture)", f"return torch.autograd.grad(sum({WEIGHTED}), picture)[0]"),
     _gradient("net(picture)", f"torch.stack([{WEIGHTED}]).sum().backward()", "return picture.grad.clone()"),
     _gradient("losses, out = [], picture", "for layer in net:", "    out = layer(out)", "    if hasattr(layer, 'loss'):",

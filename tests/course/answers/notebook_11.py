@@ -23,6 +23,10 @@ wrong("11.1", [
     ("def two_inputs(x, w): return ((x * w).exp() + torch.ones(3, requires_grad=True)).sum()", "leaf 1 is too much"),
     ("def two_inputs(x, w): return (x * w).exp_().add_(x).sum()",
      "[4] ExpBackward0 has 1 saved changed in place, in the target 1 saved alive"),
+    ("""def two_inputs(x, w):
+    loss = ((x * w).exp() + x).sum()
+    loss.backward()
+    return loss""", "another graph: x has a .grad, in the target no .grad", "line 3: loss.backward()"),
     ("def two_inputs(x, w): return x, w", "returns a tensor and a tensor. In the picture there is loss."),
     ("def two_inputs(x, w): return sum([x * w] * 60).sum()", "Your graph has 64 nodes, the target 6"),
     ("def two_inputs(x, w): return x", "x = loss is too much"),
@@ -38,13 +42,21 @@ right("11.2", [
     return torch.stack([a, a, a]).sum()""",
 ])
 wrong("11.2", [
-    ("def nine_ways(y): return y + y + y + y + y + y + y + y + y", "8 nodes stand between y and loss"),
-    ("def nine_ways(y): return torch.add(y, y, alpha=8)", "and the ways from y to loss are 2"),
-    ("def nine_ways(y): return y.expand(9).sum()", "and the ways from y to loss are 1"),
-    ("def nine_ways(y): return y + y + y", "y.grad is 3"),
+    ("def nine_ways(y): return y + y + y + y + y + y + y + y + y", "8 nodes stand between y and loss: at most 4 may."),
+    ("def nine_ways(y): return torch.add(y, y, alpha=8)", "y.grad is 9, and 2 ways lead from y to loss: 9 should.",
+     "✗ 2 ways to loss"),
+    ("def nine_ways(y): return y.expand(9).sum()", "y.grad is 9, and 1 way leads from y to loss: 9 should."),
+    ("def nine_ways(y): return y + y + y", "y.grad is 3, and 3 ways lead from y to loss: both should be 9.", "✗ 3 ways to loss"),
     ("""def nine_ways(y):
     y.register_hook(lambda gradient: 9 * gradient)
-    return y + 0""", "and the ways from y to loss are 1"),
+    return y + 0""", "y.grad is 9, and 1 way leads from y to loss"),
+    ("""def nine_ways(y):
+    y.register_hook(lambda gradient: gradient.missing)
+    return y + 0""", "`loss.backward()` called your code, and that raised AttributeError", "line 2: y.register_hook"),
+    ("""def nine_ways(y):
+    loss = (y + y + y) * 3
+    loss.backward()
+    return loss""", "y.grad is there before the check calls backward"),
     ("""def nine_ways(y):
     y.grad = torch.tensor(9.0)
     return y + y.detach()""", "y.grad is there before the check calls backward"),
@@ -133,6 +145,13 @@ wrong("11.5", [
     return y, (y * y).sum()""", "not tracked"),
     ("""def version_three(x):
     y = 2 * x
+    y.add_(1).add_(1).add_(1)
+    loss = (y * y).sum()
+    loss.backward()
+    return y, loss""", "A backward ran in your function: what the graph of loss saved is freed.",
+     "line 5: loss.backward()", "✗ other: freed"),
+    ("""def version_three(x):
+    y = 2 * x
     return y""", "returns a tensor, and not the two tensors y and loss"),
 ])
 
@@ -151,12 +170,14 @@ right("11.6", [
 wrong("11.6", [
     ("""def with_a_past(x, w):
     h = x.exp()
-    return (h * w).sum(), (h * h).sum()""", "[2] ExpBackward0 has 1 saved alive, in the target 1 saved freed"),
+    return (h * w).sum(), (h * h).sum()""", "another graph: x has no .grad, in the target a .grad; "
+     "w has no .grad, in the target a .grad; [2] ExpBackward0 has 1 saved alive, in the target 1 saved freed; and 1 more."),
     ("""def with_a_past(x, w):
     h = x.exp()
     a, b = (h * w).sum(), (h * h).sum()
     b.backward()
-    return a, b""", "w has no .grad, in the target a .grad", "w; leaf (3,); .grad None; ✗ target: a .grad"),
+    return a, b""", "another graph: w has no .grad, in the target a .grad", "line 4: b.backward()",
+     "w; leaf (3,); .grad None; ✗ target: a .grad"),
     ("""def with_a_past(x, w):
     h = x.exp()
     a, b = (h * w).sum(), (h * h).sum()
@@ -221,6 +242,14 @@ wrong("11.8", [
     loss.backward(retain_graph=True)
     return loss""", "x.grad is there before the check"),
     ("def three_that_survive(x, w): return x + (w * w).exp()", "has the shape (2,)"),
+    ("""def three_that_survive(x, w):
+    loss = (x * w).exp().sum()
+    loss.backward = lambda inputs: torch.autograd.backward(loss, inputs=inputs, retain_graph=True)
+    return loss""", "The second backward raised RuntimeError"),
+    ("""def three_that_survive(x, w):
+    x.register_hook(lambda gradient: gradient @ torch.ones(3))
+    return x.sum() + (w * w).exp().sum()""", "The first backward called your code, and that raised RuntimeError: inconsistent",
+     "line 2: x.register_hook"),
 ])
 
 right("11.9", [
@@ -301,6 +330,10 @@ right("11.11", [
     return seen[0]""",
     """def before_the_change(start, change):
     h = start()
+    edge = torch.autograd.graph.get_gradient_edge(h)
+    return torch.autograd.grad(change(h), edge)[0]""",
+    """def before_the_change(start, change):
+    h = start()
     edge = torch.autograd.graph.GradientEdge(h.grad_fn, 0)
     return torch.autograd.grad(change(h), edge)[0]""",
 ])
@@ -313,7 +346,13 @@ wrong("11.11", [
     h = start()
     h.retain_grad()
     change(h).backward()
-    return h.grad""", "for h as it is after the change"),
+    return h.grad""", "for h as it is after the change. Now h is the result of [4] SigmoidBackward0. "
+     "What retain_grad() asked for moved there, too.",
+     "line 4: change(h).backward()", "[4] SigmoidBackward0 from [3]; 1 saved freed; ✗ h is its result now"),
+    ("""def before_the_change(start, change):
+    h = start()
+    return torch.autograd.grad(change(h), h)[0]""", "Now h is the result of [4] SigmoidBackward0.",
+     "line 3: return torch.autograd.grad", "✗ h is its result now"),
     ("""def before_the_change(start, change):
     h = start()
     change(h).backward()
@@ -329,7 +368,7 @@ wrong("11.11", [
 ])
 
 SQUARE_11_12 = """def recorded(x):
-    class {name}(Function):
+    class Square(Function):
         @staticmethod
         def forward(ctx, x):
             ctx.save_for_backward(x)
@@ -338,12 +377,9 @@ SQUARE_11_12 = """def recorded(x):
         @staticmethod
         def backward(ctx, gradient):
             x, = ctx.saved_tensors
-            return {formula}
+            return 2 * x * gradient
 
-    y = {name}.apply(x).sum()
-    {dy}
-    return y, dy"""
-GRAD = "dy, = torch.autograd.grad(y, x, create_graph=True)"
+    return Square.apply(x).sum()"""
 
 right("11.12", [
     """def recorded(x):
@@ -360,30 +396,38 @@ right("11.12", [
         def backward(ctx, gradient):
             return gradient * (ctx.saved_tensors[0] * 2)
 
-    y = Square.apply(x).sum()
-    return y, torch.autograd.grad(y, x, create_graph=True)[0]""",
-    SQUARE_11_12.format(name="Square", formula="2 * x * gradient", dy="""seen = []
-    hook = x.register_hook(seen.append)
-    y.backward(create_graph=True)
-    x.grad, dy = None, seen[0]"""),
+    return Square.apply(x).sum()""",
+    SQUARE_11_12.replace("2 * x * gradient", "torch.mul(gradient, x.mul(2))"),
 ])
 wrong("11.12", [
-    (SQUARE_11_12.format(name="Square", formula="2 * x * gradient", dy=GRAD.replace("create", "retain")),
-     "MulBackward0 is missing; MulBackward0 is missing"),
-    (SQUARE_11_12.format(name="Square", formula="gradient * 2 * x", dy=GRAD), "another graph: MulBackward0 is missing."),
-    (SQUARE_11_12.format(name="Square", formula="(x + x) * gradient", dy=GRAD), "AddBackward0 is too much"),
-    (SQUARE_11_12.format(name="Power", formula="2 * x * gradient", dy=GRAD), "PowerBackward is too much"),
-    (SQUARE_11_12.format(name="Square", formula="2 * x * gradient", dy=GRAD).replace("ctx.save_for_backward(x)", "ctx.x = x")
-     .replace("x, = ctx.saved_tensors", "x = ctx.x"), "SquareBackward has nothing saved, in the target 1 saved alive"),
-    (SQUARE_11_12.format(name="Square", formula="2 * x * gradient", dy="y.backward(create_graph=True); dy = x.grad"),
-     "CopyBackwards is too much"),
+    (SQUARE_11_12.replace("2 * x * gradient", "3 * x * gradient"), "dy has other numbers: [3.0, 4.5, 6.0]"),
+    (SQUARE_11_12.replace("return x * x", "return x ** 3"), "y has other numbers: [12.38], and not [7.25]"),
+    (SQUARE_11_12.replace("2 * x * gradient", "None"), "dy is None: no gradient comes to x.", "✗ no gradient"),
+    (SQUARE_11_12.replace("2 * x * gradient", "gradient * 2 * x"),
+     "dy comes from one MulBackward0, in the target from two: what [4] multiplies x by is not tracked",
+     "line 11: return gradient * 2 * x", "✗ self: not tracked"),
+    (SQUARE_11_12.replace("2 * x * gradient", "2 * x"), "another graph: MulBackward0 is missing."),
+    (SQUARE_11_12.replace("2 * x * gradient", "2 * (x * gradient)"), "another graph: [4] MulBackward0 saves"),
+    (SQUARE_11_12.replace("2 * x * gradient", "2 * x.detach() * gradient"),
+     "another graph: MulBackward0 is missing; MulBackward0 is missing"),
+    (SQUARE_11_12.replace("2 * x * gradient", "(x + x) * gradient"), "AddBackward0 is too much", "line 11: return (x + x)"),
+    (SQUARE_11_12.replace("Square", "Power"), "PowerBackward is too much"),
+    (SQUARE_11_12.replace("ctx.save_for_backward(x)", "ctx.x = x").replace("x, = ctx.saved_tensors", "x = ctx.x"),
+     "SquareBackward has nothing saved, in the target 1 saved alive"),
+    (SQUARE_11_12.replace("x, = ctx.saved_tensors", "x = ctx.saved_tensor"),
+     "`torch.autograd.grad(y, x, create_graph=True)` called your code, and that raised AttributeError", "line 10: x = ctx.saved"),
+    ("def recorded(x): return (x * x).sum()", "SquareBackward is missing"),
+    ("def recorded(x): return x * x", "y has the shape (3,)"),
     ("""def recorded(x):
     y = (x * x).sum()
-    return y, *torch.autograd.grad(y, x, create_graph=True)""", "SquareBackward is missing"),
-    ("def recorded(x): return (x * x).sum()", "returns a tensor. In the picture there is y and dy."),
+    return y, *torch.autograd.grad(y, x, create_graph=True)""", "returns an object of type tuple, and not y"),
 ])
 
 right("11.13", [
+    """def frees_nothing(x):
+    h = x.view_as(x)
+    h.grad_fn.register_prehook(lambda gradients: (2 * x.detach() * gradients[0],))
+    return h.sum() + x.detach().square().sum() - x.detach().sum()""",
     """def frees_nothing(x):
     numbers = x.detach().clone()
     y = x.sum() + (numbers * numbers - numbers).sum()      # the value is right, the gradient is 1
@@ -394,6 +438,26 @@ right("11.13", [
     return torch.stack(terms).sum()      # alpha is a plain number in the node""",
 ])
 wrong("11.13", [
+    ("""def frees_nothing(x):
+    class SumOfSquares(Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.x = x
+            return (x * x).sum()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return 2 * ctx.x * gradient
+
+    return SumOfSquares.apply(x)""", "[2] SumOfSquaresBackward is the node of a Function.", "line 12: return SumOf",
+     "✗ of a Function"),
+    ("""def frees_nothing(x):
+    h = x + 0
+    h.register_hook(lambda gradient: 2 * x.detach() @ gradient[:2])
+    return h.sum() + (x * x - x).sum().detach()""",
+     "`y.backward()` called your code, and that raised RuntimeError: inconsistent tensor size", "line 3: h.register_hook"),
+    ("def frees_nothing(x): return torch.stack([x[i] * number for i, number in enumerate(x.tolist())]).sum()",
+     "The graph saves 3 tensors."),
     ("def frees_nothing(x): return (x * x.detach()).sum()", "The graph saves 1 tensor."),
     ("""def frees_nothing(x):
     class SumOfSquares(Function):
@@ -415,7 +479,8 @@ wrong("11.13", [
     ("""def frees_nothing(x):
     h = x + 0
     h[:].mul_(2 * x.detach())      # CopySlices hides what it saves
-    return h.sum() - (x * x).sum().detach()""", "backward number 2 raised RuntimeError"),
+    return h.sum() - (x * x).sum().detach()""",
+     "`y.backward()` raised RuntimeError: Trying to backward through the graph a second time"),
     ("def frees_nothing(x): return (x * x).sum().detach()", "not tracked"),
     ("def frees_nothing(x): return x.sum()", "y has other numbers"),
 ])
@@ -454,6 +519,13 @@ right("11.14", [
 
     y.register_hook(hook)
     return y""",
+    """def outside(x, w):
+    from torch.utils.checkpoint import checkpoint
+    return checkpoint(lambda x: (x * w).sum(), x, use_reentrant=True)""",
+    """def outside(x, w):
+    y, z = (x * w.detach()).sum(), (x.detach() * w).sum()
+    y.register_hook(lambda gradient: z.backward(gradient, retain_graph=True))
+    return y""",
 ])
 wrong("11.14", [
     ("def outside(x, w): return (x * w.detach()).sum()", "w.grad is None after backward"),
@@ -485,6 +557,27 @@ wrong("11.14", [
     y = checkpoint(lambda x: (x * w).sum(), x.detach().requires_grad_(), use_reentrant=True)
     return y""", "x.grad is None"),
     ("def outside(x, w): return (x * w).sum().detach()", "not tracked"),
+    ("""def outside(x, w):
+    y, z = (x * w.detach()).sum(), (x.detach() * w).sum()
+    y.register_hook(lambda gradient: z.backward(gradient))
+    return y""", "`y.backward(retain_graph=True)` called your code, and that raised RuntimeError: Trying to backward "
+     "through the graph a second time", "line 3: y.register_hook"),
+    ("""def outside(x, w):
+    y = (x * w.detach()).sum()
+    y.register_hook(lambda gradient: (x * w).sum().backward(gradient))
+    return y""", "called your code, and that raised RuntimeError: element 0 of tensors does not require grad", "line 3: y.reg"),
+    ("""def outside(x, w):
+    y = (x * w.detach()).sum()
+
+    def hook(gradient):
+        w.grad += gradient * x.detach()
+
+    y.register_hook(hook)
+    return y""", "called your code, and that raised TypeError: unsupported operand", "line 5: w.grad += "),
+    ("""def outside(x, w):
+    y = (x * w.detach()).sum()
+    y.backward = lambda *inputs, **options: (x * w).sum().backward()
+    return y""", "w.grad is None after backward"),
 ])
 
 right("11.15", [
