@@ -14,7 +14,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 import lecturing
-from project import FOLDED, RUN_IT, folded, is_workshop, kind, notebooks, pictures, tags
+from project import FOLDED, RUN_IT, folded, is_workshop, kind, notebooks, pictures, read, tags
 from refresh import METADATA
 
 LARGEST = 1_000_000     # bytes
@@ -47,6 +47,8 @@ LADDER = re.compile(r"<details><summary>Hint</summary>\n\n(?!```).+?\n\n</detail
 # A change that a reader tries: the old code, the new one, and what one then sees.
 CHANGE = re.compile(r"\*\*Change this:\*\* `([^`]+)` → `([^`]+)`, and run the cell again\.\n\n"
                     r"<details><summary>What you then see</summary>\n\n(.+?)\n\n</details>", re.DOTALL)
+# A word of the glossary: English, Chinese, the notebook where one learns it, and what it means.
+WORD = re.compile(r"\*\*(.+?)\*\* · [^·]*[\u3400-\u9fff][^·]* · \[(\d\d)\]\(\2_\w+\.ipynb\)<br>.+")
 CHECK = re.compile(r'^check\("(\d\d\.\d+)", (\w+)\)$', re.MULTILINE)
 
 
@@ -273,6 +275,22 @@ def the_map(document):
             and any("text/html" in output.get("data", {}) for output in cell.outputs)]
     if len(maps) != (document.number == "00"):
         yield None, "has no map of the course, or several: the tag map belongs to one cell of 00"
+
+
+@rule
+def glossary(document):
+    """A word of the glossary in 00 is a cell of its own, so that links can jump to it. The notebook that it names links to it,
+    from the first use of the word."""
+    if document.number == "00":
+        for cell in document.prose:
+            if "<br>" in cell.source and not WORD.fullmatch(cell.source):
+                yield cell, "is no word of the glossary, like **leaf** · 叶子节点 · [01](01_….ipynb)<br> and what it means"
+        return
+    for path in document.path.parent.glob("00_*.ipynb"):
+        for cell in read(path).cells:
+            word, link = WORD.fullmatch(cell.source), f"]({path.name}#cell-id={cell.get('id')})"
+            if word and word[2] == document.number and not any(link in each.source for each in document.prose):
+                yield None, f"has no link to the glossary from the first use of a word: [{word[1]}{link}"
 
 
 # Questions, answers and exercises
