@@ -330,7 +330,8 @@ CUTS = {
     "data": ("def answer(x):\n    loss = x.data.sum()\n    loss.backward()", "line 2: loss = x.data.sum()"),
     "a module": ("def answer(x):\n    net = nn.Linear(2, 1)\n    with torch.no_grad():\n        y = net(x.detach())\n"
                  "    y.sum().backward()", "line 4: y = net(x.detach())"),
-    "a .grad": ("def answer(x):\n    loss = x.detach().sum()\n    x.grad\n    loss.backward()", "line 2: loss = x.detach()"),
+    "a .grad": ("def answer(x):\n    x.sum().backward()\n    loss = x.detach().sum()\n    x.grad\n    loss.backward()",
+                "line 3: loss = x.detach()"),
 }
 
 
