@@ -76,9 +76,9 @@ def title_of(cell: NotebookNode) -> str | None:
 
 def steps_of(notebook: NotebookNode) -> list[Step]:
     """Return the steps of the lecture on a notebook (an nbformat node): none for a workshop."""
-    steps = []
     if is_workshop(notebook):
-        return steps
+        return []
+    steps: list[Step] = []
     for cell, following in pairwise([*notebook.cells, notebook.cells[0]]):
         if step := step_in(following):
             steps.append(step)

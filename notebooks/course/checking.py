@@ -112,7 +112,7 @@ class _Cuts(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: object, inputs: Any = (), named: Any = None) -> Any:
         result = function(*inputs, **(named or {}))
         is_cut = isinstance(result, torch.Tensor) and not result.requires_grad and any(map(is_tracked, inputs))
-        if is_cut and function != torch.Tensor.grad.__get__:        # a .grad is no result of its leaf
+        if is_cut and function != torch.Tensor.grad.__get__:       # type: ignore[union-attr]        # a .grad is no result of its leaf
             self.line = self._run.here
         return result
 

@@ -197,7 +197,7 @@ def step(loss, parameters, lr):
         parameter.grad = None
 
 
-yours = set()       # the names of those functions that a reader has written, and that the last check has found right
+yours: set[str] = set()       # the names of those functions that a reader has written, and that the last check has found right
 
 
 @contextlib.contextmanager

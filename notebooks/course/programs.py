@@ -47,7 +47,8 @@ def programs(seed: int, kinds: Sequence[str], count: int = 100, endings: Sequenc
     kinds: of STATEMENTS, those that are used. endings: lines that may stand at the end. shapes: whether there are other shapes
     than those of single numbers; then the loss is a mean.
     """
-    chance, made = random.Random(seed), {}
+    chance = random.Random(seed)
+    made: dict[Program, None] = {}
     while len(made) < count:
         size = 1 + 6 * len(made) // count
         program = _Writer(chance, kinds, shapes).write(size, chance.choice(endings))

@@ -41,7 +41,7 @@ def same_graph(one: GraphSnapshot, other: GraphSnapshot) -> bool:
     """Whether two graphs are the same. For small graphs: each sum and each product may double the time."""
     if Counter(_label(one, part) for part in _parts(one)) != Counter(_label(other, part) for part in _parts(other)):
         return False
-    roots = list(zip(_given(one), _given(other), strict=True))
+    roots: list[tuple[Part | None, Part | None]] = list(zip(_given(one), _given(other), strict=True))
     return any(_agree(one, other, pairs) for pairs in _pairings(one, other, roots, {}))
 
 
@@ -60,7 +60,7 @@ def differences(mine: GraphSnapshot, target: GraphSnapshot) -> list[Difference]:
         return found
     told: list[tuple[str, Difference]] = []
     for theirs, own in sorted(pairs.items(), key=lambda pair: pair[1]):
-        facts, wanted = _facts(mine, own, lambda part: part), _facts(target, theirs, pairs.get)
+        facts, wanted = _facts(mine, own, lambda part: part), _facts(target, theirs, _partners(pairs))
         for what, (verb, tell) in _TELLERS.items():
             if facts.get(what) != wanted.get(what):
                 here, there = tell(facts[what], names), tell(wanted[what], names)
@@ -93,12 +93,12 @@ def _facts(snapshot: GraphSnapshot, part: Part, at: Callable[[Part | None], Any]
 
     kind, index = part
     if kind == TENSOR:
-        this = snapshot.tensors[index]
+        given = snapshot.tensors[index]
         beside = [i for i, other in enumerate(snapshot.tensors)
-                  if i != index and this.storage is not None and other.storage == this.storage]
-        return {"names": this.names, "role": (this.requires_grad, this.is_leaf), "shape": this.shape,
-                "grad": this.grad_shape is not None, "base": tensor(this.base), "beside": _in_any_order(map(tensor, beside)),
-                "maker": this.producer and (node(this.producer.node), this.producer.output)}
+                  if i != index and given.storage is not None and other.storage == given.storage]
+        return {"names": given.names, "role": (given.requires_grad, given.is_leaf), "shape": given.shape,
+                "grad": given.grad_shape is not None, "base": tensor(given.base), "beside": _in_any_order(map(tensor, beside)),
+                "maker": given.producer and (node(given.producer.node), given.producer.output)}
     this = snapshot.nodes[index]
     inputs = tuple(edge and (node(edge.node), edge.output) for edge in this.inputs)
     saved = tuple((slot.name, slot.state, slot.shape, tensor(slot.holds), tensor(slot.views)) for slot in this.saved)
@@ -129,7 +129,11 @@ def _label(snapshot: GraphSnapshot, part: Part) -> Any:
 def _agree(one: GraphSnapshot, other: GraphSnapshot, pairs: Pairs) -> bool:
     """Whether each part has one partner, of which the same can be said. Both graphs have as many parts."""
     return set(pairs.values()) == set(_parts(other)) and all(
-        _facts(one, part, pairs.get) == _facts(other, partner, lambda part: part) for part, partner in pairs.items())
+        _facts(one, part, _partners(pairs)) == _facts(other, partner, lambda part: part) for part, partner in pairs.items())
+
+
+def _partners(pairs: Pairs) -> Callable[[Part | None], Part | None]:
+    return lambda part: None if part is None else pairs.get(part)
 
 
 def _pairings(one: GraphSnapshot, other: GraphSnapshot, to_do: list[tuple[Part | None, Part | None]],
@@ -140,7 +144,7 @@ def _pairings(one: GraphSnapshot, other: GraphSnapshot, to_do: list[tuple[Part |
         return
     (part, partner), *rest = to_do
     if part is None or part in pairs:
-        if pairs.get(part) == partner:
+        if _partners(pairs)(part) == partner:
             yield from _pairings(one, other, rest, pairs)
     elif partner is not None and _label(one, part) == _label(other, partner):
         (ahead, *_), ways = _ahead(one, part), _ahead(other, partner)
@@ -153,11 +157,12 @@ def _ahead(snapshot: GraphSnapshot, part: Part) -> list[tuple[Part | None, ...]]
     kind, index = part
     if kind == TENSOR:
         tensor = snapshot.tensors[index]
-        return [(tensor.producer and (NODE, tensor.producer.node), None if tensor.base is None else (TENSOR, tensor.base))]
+        maker = None if tensor.producer is None else (NODE, tensor.producer.node)
+        return [(maker, None if tensor.base is None else (TENSOR, tensor.base))]
     node = snapshot.nodes[index]
     if node.leaf is not None:
         return [((TENSOR, node.leaf),)]
-    inputs = tuple(edge and (NODE, edge.node) for edge in node.inputs)
+    inputs = tuple(None if edge is None else (NODE, edge.node) for edge in node.inputs)
     return list(dict.fromkeys(itertools.permutations(inputs))) if node.name in COMMUTING else [inputs]
 
 
@@ -208,13 +213,15 @@ def _tell_states(states: Iterable[str], names: Names) -> str:
     return " and ".join(f"{count} saved {state}" for state, count in Counter(states).items()) or "nothing saved"
 
 
-def _tell_saved(slots: Iterable[Any], names: Names) -> str:
+def _tell_saved(slots: Iterable[tuple[str, str, Size | None, Part | None, Part | None]], names: Names) -> str:
     return _these(_slot_in_words(*slot, names) for slot in slots)
 
 
 def _slot_in_words(name: str, state: str, shape: Size | None, holds: Part | None, views: Part | None, names: Names) -> str:
-    if holds or views:
-        what = f"{name} = " * bool(name) + (names[holds] if holds else f"a view of {names[views]}")
+    if holds is not None:
+        what = f"{name} = " * bool(name) + names[holds]
+    elif views is not None:
+        what = f"{name} = " * bool(name) + f"a view of {names[views]}"
     else:
         what = f"{name or 'a tensor'} {shape_in_words(shape) if shape is not None else ''}".rstrip()
     return what if state == ALIVE else f"{what} ({state})"

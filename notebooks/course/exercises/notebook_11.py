@@ -252,7 +252,8 @@ def nine_ways(run):
 def _ways(snapshot: GraphSnapshot, result: str, leaf: str) -> int:
     """How many ways along the arrows lead from a leaf to a result, both by name."""
     by_name = {name: i for i, tensor in enumerate(snapshot.tensors) for name in tensor.names}
-    ways = Counter({snapshot.tensors[by_name[result]].producer.node: 1})
+    end = snapshot.tensors[by_name[result]].producer
+    ways = Counter({end.node: 1} if end else {})
     for i in reversed(range(len(snapshot.nodes))):
         for edge in filter(None, snapshot.nodes[i].inputs):
             ways[edge.node] += ways[i]
