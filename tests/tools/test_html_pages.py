@@ -17,7 +17,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 import pages as site
 from new_notebook import FIRST, NOTE, PLAN, skeleton
-from project import COURSE, PICTURE, ROOT, kind, notebooks, read
+from project import COURSE, PICTURE, ROOT, folded, kind, notebooks, read
 from refresh import METADATA
 from rules import GUARD, MACHINE
 
@@ -131,7 +131,7 @@ def test_every_cell_and_every_output_is_on_the_page(soups, path):
                 assert output.evalue.splitlines()[0] in shown.text
     plays = sum(str(cell.outputs).count('<figure class="seegrad ') for cell in code)
     assert len(page.find_all("figure", class_="seegrad")) == plays
-    folds = sum(cell.source.count("<details>") for cell in cells
+    folds = sum(cell.source.count("<details") + folded(cell) for cell in cells
                 if cell.cell_type == "markdown" and kind(cell) != "notes")
     assert len([fold for fold in page.find_all("details") if not fold.find_parent(class_="output")]) == folds
 

@@ -16,7 +16,7 @@ def test_a_deck_has_everything_in_itself(path):
     deck = slides.deck(path)
     notes = [cell for cell in read(path).cells if kind(cell) == "notes"]
     assert deck.count('<aside class="notes">') == len(notes)
-    assert deck.count("<details open=\"\"><summary>For the lecturer</summary>") == len(notes)
+    assert deck.count('<details class="lecturer" open=""><summary>For the lecturer</summary>') == len(notes)
     assert not re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=[\"'](?!data:|[$])[^\"']*", deck)
     assert "@import" not in deck and not MACHINE.search(PICTURE.sub("", deck))
 
