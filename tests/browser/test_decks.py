@@ -64,15 +64,15 @@ def test_no_slide_of_a_deck_hangs_over_an_edge(open_page, tmp_path, path):
 def test_a_play_in_a_deck_steps_and_the_deck_stays(open_page, tmp_path):
     deck = tmp_path / "deck.html"
     deck.write_text(slides.deck(THE_LECTURE), encoding="utf-8")
-    page = open_page(deck.as_uri() + "#/2", offline=True)
+    page = open_page(deck.as_uri() + "#/1/1", offline=True)       # behind the vote
     player = page.locator("section.present section.present .player")
     player.focus()
     press(page, "ArrowRight ArrowRight")
     expect(player.locator(".says")).to_contain_text("2 of 4")
-    assert page.evaluate("Reveal.getIndices().h") == 2
+    assert page.evaluate("Reveal.getIndices().h") == 1
     page.locator("body").click(position={"x": 5, "y": 5})
     page.keyboard.press("Space")
-    page.wait_for_function("Reveal.getIndices().h !== 2 || Reveal.getIndices().v === 1")
+    page.wait_for_function("Reveal.getIndices().h !== 1 || Reveal.getIndices().v === 2")
 
 
 def test_a_link_leads_to_the_slide_of_a_word(open_page, tmp_path):

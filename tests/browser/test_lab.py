@@ -114,6 +114,7 @@ def test_pictures_stand_in_a_row_and_a_play_fits_on_a_laptop(open_page, lab, not
     assert len(set(row.locator("strong").evaluate_all("all => all.map((title) => title.getBoundingClientRect().top)"))) == 1
     assert page.evaluate(SMALL_TEXT, 12) == []
     page = open_page(f"{lab}/lab/tree/lecture.ipynb?reset", viewport={"width": 1440, "height": 900})
+    page.locator(".jp-Notebook .jp-showHiddenCellsButton").first.click()        # the run behind its first question
     view = cell_of(page, read(notebooks / "lecture.ipynb"), "03-05").locator(".view")
     assert view.evaluate("view => view.scrollHeight <= view.clientHeight && view.scrollWidth <= view.clientWidth")
     expect(view.locator("svg")).to_be_in_viewport(ratio=1)
