@@ -78,8 +78,8 @@ class Table(Shown):
             body.append(f"<tr>{cells}</tr>")
         title = html.escape(self.title)
         notes = f"<figcaption>{'<br>'.join(map(html.escape, self.notes))}</figcaption>" if self.notes else ""
-        # A region that scrolls can be reached by the keyboard only where it has a place among what Tab leads to.
-        return (f'<figure style="margin: 0.5em 0"><div role="region" tabindex="0" aria-label="{title}" '
+        # A box that scrolls can be reached by the keyboard only where it has a place among what Tab leads to.
+        return (f'<figure style="margin: 0.5em 0"><div role="group" tabindex="0" aria-label="{title}" '
                 f'style="overflow: auto; max-width: 100%; max-height: {HEIGHT}">'
                 f'<table style="margin: 0; border-spacing: 0.6em 0.2em"><caption style="text-align: left">{title}</caption>'
                 f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>{notes}</figure>")

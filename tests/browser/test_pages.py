@@ -167,6 +167,8 @@ def test_the_keyboard_alone_skips_to_the_text_unfolds_an_answer_and_steps_a_play
     fold = tab_to("main details:not(.box details) > summary").locator("..")
     page.keyboard.press("Enter")
     expect(fold).to_have_attribute("open", "")
+    tab_to("details.answer > summary")
+    page.keyboard.press("Enter")        # and the run behind the question is there
     player = tab_to(".player")
     outline = player.evaluate("element => getComputedStyle(element).outline")
     assert outline == "rgb(124, 183, 255) solid 3px"        # which can be seen in the dark
@@ -207,6 +209,7 @@ def test_without_scripts_all_boxes_can_be_scrolled_and_the_stills_are_there(open
     page = open_offline("03_several_losses", java_script_enabled=False)
     boxes = page.locator(".box")
     assert boxes.count() == page.locator(".box[tabindex='0']").count() > 20
+    page.locator("details.run > summary").first.click()
     expect(page.locator("figure.seegrad img").first).to_be_visible()
 
 

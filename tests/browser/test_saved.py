@@ -58,10 +58,10 @@ def test_a_switch_of_what_if(opened):
 
 def test_a_table_scrolls_by_keyboard(opened):
     page = opened(graph(nn.Sequential(*(nn.Linear(3, 3) for _ in range(30)))).gradients)
-    region = page.get_by_role("region")
+    box = page.locator("[role=group]")
     page.keyboard.press("Tab")
-    expect(region).to_be_focused()
+    expect(box).to_be_focused()
     page.keyboard.press("End")
-    page.wait_for_function("document.querySelector('[role=region]').scrollTop > 0")
+    page.wait_for_function("document.querySelector('[role=group]').scrollTop > 0")
     expect(page.get_by_role("columnheader", name="norm")).to_have_count(1)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -198,8 +198,8 @@ def test_a_table_as_html():
     assert [row.th["scope"] for row in table.tbody("tr")] == ["row", "row"]
     assert [cell["style"] for cell in table.tbody.tr(["th", "td"])] == [
         f"text-align: {side}" for side in ("left", "right", "right", "left")]
-    region = table.find(role="region")
-    assert region["tabindex"] == "0" and region["aria-label"] == "Two <rows>"
+    box = table.find(role="group")
+    assert box["tabindex"] == "0" and box["aria-label"] == "Two <rows>"
     assert table.figcaption.text == "A note."
 
 
