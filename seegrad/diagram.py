@@ -426,9 +426,11 @@ class _Full:
         return self.marked(box, marks) if marks else box
 
     def key_of(self, mark: Mark) -> str:
-        if mark.tensor is not None:
+        if mark.tensor in self.places:
             return self.places[mark.tensor]
-        assert mark.node is not None        # it is on one of the two
+        if mark.tensor is not None:     # a parameter inside the box of a module
+            return self.home[next(i for i, node in enumerate(self.nodes) if node.leaf == mark.tensor)]
+        assert mark.node is not None    # it is on one of the two
         return self.home[mark.node]
 
     def marked(self, box: Box, marks: Sequence[Mark]) -> Box:
@@ -441,6 +443,8 @@ class _Full:
     def blame(self, mark: Mark, folded: bool) -> str:
         """The words of a mark. folded: whether its box stands for many nodes: then the words say which of them is meant."""
         which = []
+        if mark.tensor is not None and mark.tensor not in self.places:
+            which.append(self.snapshot.tensors[mark.tensor].names[0])
         if mark.node is not None and folded:
             which.append(f"[{mark.node + 1}]")
         if mark.node is not None and mark.slot is not None:

@@ -108,6 +108,15 @@ def test_a_page_of_modules_is_told_the_marks_with_words_for_a_folded_module_too(
     assert '"guilty":[["n5",["✗ result' in view._repr_mimebundle_()["text/html"]
 
 
+def test_a_parameter_inside_the_box_of_a_module_is_marked_there_by_its_name():
+    net = nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 1))
+    with modules(net):
+        loss = net(torch.ones(1, 2)).sum()
+    view = show_graph(loss=loss, detail="modules", depth=0).mark("0.weight", "gets no gradient")
+    assert "; ✗ 0.weight: gets no gradient" in line(view, "Sequential")
+    assert "✗ 0.weight" in view.alt and "✗ 0.weight" in view.svg
+
+
 def data_of(view):
     html = view._repr_mimebundle_()["text/html"]
     return json.loads(html.partition('<script type="application/json">')[2].partition("</script>")[0])
