@@ -1,0 +1,194 @@
+"""What can be asked of a tensor: why it is tracked, why it has no gradient, who keeps its memory, what it reaches."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import FrameType
+
+import torch
+from torch import nn
+
+from .diagram import bytes_in_words, count_in_words, short_name
+from .explaining import code, listed, readable
+from .names import objects_in, tensors_in
+from .postmortem import variables_of
+from .snapshot import FREED, Bytes, LiveGraph, TooDeepError, grad_fn_of, is_leaf, storage_behind, undisturbed
+from .view import Explanation
+
+MOST_RESULTS = 20       # of the caller's variables, whose graphs are looked through
+
+
+def explain_tensor(tensor: torch.Tensor, frame: FrameType, nets: Sequence[nn.Module]) -> Explanation:
+    """Return what is known of a tensor. frame: whose variables are looked through. nets: whose parameters it may not reach."""
+    with undisturbed():
+        return _Asked(tensor, frame, nets).answer()
+
+
+class _Asked:
+    """A tensor, and the variables around it.
+
+    named: what the variables lead to. name: one of the tensor's own. graph: of the tensor, None where it is too deep.
+    """
+
+    def __init__(self, tensor: torch.Tensor, frame: FrameType, nets: Sequence[nn.Module]) -> None:
+        module, variables = frame.f_globals.get("__name__", ""), variables_of(frame)
+        self.tensor, self.named, self.parameters = tensor, dict[str, torch.Tensor](), set[str]()
+        for variable, value in sorted(variables.items(), key=lambda item: not isinstance(item[1], torch.Tensor)):
+            for name, other, is_parameter in tensors_in(variable, value, module):
+                self.named.setdefault(name, other)
+                self.parameters |= {name} if is_parameter else set()
+        self.own = [name for name, other in self.named.items() if other is tensor]
+        self.name = next(iter(self.own), "the tensor")
+        found = [one for variable, value in variables.items() for one in objects_in(variable, value, module, nn.Module)]
+        inside = {id(part) for _, net in found for part in net.modules() if part is not net}
+        self.nets: Mapping[str, nn.Module] = (
+            {next((name for name, other in found if other is net), ""): net for net in nets} if nets
+            else {name: net for name, net in found if id(net) not in inside})
+        self.asked_for_nets = bool(nets)
+        self.graph = self.read()
+
+    def read(self) -> LiveGraph | None:
+        try:
+            whole = LiveGraph([self.tensor], {})
+            nodes, tensors = set(whole.functions), set(map(id, whole.tensors))
+            return LiveGraph([], {self.name: self.tensor} | {
+                name: other for name, other in self.named.items() if other is not self.tensor and (
+                    id(other) in tensors or grad_fn_of(other) in nodes or self.shares_memory(other))})
+        except TooDeepError:
+            return None
+
+    def shares_memory(self, other: torch.Tensor) -> bool:
+        mine, its = storage_behind(self.tensor), storage_behind(other)
+        return mine is not None and its is not None and mine._cdata == its._cdata
+
+    def answer(self) -> Explanation:
+        facts = [*self.why_tracked(), *self.why_no_grad(), *self.who_keeps_it(), *self.what_is_not_reached()]
+        view = None
+        if self.graph is not None:
+            view = readable(self.graph, self.parameters)
+        return Explanation(f"What is known of {self.name}", None, facts, picture=view)
+
+    def why_tracked(self) -> Iterator[str]:
+        tensor, name = self.tensor, self.name
+        if not tensor.requires_grad:
+            yield (f"`{name}` is not tracked (requires_grad is False): nothing that it was computed from was tracked, or it was "
+                   "made where nothing is recorded, or cut off by detach(). Which of these is not known afterwards")
+            return
+        if is_leaf(tensor):
+            yield f"`{name}` is tracked because it is a leaf whose requires_grad was set" + (
+                ": a parameter has that from birth" if isinstance(tensor, nn.Parameter) else "")
+            return
+        function = grad_fn_of(tensor)
+        made = f"it is the result of {short_name(type(function).__name__)}" if function is not None else "it is a result"
+        if self.graph is None:
+            yield f"`{name}` is tracked because {made}, and its graph is too deep to be walked"
+            return
+        behind = self.leaves_behind()
+        leaves = count_in_words(len(behind), "tracked leaf", "tracked leaves")
+        named = [leaf for leaf in behind if leaf]
+        yield f"`{name}` is tracked because {made}, with {leaves} behind it" + (f": {code(named)}" if named else "")
+
+    def leaves_behind(self) -> list[str]:
+        """The leaves to which the tensor leads, by their names; "" for one without."""
+        assert self.graph is not None
+        snapshot = self.graph.snapshot
+        pending = [tensor.producer.node for tensor, live in zip(snapshot.tensors, self.graph.tensors)
+                   if live is self.tensor and tensor.producer]
+        seen: set[int] = set()
+        found: dict[str, None] = {}
+        while pending:
+            i = pending.pop(0)
+            if i in seen:
+                continue
+            seen.add(i)
+            leaf = snapshot.nodes[i].leaf
+            if leaf is not None:
+                names = snapshot.tensors[leaf].names
+                found[names[0] if names else ""] = None
+            pending += [edge.node for edge in snapshot.nodes[i].inputs if edge is not None]
+        return list(found)
+
+    def why_no_grad(self) -> Iterator[str]:
+        tensor, name = self.tensor, self.name
+        filled = is_leaf(tensor) or tensor.retains_grad
+        if filled and tensor.grad is not None:
+            return
+        if not tensor.requires_grad:
+            yield f"`{name}.grad` is None because backward brings gradients to tracked tensors only"
+        elif not is_leaf(tensor) and not tensor.retains_grad:
+            yield (f"`{name}.grad` is None because it is a result, and backward fills the .grad of leaves; "
+                   f"`{name}.retain_grad()` before backward keeps it here too")
+        elif not is_leaf(tensor):
+            yield f"`{name}.grad` is None because no backward has run through it since retain_grad()"
+        else:
+            yield f"`{name}.grad` is None because nothing has filled it since it was made or cleared. {self.ways_here()}"
+
+    def ways_here(self) -> str:
+        """The results among the variables that lead to a leaf, and whether backward has run through them."""
+        alive: list[str] = []
+        freed: list[str] = []
+        results = [(name, other) for name, other in self.named.items() if not is_leaf(other) and other.requires_grad]
+        for name, other in results[:MOST_RESULTS]:
+            try:
+                graph = LiveGraph([other], {})
+            except TooDeepError:
+                continue
+            if any(self.tensor is live for live in graph.tensors):
+                states = graph.snapshot.states
+                (freed if states[FREED] else alive).append(name)
+        if freed:
+            return (f"Backward has run in the graph of {code(freed)}, which leads to it: then the .grad was cleared, or that "
+                    "backward began elsewhere")
+        if alive:
+            return f"In the graph of {code(alive)}, which leads to it, nothing is freed: perhaps no backward has run there"
+        return "No result among the variables here leads to it"
+
+    def who_keeps_it(self) -> Iterator[str]:
+        storage = storage_behind(self.tensor)
+        if storage is None:
+            return
+        sharing = [name for name, other in self.named.items() if other is not self.tensor and self.shares_memory(other)]
+        if len(self.own) > 1:
+            yield f"{code(self.own)} are names of this one tensor"
+        if sharing:
+            yield f"its memory is also that of {code(sharing)}"
+        holders = list(self.holders(storage._cdata))
+        if holders:
+            yield f"its memory is saved for backward by {listed(holders)}"
+        if self.graph is not None and not is_leaf(self.tensor):
+            held = self.graph.snapshot.bytes_of(self.graph.snapshot.saved)
+            if held != Bytes(0):
+                nodes = count_in_words(len(self.graph.snapshot.nodes), "node")
+                yield f"as long as it is there, its graph is: {nodes}, which hold {bytes_in_words(held)}"
+
+    def holders(self, storage: int) -> Iterator[str]:
+        """The nodes that have saved this memory, in the graphs of the variables."""
+        seen: set[object] = set()
+        for name, other in self.named.items():
+            function = grad_fn_of(other)
+            if function is None or function in seen:
+                continue
+            try:
+                graph = LiveGraph([other], {"": self.tensor})
+            except TooDeepError:
+                continue
+            mine = next(t.storage for t, live in zip(graph.snapshot.tensors, graph.tensors) if live is self.tensor)
+            for node, live in zip(graph.snapshot.nodes, graph.functions):
+                if live not in seen and any(mine in slot.storages and slot.state != FREED for slot in node.saved):
+                    yield f"{short_name(node.name)} in the graph of `{name}`"
+            seen |= set(graph.functions)
+
+    def what_is_not_reached(self) -> Iterator[str]:
+        if self.graph is None or not self.tensor.requires_grad or is_leaf(self.tensor):
+            return
+        reached = {id(live) for live, tensor in zip(self.graph.tensors, self.graph.snapshot.tensors) if tensor.in_graph}
+        for name, net in self.nets.items():
+            parameters = list(net.named_parameters())
+            missed = [path for path, parameter in parameters if parameter.requires_grad and id(parameter) not in reached]
+            frozen = sum(not parameter.requires_grad for _, parameter in parameters)
+            if len(missed) == len(parameters) - frozen and not self.asked_for_nets:
+                continue        # a net that has nothing to do with it
+            called = f" of `{name}`" if name else ""
+            left = f" ({count_in_words(frozen, 'parameter')} are frozen)" if frozen else ""
+            if missed:
+                yield f"no way leads to {count_in_words(len(missed), 'tracked parameter')}{called}: {code(missed)}{left}"
+            elif parameters:
+                yield f"a way leads to all tracked parameters{called}{left}"
