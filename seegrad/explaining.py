@@ -136,8 +136,8 @@ def _freed(remains: Remains) -> _Finding:
     if remains.call is None or not remains.call.ran:        # saved tensors were read from Python
         return _Finding([1])
     if found is None or remains.graph is None:
-        finding.facts.append("a node on the way has lost what it had saved, because an earlier backward has run it. Which node is "
-                             "not known: the backward that failed has freed some, too")
+        finding.facts.append("a node on the way has lost what it had saved, because an earlier backward has run it. Which node "
+                             "is not known: the backward that failed has freed some, too")
         if not passes.are_noted():
             finding.facts.append(NOTE_PASSES)
         return finding
@@ -231,8 +231,8 @@ def _changed_view(remains: Remains) -> _Finding:
     in_place = [f"{path} ({type(part).__name__})" for path, part in _parts(remains) if getattr(part, "inplace", False) is True]
     if "BackwardHook" in remains.message:
         if hooked:
-            finding.facts.append(f"there is a full backward hook on {listed(hooked)}: it hands out views of what a module takes and "
-                                 "returns")
+            finding.facts.append(f"there is a full backward hook on {listed(hooked)}: it hands out views of what a module takes "
+                                 "and returns")
         if in_place:
             finding.facts.append(f"inplace=True stands in {listed(in_place)}")
         finding.fix = "inplace=False behind such a hook, or clone() its result before the change"
@@ -267,8 +267,8 @@ def _no_graph(remains: Remains) -> _Finding:
         finding.facts.append(cut)
     if parameters and _a_checkpoint_has_warned():
         finding.cases = [23, 4]
-        finding.facts.append("a checkpoint in this program has warned that none of its inputs is tracked: with use_reentrant=True, its "
-                             "result is not tracked then, whatever its parameters are")
+        finding.facts.append("a checkpoint in this program has warned that none of its inputs is tracked: with "
+                             "use_reentrant=True, its result is not tracked then, whatever its parameters are")
         finding.fix = "use_reentrant=False; or let the input of the first checkpoint be tracked"
     return finding
 

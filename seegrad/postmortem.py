@@ -22,7 +22,7 @@ from torch.autograd.graph import Node as Function
 from .names import objects_in, tensors_in
 from .passes import Pass, pass_through, was_run_by_none
 from .snapshot import CHANGED, FREED, GraphSnapshot, LiveGraph, Output, TooDeepError, grad_fn_of, is_leaf, undisturbed
-from .statements import function_around, globals_of, names_of, paths_anywhere, statement_at
+from .statements import function_around, globals_of, names_in, paths_anywhere, statement_at
 
 MOST_NAMES = 200        # of tensors
 MOST_RESULTS = 6        # that are drawn beside a loss without a graph
@@ -34,6 +34,7 @@ _LIBRARIES = tuple({os.path.join(os.path.realpath(path), "") for path in (
     os.path.dirname(torch.__file__), os.path.dirname(__file__))})
 _VERSIONS = re.compile(r"is at version (\d+); expected version (\d+)")
 _OF_A_CUSTOM_FUNCTION = "saved_tensors"
+_MODULE = "<module>"
 _A_CELL = re.compile(r"ipykernel|<ipython-input|<cell")
 
 Kind = TypeVar("Kind")
@@ -118,10 +119,7 @@ class Remains:
     @functools.cached_property
     def source(self) -> str:
         """The text of the file, or of the cell, in which that line stands; may be empty."""
-        if not self.frames:
-            return ""
-        frame, _ = self.frames[0]
-        return "".join(linecache.getlines(frame.f_code.co_filename, frame.f_globals))
+        return _text_of(self.frames[0][0]) if self.frames else ""
 
     @functools.cached_property
     def within(self) -> tuple[int, int] | None:
@@ -329,7 +327,7 @@ class Remains:
             if slot is None:
                 if node.hides_saved:
                     return None
-                if node.saved:      # this one would have run
+                if node.saved and not self.call.retains:        # it has not run, or it would be freed
                     break
                 continue
             if node.saved[slot].name.startswith(_OF_A_CUSTOM_FUNCTION):       # it has run, without reading them
@@ -349,9 +347,10 @@ class Remains:
         for i in self.order:
             if self.graph.snapshot.nodes[i].hides_saved:        # it may be the guilty one
                 return None
-            for k, slot in enumerate(self.graph.snapshot.nodes[i].saved):
-                if slot.state == CHANGED and (failed is None or self.graph.functions[i] is failed):
-                    return Guilty(i, k) if slot.versions == (int(versions[2]), int(versions[1])) else None
+            changed = {k: slot.versions for k, slot in enumerate(self.graph.snapshot.nodes[i].saved) if slot.state == CHANGED}
+            if changed and (failed is None or self.graph.functions[i] is failed):
+                said = int(versions[2]), int(versions[1])
+                return next((Guilty(i, k) for k, told in changed.items() if told == said), None)
         return None
 
 
@@ -361,7 +360,7 @@ def line_at(frame: FrameType, line: int) -> Line:
 
 def line_of(file: str, function: str, line: int) -> Line:
     text = linecache.getline(file, line).strip()
-    whole = function == "<module>"
+    whole = function == _MODULE
     in_cell = bool(_A_CELL.search(file))
     if in_cell:
         where = "this cell" if whole else f"{function}()"
@@ -382,12 +381,23 @@ def _is_of_a_library(frame: FrameType) -> bool:
 
 
 def variables_of(frame: FrameType) -> dict[str, object]:
-    """The names that the code of a frame reads or writes, and what they stand for."""
-    code = frame.f_code
-    outside = names_of(code) if code.co_name == "<module>" else globals_of(code)
-    found = {name: frame.f_globals[name] for name in outside if name in frame.f_globals}
-    return found if code.co_name == "<module>" else {**found, **frame.f_locals}
+    """What the names stand for that the code of a frame reads or writes; of code outside of functions, those of its file."""
+    code, outside = frame.f_code, frame.f_globals
+    if code.co_name == _MODULE:     # IPython compiles each statement of a cell by itself
+        return {name: outside[name] for name in names_in(_text_of(frame)) if name in outside}
+    return {name: outside[name] for name in globals_of(code) if name in outside} | frame.f_locals
+
+
+def variables_around(frame: FrameType) -> dict[str, object]:
+    """All variables that code in a frame can see: its own, and those outside of functions."""
+    outside = {name: value for name, value in frame.f_globals.items() if not name.startswith("_") and name not in ("In", "Out")}
+    return outside | frame.f_locals if frame.f_code.co_name != _MODULE else outside
+
+
+def _text_of(frame: FrameType) -> str:
+    """The file, or the cell, in which the code of a frame stands; may be empty."""
+    return "".join(linecache.getlines(frame.f_code.co_filename, frame.f_globals))
 
 
 def _function_of(frame: FrameType) -> str:
-    return "the outermost code" if frame.f_code.co_name == "<module>" else f"{frame.f_code.co_name}()"
+    return "the outermost code" if frame.f_code.co_name == _MODULE else f"{frame.f_code.co_name}()"

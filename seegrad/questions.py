@@ -9,7 +9,7 @@ from torch import nn
 from .diagram import bytes_in_words, count_in_words, short_name
 from .explaining import code, listed, readable
 from .names import objects_in, tensors_in
-from .postmortem import variables_of
+from .postmortem import variables_around
 from .snapshot import FREED, Bytes, LiveGraph, TooDeepError, grad_fn_of, is_leaf, storage_behind, undisturbed
 from .view import Explanation
 
@@ -29,7 +29,7 @@ class _Asked:
     """
 
     def __init__(self, tensor: torch.Tensor, frame: FrameType, nets: Sequence[nn.Module]) -> None:
-        module, variables = frame.f_globals.get("__name__", ""), variables_of(frame)
+        module, variables = frame.f_globals.get("__name__", ""), variables_around(frame)
         self.tensor, self.named, self.parameters = tensor, dict[str, torch.Tensor](), set[str]()
         for variable, value in sorted(variables.items(), key=lambda item: not isinstance(item[1], torch.Tensor)):
             for name, other, is_parameter in tensors_in(variable, value, module):
@@ -93,7 +93,7 @@ class _Asked:
         pending = [tensor.producer.node for tensor, live in zip(snapshot.tensors, self.graph.tensors)
                    if live is self.tensor and tensor.producer]
         seen: set[int] = set()
-        found: dict[str, None] = {}
+        found: dict[int, str] = {}
         while pending:
             i = pending.pop(0)
             if i in seen:
@@ -102,9 +102,9 @@ class _Asked:
             leaf = snapshot.nodes[i].leaf
             if leaf is not None:
                 names = snapshot.tensors[leaf].names
-                found[names[0] if names else ""] = None
+                found[leaf] = names[0] if names else ""
             pending += [edge.node for edge in snapshot.nodes[i].inputs if edge is not None]
-        return list(found)
+        return list(found.values())
 
     def why_no_grad(self) -> Iterator[str]:
         tensor, name = self.tensor, self.name
@@ -189,6 +189,7 @@ class _Asked:
             called = f" of `{name}`" if name else ""
             left = f" ({count_in_words(frozen, 'parameter')} are frozen)" if frozen else ""
             if missed:
-                yield f"no way leads to {count_in_words(len(missed), 'tracked parameter')}{called}: {code(missed)}{left}"
+                count = count_in_words(len(missed), "tracked parameter")
+                yield f"no way leads from `{self.name}` to {count}{called}: {code(missed)}{left}"
             elif parameters:
-                yield f"a way leads to all tracked parameters{called}{left}"
+                yield f"ways lead from `{self.name}` to all tracked parameters{called}{left}"

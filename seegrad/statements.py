@@ -65,6 +65,11 @@ def names_anywhere(statement: ast.stmt) -> list[str]:
     return list(dict.fromkeys(node.id for node in sorted(names, key=lambda node: (node.lineno, node.col_offset))))
 
 
+def names_in(text: str) -> list[str]:
+    """The names that stand in a source, in the order in which they are written."""
+    return list(dict.fromkeys(name for statement in _statements(text) for name in names_anywhere(statement)))
+
+
 def paths_anywhere(statement: ast.stmt) -> list[str]:
     """The names that stand in a statement, and what is read from them, as in "self.kept[0]"; the longest first."""
     parts = [node for node in ast.walk(statement) if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript))]
