@@ -34,6 +34,9 @@ def _without_retaining(run):
 
 # 13.1
 
+OLD = "old h", "old c"      # what comes into a batch from the one before
+
+
 def _read(lstm, head, batches, targets, is_carried=True):
     """Train as the exercise asks, or with a state that begins at zero in each batch. Returns the losses."""
     optimizer, state, losses = _optimizer(lstm, head), None, []
@@ -56,11 +59,17 @@ def a_state_that_is_carried(run):
     batches, targets = torch.randn(4, 5, 2, **numbers), torch.randn(4, 5, 1, **numbers)
     start = copy.deepcopy(lstm)
     expected, forgetful = (_read(*copy.deepcopy((lstm, head)), batches, targets, is_carried) for is_carried in (True, False))
-    run.names = dict(lstm.named_parameters(prefix="lstm"))
+    weights = run.names = dict(lstm.named_parameters(prefix="lstm"))
+
+    def name_the_state(module, inputs, named):
+        state = named.get("hx", inputs[1] if len(inputs) > 1 else None)
+        run.names = weights | (dict(zip(OLD, state)) if isinstance(state, (tuple, list)) else {})
+
+    lstm.register_forward_pre_hook(name_the_state, with_kwargs=True)
     try:
         losses = quietly(run, lstm, head, _optimizer(lstm, head), batches, targets)
     except Wrong as wrong:
-        raise _with_the_state_marked(run, wrong) from wrong
+        raise Wrong(str(wrong), _with_the_state_marked(wrong.picture), wrong.line) from wrong
     if losses is None:
         raise Wrong("Your function returns nothing: no return ends it.")
     if not isinstance(losses, list) or len(losses) != len(batches):
@@ -81,13 +90,13 @@ def a_state_that_is_carried(run):
     return Idea("The state goes on as numbers: each backward walks the graph of its own batch.", view)
 
 
-def _with_the_state_marked(run, wrong):
-    """The same error, with a mark on each tensor of an old state that brings its graph along."""
-    view = wrong.picture
-    for tensor in view.snapshot.tensors if view and len(run.passes) > 1 else ():
-        if tensor.producer is not None and tensor.names and tensor.names[0].startswith("state"):
-            view = view.mark(tensor.names[0], "comes with the graph of the last batch")
-    return Wrong(str(wrong), view, wrong.line)
+def _with_the_state_marked(view):
+    """The picture of a backward that failed, with a mark on each part of the old state that brings its graph along."""
+    for tensor in view.snapshot.tensors if view else ():
+        for name in OLD:
+            if name in tensor.names and tensor.producer is not None:
+                view = view.mark(name, "comes with the graph of the last batch")
+    return view
 
 
 # 13.2
@@ -362,6 +371,11 @@ def a_copy_that_follows(run):
     if not _same(ema, slow):
         raise Wrong("net is right, and ema has other weights: 0.9 of the old one and 0.1 of the new one, beginning with those "
                     "that net had at first.")
+    weight = next((name for name, p in ema.named_parameters() if not p.is_leaf), None)
+    if weight:
+        view, _ = run.show({f"ema.{weight}": ema.get_parameter(weight)})
+        raise Wrong(f"The numbers are right. But ema.{weight} is a result: its graph grows with each step.",
+                    view.mark(f"ema.{weight}", "no leaf any more"))
     kept = next(((name, value) for name, value in _tracked_in(ema, "ema") if value.grad_fn is not None), None)
     if kept:
         view, _ = run.show(dict([kept]))

@@ -30,15 +30,15 @@ right("13.1", [
 ])
 
 wrong("13.1", [
-    (read(carry="state = (h.detach(), c)"), "a second time", "line 8: loss.backward()",
-     "state[1] from (4); result (1, 3) float64; version 0; ✗ comes with the graph of the last batch"),
-    (read(new="state", carry=""), "a second time", "state[0]", "✗ comes with the graph of the last batch"),
+    (read(carry="state = (h.detach(), c)"), "a second time", "line 9: loss.backward()",
+     "old c = state[1] from (1); result (1, 3) float64; version 0; ✗ comes with the graph of the last batch"),
+    (read(new="state", carry=""), "a second time", "old h from (", "✗ comes with the graph of the last batch"),
     (read(new="state", carry="for part in state: part.detach()"), "a second time"),
-    (read(new="state", carry="state = state.detach()"), "'tuple' object has no attribute 'detach'", "line 10: state = "),
+    (read(new="state", carry="state = state.detach()"), "'tuple' object has no attribute 'detach'", "line 11: state = "),
     (read(new="state", carry="for part in state: part.detach_()"), "Can't detach views in-place"),
     (read(new="state", carry="", options="retain_graph=True"), "modified by an inplace operation",
      "✗ comes with the graph of the last batch"),
-    (read(options="retain_graph=True"), "the last backward pass retained its graph", "line 8: loss.backward(retain_graph=True)"),
+    (read(options="retain_graph=True"), "the last backward pass retained its graph", "line 9: loss.backward(retain_graph=True)"),
     (read(old="None"), "each batch begins with a state of zeros"),
     (read(kept="loss"), "losses[0] is of type Tensor, and not a float"),
     (read(first="optimizer.zero_grad()").replace("optimizer.step()", "pass"), "lstm has the weights that it had before"),
@@ -132,7 +132,7 @@ def one_turn(G, D, g_optimizer, d_optimizer, g_loss_of, d_loss_of, real, noise):
     g_optimizer.step()
     for p, gradient in zip(D.parameters(), kept): p.grad = gradient
     d_optimizer.step()
-""", "2 backward passes of one turn went into G", "line 7: g_loss_of"),
+""", "2 backward passes of one turn went into G", "line 9: g_loss_of"),
 ])
 
 UPDATE = """
@@ -240,7 +240,7 @@ wrong("13.4", [
     (meter("self.losses.append(loss)", **TENSORS), "meter.losses[3] is tracked: it holds a graph of 6 nodes",
      "meter.losses[3] from [6]; result (); ✗ holds this graph"),
     (meter("self.total += loss; self.losses.append(loss.item())", mean="(self.total / len(self.losses)).item()"),
-     "meter.total is tracked: it holds a graph of 18 nodes"),
+     "meter.total is tracked: it holds a graph of 22 nodes"),
     (meter("with torch.no_grad(): self.losses.append(loss)", **TENSORS), "meter.losses[3] is tracked"),
     (meter("self.losses.append(loss.detach_())", **TENSORS), "has lost its graph"),
     (meter("self.losses.append(loss.detach())"), "mean() gives Tensor, and not a float"),
@@ -251,7 +251,7 @@ wrong("13.4", [
     (meter("self.kept = loss.sum; self.losses.append(loss.item())").replace("pass", "kept = None")
      .replace("self.kept = loss.sum", "self.kept = [*(self.kept or []), lambda: loss]"), "their graphs are still there"),
     (meter("self.losses.append(copy.deepcopy(loss))", **TENSORS), "update raised RuntimeError: Only Tensors created explicitly",
-     "line 7: self.losses.append"),
+     "line 8: self.losses.append"),
     (meter("self.losses.append(loss.numpy())"), "update raised RuntimeError: Can't call numpy()"),
     (meter().replace("def worst", "def largest"), "has no method worst"),
 ])
@@ -280,7 +280,7 @@ right("13.5", [
     train("del net.features; ema = copy.deepcopy(net)"),
     train("net.features = net.features.detach(); ema = copy.deepcopy(net)"),
     train("ema = type(net)(); ema.load_state_dict(net.state_dict())"),
-    train("with torch.no_grad(): net(batches[0][0])\n    ema = copy.deepcopy(net).requires_grad_(False)", follow=FOLLOW),
+    train("with torch.no_grad(): net(batches[0][0])\n    ema = copy.deepcopy(net).requires_grad_(False)"),
     train(follow="for slow, new in zip(ema.parameters(), net.parameters()): slow.data.lerp_(new.data, 0.1)"),
 ])
 
@@ -288,6 +288,8 @@ wrong("13.5", [
     (train("ema = copy.deepcopy(net)"), "Only Tensors created explicitly by the user", "line 3: ema = copy.deepcopy(net)",
      "net.features from [5]; result (4, 3); ✗ a result, with a graph"),
     (train(follow=FOLLOW), "a leaf Variable that requires grad is being used in an in-place operation"),
+    (train("net.features = None; ema = copy.deepcopy(net).requires_grad_(False)", follow=FOLLOW),
+     "ema.body.weight is a result: its graph grows with each step", "ema.body.weight from [9]", "✗ no leaf any more"),
     (train("ema = copy.copy(net)"), "ema has the very weights of net"),
     (train("ema = net"), "ema has the very weights of net"),
     (train(ema="net"), "ema has the very weights of net"),
@@ -355,7 +357,7 @@ wrong("13.6", [
      "line 5: h.retain_grad()"),
     (UNRECORDED.format(leaf="h.requires_grad_()"), "body has the weights that it had before",
      "\nh; leaf (4, 3); .grad None; ✗ the way back ends here"),
-    (look(early=""), "returns None: no gradient was kept", "h from [5]; result (4, 3); ✗ its .grad is None"),
+    (look(early=""), "returns None: no gradient was kept", "h from (1); result (4, 3); ✗ its .grad is None"),
     (look(early="", late="h.retain_grad()"), "returns None: no gradient was kept", "line 8: loss.backward()"),
     (look(relu="h.retain_grad(); h = h.relu()", early=""), "returns None: no gradient was kept"),
     (look(relu="before = h; h.retain_grad(); h = h.relu()", early="", gradient="before.grad"),
