@@ -398,7 +398,8 @@ right("13.7", [
 wrong("13.7", [
     (prepare(first="", last="net.requires_grad_(False)"), "Nothing is tracked, not even the new head",
      "head.weight; not tracked (2, 4); ✗ frozen, and should learn"),
-    (prepare(first="optimizer = torch.optim.SGD(net.head.parameters(), lr=0.1); net.requires_grad_(False)", optimizer="optimizer"),
+    (prepare(first="optimizer = torch.optim.SGD(net.head.parameters(), lr=0.1); net.requires_grad_(False)",
+             optimizer="optimizer"),
      "The optimizer has 2 parameters that net does not have any more", "✗ no optimizer has it"),
     (prepare(first=""), "body.0.weight is not frozen", "✗ not frozen"),
     (prepare(first="net.body.requires_grad_(False)"), "neck.weight is not frozen"),
