@@ -2,8 +2,8 @@
 
 Thread: https://github.com/psh01087/Vid-ODE/issues/6, 2024-04-29
 Message: …inplace operation…
-Cause: (the post is of 2022, a comment of 2024 has the same) the step of the discriminator comes between the forward of the
-    generator's loss and its backward; swapping the two helped
+Cause: the step of the discriminator comes between the forward of the generator's loss and its backward; swapping the two
+    helped
 Case: 16
 Guilty: a weight of netD, changed by optimizer_netD.step() before loss_netG.backward()
 """

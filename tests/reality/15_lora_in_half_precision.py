@@ -3,7 +3,7 @@
 Thread: https://github.com/huggingface/diffusers/issues/10752, 2025-02-10
 Message: ValueError: Attempting to unscale FP16 gradients.
 Cause: the trained parameters themselves are of float16; a GradScaler wants them in float32
-Case: none
+Case: 29
 Guilty: unet.to(dtype=torch.float16) behind add_adapter, so that the trained parameters are halved too
 """
 
