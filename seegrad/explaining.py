@@ -265,7 +265,7 @@ def _no_graph(remains: Remains) -> _Finding:
     cut = _cut(remains, name)
     if cut:
         finding.facts.append(cut)
-    if parameters and _a_checkpoint_has_warned():
+    if parameters and a_checkpoint_has_warned():
         finding.cases = [23, 4]
         finding.facts.append("a checkpoint in this program has warned that none of its inputs is tracked: with "
                              "use_reentrant=True, its result is not tracked then, whatever its parameters are")
@@ -273,7 +273,7 @@ def _no_graph(remains: Remains) -> _Finding:
     return finding
 
 
-def _a_checkpoint_has_warned() -> bool:
+def a_checkpoint_has_warned() -> bool:
     """Whether Python has shown the warning of a checkpoint whose result leaves the graph."""
     shown = vars(torch.utils.checkpoint).get("__warningregistry__", {})
     return any("None of the inputs have requires_grad=True" in str(key[0]) for key in shown if isinstance(key, tuple))

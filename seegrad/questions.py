@@ -6,8 +6,10 @@ from types import FrameType
 import torch
 from torch import nn
 
-from .diagram import bytes_in_words, count_in_words, short_name
-from .explaining import code, listed, readable
+from .cases import case
+from .diagram import bytes_in_words, count_in_words, gradient_in_words, short_name
+from .explaining import a_checkpoint_has_warned, code, listed, readable
+from .gradients import size_of_gradient
 from .names import objects_in, tensors_in
 from .postmortem import variables_around
 from .snapshot import FREED, Bytes, LiveGraph, TooDeepError, grad_fn_of, is_leaf, storage_behind, undisturbed
@@ -25,7 +27,8 @@ def explain_tensor(tensor: torch.Tensor, frame: FrameType, nets: Sequence[nn.Mod
 class _Asked:
     """A tensor, and the variables around it.
 
-    named: what the variables lead to. name: one of the tensor's own. graph: of the tensor, None where it is too deep.
+    named: what the variables lead to. name: one of the tensor's own. graph: of the tensor, None where it is too deep. cases: the
+    numbers of those of the clinic that are told of it, filled as it answers.
     """
 
     def __init__(self, tensor: torch.Tensor, frame: FrameType, nets: Sequence[nn.Module]) -> None:
@@ -43,6 +46,7 @@ class _Asked:
             {next((name for name, other in found if other is net), ""): net for net in nets} if nets
             else {name: net for name, net in found if id(net) not in inside})
         self.asked_for_nets = bool(nets)
+        self.cases: list[int] = []
         self.graph = self.read()
 
     def read(self) -> LiveGraph | None:
@@ -60,11 +64,11 @@ class _Asked:
         return mine is not None and its is not None and mine._cdata == its._cdata
 
     def answer(self) -> Explanation:
-        facts = [*self.why_tracked(), *self.why_no_grad(), *self.who_keeps_it(), *self.what_is_not_reached()]
-        view = None
-        if self.graph is not None:
-            view = readable(self.graph, self.parameters)
-        return Explanation(f"What is known of {self.name}", None, facts, picture=view)
+        facts = [*self.why_tracked(), *self.why_no_grad(), *self.who_keeps_it(), *self.what_is_not_reached(),
+                 *self.what_is_not_finite()]
+        view = None if self.graph is None else readable(self.graph, self.parameters)
+        cases = [case(number) for number in self.cases]
+        return Explanation(f"What is known of {self.name}", None, facts, cases=cases, picture=view)
 
     def why_tracked(self) -> Iterator[str]:
         tensor, name = self.tensor, self.name
@@ -114,6 +118,9 @@ class _Asked:
         if not tensor.requires_grad:
             yield f"`{name}.grad` is None because backward brings gradients to tracked tensors only"
         elif not is_leaf(tensor) and not tensor.retains_grad:
+            if self.asked_for_nets:
+                return      # the question is another one
+            self.cases += [20, 8]
             yield (f"`{name}.grad` is None because it is a result, and backward fills the .grad of leaves; "
                    f"`{name}.retain_grad()` before backward keeps it here too")
         elif not is_leaf(tensor):
@@ -158,6 +165,9 @@ class _Asked:
             if held != Bytes(0):
                 nodes = count_in_words(len(self.graph.snapshot.nodes), "node")
                 yield f"as long as it is there, its graph is: {nodes}, which hold {bytes_in_words(held)}"
+                if self.graph.snapshot.states[FREED]:
+                    self.cases.insert(0, 18)
+                    yield "a part of that graph has been run by an earlier backward: it holds more than what the next one needs"
 
     def holders(self, storage: int) -> Iterator[str]:
         """The nodes that have saved this memory, in the graphs of the variables."""
@@ -184,12 +194,26 @@ class _Asked:
             parameters = list(net.named_parameters())
             missed = [path for path, parameter in parameters if parameter.requires_grad and id(parameter) not in reached]
             frozen = sum(not parameter.requires_grad for _, parameter in parameters)
+            if parameters and frozen == len(parameters):
+                self.cases.insert(0, 21)
+                yield f"all {frozen} parameters{f' of `{name}`' if name else ''} are frozen: none is tracked"
+                continue
             if len(missed) == len(parameters) - frozen and not self.asked_for_nets:
                 continue        # a net that has nothing to do with it
             called = f" of `{name}`" if name else ""
             left = f" ({count_in_words(frozen, 'parameter')} are frozen)" if frozen else ""
             if missed:
+                if a_checkpoint_has_warned():
+                    self.cases.insert(0, 23)
                 count = count_in_words(len(missed), "tracked parameter")
                 yield f"no way leads from `{self.name}` to {count}{called}: {code(missed)}{left}"
             elif parameters:
                 yield f"ways lead from `{self.name}` to all tracked parameters{called}{left}"
+
+    def what_is_not_finite(self) -> Iterator[str]:
+        """The leaves behind the tensor whose gradients are inf or nan."""
+        for tensor, live in zip(self.graph.snapshot.tensors, self.graph.tensors) if self.graph is not None else ():
+            size = size_of_gradient(live.grad) if tensor.in_graph and is_leaf(live) else None
+            if size is not None and size.inf + size.nan:
+                self.cases += [number for number in (30, 14) if number not in self.cases]
+                yield f"the gradient of `{tensor.names[0] if tensor.names else 'a leaf'}` has {gradient_in_words(size)} in it"

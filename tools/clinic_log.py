@@ -32,7 +32,7 @@ VERDICTS = FOLDER / "verdicts.json"
 PAGE = ROOT / "docs/clinic_log.md"
 FIELD = re.compile(r"^([A-Z][a-z]+): ", re.MULTILINE)
 THREAD = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+)/(?:issues|pull)/(\d+)")
-NAMED = re.compile(r"error clinic, case (\d+)")
+NAMED = re.compile(r"^(?:\[rank\d+\]:)?\s*More: error clinic, case (\d+)", re.MULTILINE)
 ASKING = re.compile(r"^( *)# (explain\(.+\))$", re.MULTILINE)
 
 
