@@ -19,12 +19,13 @@ def _marked(view, name, words):
 
 
 def _changed(view):
-    """A picture with a mark on the first saved tensor that was changed in place."""
+    """A picture with a mark on the first saved tensor that was changed in place, or on the node that may hide it."""
     for number, node in enumerate(view.snapshot.nodes, 1):
         for slot in node.saved:
             if slot.state == CHANGED:
                 return view.mark(number, "changed in place after it was saved", slot=slot.name)
-    return view
+    hidden = [number for number, node in enumerate(view.snapshot.nodes, 1) if node.name == "CopySlices"]
+    return view.mark(hidden[0], "a hidden node saved its result here; then another part was changed") if hidden else view
 
 
 def _calls_of(module, calls):
@@ -88,7 +89,7 @@ def a_step_of_an_lstm(run):
         if not has_numbers(gradient, expected):
             raise Wrong(f"The numbers are right. But the gradient that comes to {name} has other numbers: a part is cut off.",
                         _marked(view, name, "the gradient here is wrong"))
-    return Idea("Each part has a tensor of its own now, and chunk's node is as it was.", view)
+    return Idea("No view that was made together with others is changed in place.", view)
 
 
 class _Adapted(nn.Module):
@@ -132,8 +133,8 @@ def an_adapter_in_a_checkpoint(run):
                     "checkpoint any more.", view)
     if len(calls) > 2:
         raise Wrong(f"All gradients are right. But block ran {len(calls)} times, and a checkpoint runs it twice.")
-    return Idea("The weights inside the block get their gradients, and in backward it ran once more. A gradient may be filled by a "
-                "node of an old checkpoint, which runs a backward of its own.", view)
+    return Idea("The weights inside the block get their gradients, and in backward it ran once more. The node of an old "
+                "checkpoint hides them: it runs a backward of its own.", view)
 
 
 def _attention(layers, x, cache):

@@ -58,8 +58,8 @@ wrong("14.1", [
     (full_hook(gradient="grad_in"), "Your function returns nothing"),
     (full_hook(after=""), "a hook is left on net"),
     (forward_hook("output.retain_grad(); arrived.append(output)", "arrived[0].grad"),
-     "This is the gradient that arrives behind the relu", "line 10: net(x).sum().backward()"),
-    (forward_hook("return output.register_hook(arrived.append)"), "Your code raised TypeError", "line 10: net(x)"),
+     "This is the gradient that arrives behind the relu", "line 9: net(x).sum().backward()"),
+    (forward_hook("return output.register_hook(arrived.append)"), "Your code raised TypeError", "line 9: net(x)"),
     ("""def gradient_at_first(net, x):
     h = net[0](x).detach().requires_grad_()
     return torch.autograd.grad(net[1:](h.clone()).sum(), h)[0]""", "net.0.weight.grad is None"),
@@ -90,8 +90,8 @@ right("14.2", [
 
 wrong("14.2", [
     (lstm(act=IN_PLACE), "Output 0 of Split is a view and is being modified inplace", "line 4: i.sigmoid_()"),
-    (lstm(parts="i, f, o, g = gates.clone().chunk(4, dim=-1)", act=IN_PLACE), "Output 0 of Split is a view and is being modified"),
-    (lstm(act="for part in (i, f, o): part.data.sigmoid_()\n    g.data.tanh_()"), "Your code changed its input number 1 in place"),
+    (lstm(parts="i, f, o, g = gates.clone().chunk(4, dim=-1)", act=IN_PLACE), "Output 0 of Split is a view and is being"),
+    (lstm(act="for part in (i, f, o): part.data.sigmoid_()\n    g.data.tanh_()"), "Your code changed its input number 1"),
     (lstm(act="with torch.no_grad(): " + IN_PLACE), "its base or another view of its base has been modified inplace"),
     (lstm(parts="i, f, o, g = gates.detach().clone().chunk(4, dim=-1)"), "no gradient comes to gates",
      "✗ no way leads back to here"),
@@ -101,7 +101,7 @@ wrong("14.2", [
      "h has other numbers"),
     (lstm(parts="gates = gates.clone(); gates[:, :6].sigmoid_(); gates[:, 6:].tanh_(); " + CHUNK, act=""),
      "backward raises RuntimeError: one of the variables needed for gradient computation has been modified by an inplace",
-     "changed in place after it was saved"),
+     "✗ a hidden node saved its result here"),
     (lstm(c="f * c.detach() + i * g"), "no gradient comes to c"),
 ])
 
@@ -158,15 +158,10 @@ def attend(detach=".detach()", inside="", read="*before, key", outside="cache.ap
 
 
 right("14.4", [
-    attend(call="checkpoint(block, layer, x, *cache, use_reentrant=True)"),
+    attend(call="checkpoint(block, layer, x, *cache, use_reentrant=True)", outside="cache.append(key.detach())"),
     """def attend(layers, x, cache):
+    from functools import partial
     for layer in layers:
-        def block(x, before):
-            key = layer(x).detach()
-            keys = torch.cat([before, key])
-            return (x @ keys.T).softmax(dim=-1) @ keys, key
-
-        from functools import partial
         x, key = checkpoint(partial(block_of, layer), x, torch.cat(cache), use_reentrant=False)
         cache.append(key)
     return x
@@ -191,7 +186,15 @@ def block_of(layer, x, before):
 wrong("14.4", [
     (attend(inside="cache.append(key)", read="*cache", outside=""), "where the shape was [2, 8] in forward, it is [2, 11]"),
     (attend(read="*cache, key"), "a block ran again, and was not the same"),
-    (attend(inside="cache.append(key)", read="*cache", outside="", call="checkpoint(block, layer, x, use_reentrant=True)"),
+    ("""def attend(layers, x, cache):
+    def block(layer, x):
+        cache.append(layer(x).detach())
+        keys = torch.cat(cache)
+        return (x @ keys.T).softmax(dim=-1) @ keys
+
+    for layer in layers:
+        x = checkpoint(block, layer, x, use_reentrant=True)
+    return x""",
      "After backward, the cache has 5 entries, and had 3 before"),
     (attend(inside="cache.append(key)", read="*cache", outside="",
             call="checkpoint(block, layer, x, use_reentrant=False, determinism_check='none')"),
@@ -201,7 +204,9 @@ wrong("14.4", [
             ).replace("    for layer", "    others = []\n    for layer"), "the cache has 1 entries after the call"),
     (attend(call="block(layer, x, *cache)"), "not each one is in a checkpoint"),
     (attend(detach="", outside="cache.append(key)"), "cache[1] is tracked: it holds a graph"),
-    (attend(read="*cache, key", call="checkpoint(block, layer, x, use_reentrant=True)"), "x.grad has other numbers"),
+    (attend(read="*cache, key", call="checkpoint(block, layer, x, use_reentrant=True)", outside="cache.append(key.detach())"),
+     "x.grad has other numbers"),
+    (attend(call="checkpoint(block, layer, x, *cache, use_reentrant=True)"), "cache[1] is tracked: it holds a graph"),
 ])
 
 STEP = """
