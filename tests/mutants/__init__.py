@@ -9,7 +9,8 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-MODULES = ["graph_and_freeing", "gradients", "sharing", "networks", "messages", "own_nodes", "of_seegrad"]
+MODULES = ["graph_and_freeing", "gradients", "sharing", "networks", "messages", "own_nodes", "views_and_checkpoints",
+           "of_seegrad"]
 MUTANTS = {}
 
 

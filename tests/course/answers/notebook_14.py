@@ -101,7 +101,7 @@ wrong("14.2", [
      "h has other numbers"),
     (lstm(parts="gates = gates.clone(); gates[:, :6].sigmoid_(); gates[:, 6:].tanh_(); " + CHUNK, act=""),
      "backward raises RuntimeError: one of the variables needed for gradient computation has been modified by an inplace",
-     "✗ a hidden node saved its result here"),
+     "a hidden node saved its result here"),
     (lstm(c="f * c.detach() + i * g"), "no gradient comes to c"),
 ])
 
