@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import CheckpointError
 
-from seegrad.snapshot import CHANGED
+from seegrad.snapshot import CHANGED, LiveGraph
 
 from ..checking import Idea, Wrong, exercise, has_numbers, in_words, is_tracked, quietly, same_numbers
 
@@ -170,11 +170,14 @@ def a_cache_and_checkpoints(run):
                         view.mark(f"cache[{number}]", "holds this graph"))
     if not is_tracked(y):
         raise Wrong("The result is not tracked: no gradient can come to x.")
-    view, _ = run.show({"x": x, "y": y})
+    (view, lines), graph = run.show({"x": x, "y": y}), LiveGraph((), {"x": x, "y": y})
     try:
         quietly(y.square().sum().backward)
     except CheckpointError as error:
-        raise Wrong(_difference(error), view) from None
+        number, slot = _place_of(error, graph)
+        if number:
+            view = view.mark(number, "another shape in the second run", slot=slot)
+        raise Wrong(_difference(error), view, lines.get(number, "")) from None
     except RuntimeError as error:
         raise Wrong(f"A second run gave other tensors, and nothing compared them: backward raised {in_words(error)}.",
                     view) from None
@@ -198,6 +201,25 @@ def _difference(error):
         return (f"In backward, a block ran again, and was not the same: where the shape was {saved[1]} in forward, it is "
                 f"{again[1]} in the second run.")
     return "In backward, a block ran again, and was not the same: it saved another number of tensors."
+
+
+def _place_of(error, graph):
+    """The number of a node and the name of its slot, for the first tensor that another one came for; (0, "") if it is not found.
+
+    The checkpoint has put a holder into each slot, and keeps a list of them, in the order in which they were filled.
+    """
+    traceback = error.__traceback__
+    while traceback is not None and "nb_meta_different" not in traceback.tb_frame.f_locals:
+        traceback = traceback.tb_next
+    if traceback is not None and traceback.tb_frame.f_locals["nb_meta_different"]:
+        inside = traceback.tb_frame.f_locals
+        holder = inside["self"].weak_holders[inside["nb_meta_different"][0][0]]()
+        for number, (function, node) in enumerate(zip(graph.functions, graph.snapshot.nodes), 1):
+            for slot in node.saved:
+                saved = getattr(function, f"_raw_saved_{slot.name}", None)
+                if holder is not None and getattr(saved, "data", None) is holder:
+                    return number, slot.name
+    return 0, ""
 
 
 @exercise("14.5")

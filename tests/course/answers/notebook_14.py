@@ -184,7 +184,8 @@ def block_of(layer, x, before):
 ])
 
 wrong("14.4", [
-    (attend(inside="cache.append(key)", read="*cache", outside=""), "where the shape was [2, 8] in forward, it is [2, 11]"),
+    (attend(inside="cache.append(key)", read="*cache", outside=""), "where the shape was [2, 8] in forward, it is [2, 11]",
+     "another shape in the second run", "line 7: return (x @ keys.T)"),
     (attend(read="*cache, key"), "a block ran again, and was not the same"),
     ("""def attend(layers, x, cache):
     def block(layer, x):
