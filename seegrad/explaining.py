@@ -3,6 +3,7 @@
 One entry for each kind of message, in one table. What is not known is not said.
 """
 
+import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,8 @@ from .view import Explanation, GraphView
 
 MOST_IN_FULL, MOST_IN_COMPACT, MOST_BOXES = 24, 40, 150     # boxes of a picture
 MOST_LISTED = 6         # names that a sentence lists
+CHECKPOINT_CUTS = ("a checkpoint in this program has warned that none of its inputs is tracked: with use_reentrant=True, its "
+                   "result is not tracked then, whatever its parameters are")
 WATCH_CELL = "To see which line made, changed and freed what, put `%%watch` above the cell and run it again"
 WATCH_CALL = "To see which line made, changed and freed what, call the function by `seegrad.watch(function, …)`"
 NOTE_PASSES = "With `%load_ext seegrad` before the cell, or `python -m seegrad` for a script, more is known"
@@ -40,6 +43,7 @@ class _Finding:
     fix: what to do; "" for that of the case.
     marks: what is guilty in the picture: (the number of a node or a name, words, a slot).
     lines: whether a watch would tell more.
+    is_known: False where the same message has other reasons, too, and none of ours is seen.
     """
 
     cases: list[int]
@@ -47,6 +51,7 @@ class _Finding:
     fix: str = ""
     marks: list[tuple[int | str, str, str]] = field(default_factory=list)
     lines: bool = False
+    is_known: bool = True
 
 
 def remember(error: BaseException, history: History) -> None:
@@ -78,7 +83,7 @@ def _explain(error: BaseException) -> Explanation | None:
     with undisturbed():
         tell = next((tell for pattern, tell in _READERS if re.search(pattern, str(error))), None)
         finding = tell(remains) if tell else _Finding([])
-        if not known and not finding.facts:
+        if not finding.is_known or not known and not finding.facts:
             return None
         picture = _picture(remains, finding)
     found = [cases.case(number) for number in finding.cases] or known
@@ -224,6 +229,19 @@ def _changed(remains: Remains) -> _Finding:
     return finding
 
 
+def _empty_list(remains: Remains) -> _Finding:
+    """An optimizer without parameters: because all are frozen, where they are; other reasons are not known."""
+    frozen = _all_frozen(remains)
+    return _Finding([21], [frozen]) if frozen else _Finding([], is_known=False)
+
+
+def _all_frozen(remains: Remains) -> str:
+    parameters = [parameter for net in remains.modules.values() for parameter in net.parameters()]
+    if not parameters or any(parameter.requires_grad for parameter in parameters):
+        return ""
+    return f"all {len(parameters)} parameters of {code(list(remains.modules))} are frozen: none is tracked"
+
+
 def _changed_view(remains: Remains) -> _Finding:
     finding = _Finding([22], lines=True)
     hooked = [f"{path} ({type(part).__name__})" for path, part in _parts(remains)
@@ -256,19 +274,18 @@ def _no_graph(remains: Remains) -> _Finding:
         finding.facts.append("recording is switched off here, so no operation gets a node")
         finding.fix = "compute the loss where recording is on: outside of no_grad(), or after set_grad_enabled(True)"
         return finding
-    parameters = [parameter for net in remains.modules.values() for parameter in net.parameters()]
-    if parameters and not any(parameter.requires_grad for parameter in parameters):
+    frozen = _all_frozen(remains)
+    if frozen:
         finding.cases = [21, 4]
-        finding.facts.append(f"all {len(parameters)} parameters of {code(list(remains.modules))} are frozen: none is tracked")
+        finding.facts.append(frozen)
         finding.fix = "let requires_grad be True for what shall learn, and look at the order: freeze first, then add what learns"
         return finding
     cut = _cut(remains, name)
     if cut:
         finding.facts.append(cut)
-    if parameters and a_checkpoint_has_warned():
+    if remains.modules and a_checkpoint_has_warned():
         finding.cases = [23, 4]
-        finding.facts.append("a checkpoint in this program has warned that none of its inputs is tracked: with "
-                             "use_reentrant=True, its result is not tracked then, whatever its parameters are")
+        finding.facts.append(CHECKPOINT_CUTS)
         finding.fix = "use_reentrant=False; or let the input of the first checkpoint be tracked"
     return finding
 
@@ -277,6 +294,20 @@ def a_checkpoint_has_warned() -> bool:
     """Whether Python has shown the warning of a checkpoint whose result leaves the graph."""
     shown = vars(torch.utils.checkpoint).get("__warningregistry__", {})
     return any("None of the inputs have requires_grad=True" in str(key[0]) for key in shown if isinstance(key, tuple))
+
+
+def reentrant_checkpoints(nets: Iterable[tuple[str, nn.Module]]) -> list[str]:
+    """The modules whose own forward calls a checkpoint of the old form, as their text says; nets: with their names."""
+    found = []
+    for name, net in nets:
+        for path, part in net.named_modules(prefix=name):
+            try:
+                text = inspect.getsource(type(part).forward)
+            except (OSError, TypeError):
+                continue
+            if type(part).__module__.partition(".")[0] != "torch" and re.search(r"\bcheckpoint\([^)]*use_reentrant=True", text):
+                found.append(path or type(part).__name__)
+    return found
 
 
 def _cut(remains: Remains, name: str) -> str:
@@ -419,6 +450,35 @@ def _no_grad_yet(remains: Remains) -> _Finding:
     return finding
 
 
+def _other_metadata(remains: Remains) -> _Finding:
+    """The slot whose tensor came back another one: the checkpoint's holders tell it, which lie in the slots."""
+    finding = _Finding([24])
+    different, frame = (remains.inner_value("check_recomputed_tensors_match", name) for name in ("nb_meta_different", "self"))
+    if remains.graph is None or not different:
+        return finding
+    position = different[0][0]      # type: ignore[index]
+    holder = frame.weak_holders[position]()     # type: ignore[attr-defined]
+    for i, (node, function) in enumerate(zip(remains.graph.snapshot.nodes, remains.graph.functions)):
+        for slot in node.saved:
+            raw = getattr(function, f"_raw_saved_{slot.name}", None)
+            if holder is not None and getattr(raw, "data", None) is holder:
+                finding.facts.append(f"{_node(remains, i)} had saved {slot.name}, and the second run of the checkpoint brought "
+                                     "another tensor in its place")
+                finding.marks.append((i + 1, "another tensor in the second run", slot.name))
+                return finding
+    return finding
+
+
+def _donated(remains: Remains) -> _Finding:
+    finding, node = _Finding([25]), remains.inner_value("_backward_impl", "ctx")
+    if remains.graph is not None and node in remains.graph.functions:
+        i = remains.graph.functions.index(node)
+        finding.facts.append(f"{_node(remains, i)} stands for all that was compiled: its backward was compiled so that it may write "
+                             "into what was saved, and now it was asked to keep it")
+        finding.marks.append((i + 1, "compiled to be run once", ""))
+    return finding
+
+
 def _finished_reduction(remains: Remains) -> _Finding:
     finding = _Finding([27])
     indices = re.search(r"Parameter indices which did not receive grad for rank \d+: ([\d ]+)", remains.message)
@@ -506,6 +566,7 @@ _READERS: tuple[tuple[str, Callable[[Remains], _Finding]], ...] = (
     (cases.IN_PLACE, _changed),
     (cases.SECOND_TIME, _freed),
     (cases.NO_GRAPH, _no_graph),
+    (cases.EMPTY_LIST, _empty_list),
     (cases.NO_SCALAR, _no_scalar),
     (f"{cases.NOT_USED}|{cases.NOT_TRACKED}", _not_used),
     (cases.LEAF_IN_PLACE, _leaf_in_place),
@@ -515,6 +576,8 @@ _READERS: tuple[tuple[str, Callable[[Remains], _Finding]], ...] = (
     (cases.NUMPY, _numpy),
     (cases.INFERENCE, _inference),
     (cases.NAN, _nan),
+    (cases.OTHER_METADATA, _other_metadata),
+    (cases.DONATED, _donated),
     (cases.NO_REDUCTION, _finished_reduction),
     (cases.READY_TWICE, _ready_twice),
     (cases.NO_RETAIN, _retained),

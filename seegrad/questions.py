@@ -8,7 +8,7 @@ from torch import nn
 
 from .cases import case
 from .diagram import bytes_in_words, count_in_words, gradient_in_words, short_name
-from .explaining import a_checkpoint_has_warned, code, listed, readable
+from .explaining import code, listed, readable, reentrant_checkpoints
 from .gradients import size_of_gradient
 from .names import objects_in, tensors_in
 from .postmortem import variables_around
@@ -118,8 +118,8 @@ class _Asked:
         if not tensor.requires_grad:
             yield f"`{name}.grad` is None because backward brings gradients to tracked tensors only"
         elif not is_leaf(tensor) and not tensor.retains_grad:
-            if self.asked_for_nets:
-                return      # the question is another one
+            if self.asked_for_nets and tensor.numel() == 1:
+                return      # of a loss, another question is asked
             self.cases += [20, 8]
             yield (f"`{name}.grad` is None because it is a result, and backward fills the .grad of leaves; "
                    f"`{name}.retain_grad()` before backward keeps it here too")
@@ -203,8 +203,11 @@ class _Asked:
             called = f" of `{name}`" if name else ""
             left = f" ({count_in_words(frozen, 'parameter')} are frozen)" if frozen else ""
             if missed:
-                if a_checkpoint_has_warned():
+                checkpoints = reentrant_checkpoints([(name, net)])
+                if checkpoints:
                     self.cases.insert(0, 23)
+                    yield (f"{code(checkpoints)} has a checkpoint with use_reentrant=True in its forward: where no input of that is "
+                           "tracked, no way leads into it")
                 count = count_in_words(len(missed), "tracked parameter")
                 yield f"no way leads from `{self.name}` to {count}{called}: {code(missed)}{left}"
             elif parameters:
