@@ -14,7 +14,7 @@ VIEWS, PROCESSES = "14_clinic_views_and_checkpoints.ipynb", "15_clinic_processes
 SECOND_TIME = r"backward through the graph a second time|saved tensors after they have already been freed"
 CHANGED_VIEW = (r"is a view and (is being|its base or another view of its base has been) modified in-?place|"
                 r"view was created in (no_grad|inference) mode and (is being|its base)")
-IN_PLACE = r"modified (by an )?in-?place"
+IN_PLACE = r"needed for gradient computation has been modified by an in-?place"
 NO_GRAPH = r"does not require grad and does not have a grad_fn"
 NO_SCALAR = r"grad can be implicitly created only for scalar"
 NOT_USED = r"appears to not have been used in the graph"
@@ -32,6 +32,8 @@ NO_RETAIN = r"can't retain_grad on Tensor that has requires_grad=False"
 OTHER_METADATA = r"Recomputed values for the following tensors have different metadata"
 DONATED = r"compiled with non-empty donated buffers"
 EMPTY_LIST = r"optimizer got an empty parameter list"
+GIVEN_TWICE = (r"some parameters appear in more than one parameter group|"
+               r"optimizer contains a parameter group with duplicate parameters")
 NO_REDUCTION = r"Expected to have finished reduction in the prior iteration"
 READY_TWICE = r"Expected to mark a variable ready only once"
 
@@ -109,8 +111,7 @@ CASES = (
          "detach the fake for the loss of D, and compute the loss of G after the step of D"),
     Case(17, TRAINING, "modified by an inplace operation, with several optimizers",
          "one optimizer made its step before the last backward; or a parameter was given twice",
-         (IN_PLACE, r"some parameters appear in more than one parameter group",
-          r"optimizer contains a parameter group with duplicate parameters"), "run all backwards, and then all steps"),
+         (IN_PLACE, GIVEN_TWICE), "run all backwards, and then all steps"),
     Case(18, TRAINING, "no message, and the memory grows: a metric keeps its graphs",
          "tensors with graphs are kept in a sum or a list", (), "keep numbers: loss.item() or loss.detach()"),
     Case(19, TRAINING, "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment",
@@ -136,7 +137,8 @@ CASES = (
           r"Detected non-determinism while running activation checkpointing"),
          "let the block depend on nothing that changes between forward and backward"),
     Case(25, VIEWS, "This backward function was compiled with non-empty donated buffers",
-         "`retain_graph` or `create_graph` with compiled code", (DONATED,), "one backward from the sum of the losses"),
+         "`retain_graph` or `create_graph` with compiled code", (DONATED, r"aot_autograd does not currently support double"),
+         "one backward from the sum of the losses; and the plain net for a gradient of a gradient"),
     Case(26, PROCESSES, "Expected to mark a variable ready only once", "two backwards of one step reach a parameter",
          (READY_TWICE,), "one backward for each forward of the wrapped net"),
     Case(27, PROCESSES, "Expected to have finished reduction in the prior iteration", "a parameter took part in no loss",
