@@ -145,8 +145,8 @@ class _Asked:
             return (f"Backward has run in the graph of {code(freed)}, from which a way leads to it: then the .grad was cleared, or "
                     "that backward began elsewhere")
         if alive:
-            return (f"In the graph of {code(alive)}, from which a way leads to it, nothing is freed: perhaps no backward has run "
-                    "there")
+            return (f"In the graph of {code(alive)}, from which a way leads to it, nothing is freed: perhaps no backward has "
+                    "run there")
         return "No result among the variables here leads to it"
 
     def who_keeps_it(self) -> Iterator[str]:
