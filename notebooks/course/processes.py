@@ -38,6 +38,7 @@ import torch
 from IPython.core import display_functions
 from IPython.display import display
 from torch import distributed
+from torch.autograd import profiler
 
 LOADED = ["torch._dynamo.utils", "seegrad", "course.processes"]       # by the server, before it forks; DDP needs the first
 SECONDS = 30        # that processes may take
@@ -54,7 +55,7 @@ def in_processes(count: int, function: Callable[..., Any], *inputs: Any, seconds
     count: how many. function: rank, the number of its process from 0, is its first argument. inputs: what can be pickled, and
     functions of the notebook. seconds: after these, all are ended. show_warnings: print what PyTorch warned of in process 0.
 
-    What the processes print and display comes in the order of their numbers. Raises the error of the process with the lowest
+    What the processes print comes in the order of their numbers, and what that of rank 0 displays among its words. Raises the error of the process with the lowest
     number, which has the line that raised it as `error.line`. Raises TimeoutError after the seconds, and says where each process
     was. Raises RuntimeError where PyTorch has no gloo, and where a process dies.
     """
@@ -89,6 +90,13 @@ def in_processes(count: int, function: Callable[..., Any], *inputs: Any, seconds
         raise TimeoutError(f"the processes did not come to their end within {seconds:g} seconds, and were stopped: "
                            f"{', '.join(late)}.")
     return workers[0].result
+
+
+def count_all_reduces(call: Callable[[], object]) -> int:
+    """Run a call in a process of a group, and return how often it took a sum or a mean over all processes."""
+    with profiler.profile() as profile:
+        call()
+    return sum(event.count for event in profile.key_averages() if event.key == "gloo:all_reduce")
 
 
 # The process of the notebook
@@ -265,7 +273,7 @@ def _work(pipe: connection.Connection, package: bytes, rank: int, count: int, fo
     sys.stdout = _Prints(pipe)      # type: ignore[assignment]
     # IPython's display prints where there is no notebook. It is also there without an import.
     for place in (builtins, display_functions):
-        place.display = lambda *things: [pipe.send(("display", thing)) for thing in things]       # type: ignore[attr-defined]
+        place.display = lambda *things: [pipe.send(("display", thing)) for thing in things if not rank]   # type: ignore[attr-defined]
     files: list[str] = []
     threading.Thread(target=_answer, args=(pipe, threading.get_ident(), files), daemon=True).start()
     pipe.send(("begins", None))
