@@ -130,7 +130,7 @@ class _Worker:
             self.is_done = True
             if kind == "error":
                 self.error, line = what
-                self.error.line = line      # type: ignore[attr-defined]
+                self.error.line = getattr(self.error, "line", "") or line       # type: ignore[attr-defined]
             else:
                 self.result = what
 
@@ -282,7 +282,7 @@ def _work(pipe: connection.Connection, package: bytes, rank: int, count: int, fo
         function, *inputs = _unpacked(package, files)
         said = "result", function(rank, *inputs)
     except BaseException as error:
-        said = "error", (_to_send(error), _line(_frames_of(error.__traceback__), files))
+        said = "error", (_to_send(error), _line_of(error, files))
     try:
         pipe.send(said)
     except Exception as error:
@@ -346,6 +346,16 @@ def _to_send(error: BaseException) -> BaseException:
     except Exception:
         pass
     return RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def _line_of(error: BaseException | None, files: list[str]) -> str:
+    """The line of a cell that raised an error, or the one which that error replaced."""
+    while error is not None:
+        line = _line(_frames_of(error.__traceback__), files)
+        if line:
+            return line
+        error = error.__context__
+    return ""
 
 
 def _frames_of(traceback: TracebackType | None) -> Iterator[tuple[FrameType, int]]:

@@ -28,6 +28,10 @@ class _TwoTasks(nn.Module):
         return (self.cats(features) - 1).square().mean(), (self.cars(features) + 1).square().mean()
 
 
+def _copied(net, prefix):
+    return {name: weight.detach().clone() for name, weight in _named(net, prefix).items()}
+
+
 def _everywhere(tensor):
     """The tensor as each process has it."""
     every = [torch.empty_like(tensor) for _ in range(PROCESSES)]
@@ -41,27 +45,27 @@ def _inputs(rank, count):
     return [torch.randn(3, 2) for _ in range(count)]
 
 
-def _mean_steps(net, losses, steps):
+def _mean_steps(net, losses, steps, prefix):
     """The weights after steps of SGD with the mean gradient of all processes. losses(net, rank, step): a loss."""
     optimizer = SGD(net.parameters(), lr=0.1)
     for step in range(steps):
         optimizer.zero_grad()
         sum(losses(net, rank, step) for rank in range(PROCESSES)).div(PROCESSES).backward()
         optimizer.step()
-    return {name: weight.detach() for name, weight in net.named_parameters()}
+    return {name: weight.detach() for name, weight in _named(net, prefix).items()}
 
 
-def _compare(net, expected, start, run):
-    """Raise Wrong unless each process has the expected weights. It is said alike in each process."""
-    for name, weight in net.named_parameters():
+def _compare(run, start, expected):
+    """Raise Wrong unless each process has the expected weights: those of `run.names`. It is said alike in each process."""
+    for name, weight in run.names.items():
         every = _everywhere(weight)
         if not torch.allclose(*every, **SLACK):
             raise Wrong(f"No error comes, but the processes have other weights: the first number of {name} is "
                         f"{' and '.join(f'{each.flatten()[0].item():.3f}' for each in every)}.", *_place(run, name))
-    for name, weight in net.named_parameters():
+    for name, weight in run.names.items():
         if torch.equal(weight, start[name]) and not torch.allclose(weight, expected[name], **SLACK):
             raise Wrong(f"The processes agree, but {name} has the numbers that it had before the first step.", *_place(run, name))
-    for name, weight in net.named_parameters():
+    for name, weight in run.names.items():
         if not torch.allclose(weight, expected[name], **SLACK):
             raise Wrong(f"The processes agree, but {name} has other numbers than the mean of the gradients gives.",
                         *_place(run, name))
@@ -76,8 +80,9 @@ def _place(run, name):
     return last.view.mark(name, "its numbers are not as they should be") if is_there else last.view, last.line
 
 
-def _named(net):
-    return dict(net.named_parameters())
+def _named(net, prefix):
+    """The parameters by the names that the learner's function has for them."""
+    return dict(net.named_parameters(prefix=prefix))
 
 
 @exercise("15.1")
@@ -89,13 +94,13 @@ def two_losses_in_processes(run):
 def _two_losses(rank, answer):
     torch.manual_seed(0)
     net, run, steps = _TwoTasks(), Run(answer), 2
-    start, batches = {name: weight.detach().clone() for name, weight in net.named_parameters()}, _inputs(rank, steps)
-    expected = _mean_steps(copy.deepcopy(net), lambda net, rank, step: sum(net(_inputs(rank, steps)[step])), steps)
-    wrapped, run.names = DistributedDataParallel(net), _named(net)
+    start, batches = _copied(net, "net.module"), _inputs(rank, steps)
+    expected = _mean_steps(copy.deepcopy(net), lambda net, rank, step: sum(net(_inputs(rank, steps)[step])), steps, "net.module")
+    wrapped, run.names = DistributedDataParallel(net), _named(net, "net.module")
     optimizer = SGD(net.parameters(), lr=0.1)
     for x in batches:
         quietly(run, wrapped, optimizer, x)
-    _compare(net, expected, start, run)
+    _compare(run, start, expected)
     return run.last_pass().view
 
 
@@ -108,12 +113,20 @@ def tasks_in_turn(run):
 def _tasks_in_turn(rank, answer):
     torch.manual_seed(0)
     net, run, tasks = _TwoTasks(), Run(answer), (0, 1, 1, 0)
-    start, batches = {name: weight.detach().clone() for name, weight in net.named_parameters()}, _inputs(rank, len(tasks))
+    start, batches = _copied(net, "net"), _inputs(rank, len(tasks))
     expected = _mean_steps(copy.deepcopy(net), lambda net, rank, step: net(_inputs(rank, len(tasks))[step])[tasks[step]],
-                           len(tasks))
-    run.names = _named(net)
-    quietly(run, net, list(zip(batches, tasks)))
-    _compare(net, expected, start, run)
+                           len(tasks), "net")
+    run.names = _named(net, "net")
+    try:
+        quietly(run, net, list(zip(batches, tasks)))
+    except Wrong as wrong:
+        if "finished reduction" in str(wrong) and run.passes:
+            view, snapshot = run.last_pass().view, run.last_pass().view.snapshot
+            reached = {name for node in snapshot.nodes if node.leaf is not None for name in snapshot.tensors[node.leaf].names}
+            waits = next(name for name in run.names if name not in reached)
+            wrong.picture = view.mark(len(snapshot.nodes), f"no way leads from here to {waits}")
+        raise
+    _compare(run, start, expected)
     return run.last_pass().view
 
 
@@ -126,12 +139,13 @@ def accumulation_in_processes(run):
 def _accumulation(rank, answer):
     torch.manual_seed(0)
     net, run, count = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Tanh(), nn.Linear(2, 1, bias=False)), Run(answer), 3
-    start, batches = {name: weight.detach().clone() for name, weight in net.named_parameters()}, _inputs(rank, count)
-    expected = _mean_steps(copy.deepcopy(net), lambda net, rank, step: sum(net(x).mean() for x in _inputs(rank, count)) / count, 1)
-    wrapped, run.names = DistributedDataParallel(net), _named(net)
+    start, batches = _copied(net, "net.module"), _inputs(rank, count)
+    expected = _mean_steps(copy.deepcopy(net), lambda net, rank, step: sum(net(x).mean() for x in _inputs(rank, count)) / count, 1,
+                           "net.module")
+    wrapped, run.names = DistributedDataParallel(net), _named(net, "net.module")
     optimizer = SGD(net.parameters(), lr=0.1)
     all_reduces = count_all_reduces(lambda: quietly(run, wrapped, optimizer, batches))
-    _compare(net, expected, start, run)
+    _compare(run, start, expected)
     if all_reduces != 1:
         raise Wrong(f"The weights are right. But the processes talked {all_reduces} times in one step.", *_place(run, ""))
     return run.last_pass().view
