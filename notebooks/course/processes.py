@@ -55,9 +55,10 @@ def in_processes(count: int, function: Callable[..., Any], *inputs: Any, seconds
     count: how many. function: rank, the number of its process from 0, is its first argument. inputs: what can be pickled, and
     functions of the notebook. seconds: after these, all are ended. show_warnings: print what PyTorch warned of in process 0.
 
-    What the processes print comes in the order of their numbers, and what that of rank 0 displays among its words. Raises the error of the process with the lowest
-    number, which has the line that raised it as `error.line`. Raises TimeoutError after the seconds, and says where each process
-    was. Raises RuntimeError where PyTorch has no gloo, and where a process dies.
+    What the processes print comes in the order of their numbers, and what that of rank 0 displays among its words. Raises the
+    error of the process with the lowest number, which has the line that raised it as `error.line`. Raises TimeoutError after the
+    seconds, and says where each process was. Raises TypeError where something cannot be sent to another process, and RuntimeError
+    where PyTorch has no gloo, and where a process dies.
     """
     if not (distributed.is_available() and distributed.is_gloo_available()):
         raise RuntimeError("this PyTorch has no gloo, by which processes talk to each other without a GPU: this cell cannot run "
@@ -69,7 +70,7 @@ def in_processes(count: int, function: Callable[..., Any], *inputs: Any, seconds
         try:
             for rank in range(count):
                 ours, theirs = context.Pipe()
-                process = context.Process(target=_work, args=(theirs, package, rank, count, folder), daemon=True)
+                process = context.Process(target=_work, args=(theirs, package, rank, count, folder, LOADED), daemon=True)
                 workers.append(_Worker(rank, process, ours))
                 process.start()
                 theirs.close()
@@ -130,7 +131,8 @@ class _Worker:
             self.is_done = True
             if kind == "error":
                 self.error, line = what
-                self.error.line = getattr(self.error, "line", "") or line       # type: ignore[attr-defined]
+                raised: Any = self.error
+                raised.line = getattr(raised, "line", "") or line       # a check has said its own
             else:
                 self.result = what
 
@@ -240,7 +242,8 @@ def _gather(name: str, thing: Any, found: dict[str, tuple[Any, ...]]) -> None:
 
 def _methods(thing: FunctionType | type) -> list[FunctionType]:
     """A function itself, or those of a class."""
-    return [thing] if isinstance(thing, FunctionType) else [each for each in vars(thing).values() if isinstance(each, FunctionType)]
+    inside = [thing] if isinstance(thing, FunctionType) else vars(thing).values()
+    return [each for each in inside if isinstance(each, FunctionType)]
 
 
 def _definition(thing: FunctionType | type) -> tuple[list[str], ast.FunctionDef | ast.ClassDef]:
@@ -266,16 +269,21 @@ class _Prints(io.TextIOBase):
         return len(text)
 
 
-def _work(pipe: connection.Connection, package: bytes, rank: int, count: int, folder: str) -> None:
+def _work(pipe: connection.Connection, package: bytes, rank: int, count: int, folder: str, loaded: list[str]) -> None:
     """What a process does: it ends when the notebook closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)        # the notebook is interrupted, and ends its processes itself
     _write_to(Path(folder, f"log{rank}"))
-    sys.stdout = _Prints(pipe)      # type: ignore[assignment]
-    # IPython's display prints where there is no notebook. It is also there without an import.
-    for place in (builtins, display_functions):
-        place.display = lambda *things: [pipe.send(("display", thing)) for thing in things if not rank]   # type: ignore[attr-defined]
+    sys.stdout = _Prints(pipe)
+
+    def show(*things: Any) -> None:
+        for thing in things if rank == 0 else ():
+            pipe.send(("display", thing))
+
+    builtins.display = display_functions.display = show     # type: ignore[attr-defined]    # a notebook needs no import of it
     files: list[str] = []
     threading.Thread(target=_answer, args=(pipe, threading.get_ident(), files), daemon=True).start()
+    for module in loaded:
+        importlib.import_module(module)     # where the server has not
     pipe.send(("begins", None))
     try:
         _meet(rank, count, folder)

@@ -9,7 +9,8 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-MODULES = ["graph_and_freeing", "gradients", "sharing", "networks", "messages", "own_nodes", "processes_and_precision", "of_seegrad"]
+MODULES = ["graph_and_freeing", "gradients", "sharing", "networks", "messages", "own_nodes", "processes_and_precision",
+           "of_seegrad"]
 MUTANTS = {}
 
 

@@ -1,14 +1,17 @@
 """Changes to DDP, to gradient scaling and to numbers that are not finite: notebook 15.
 
-DDP runs in other processes than that of the notebook. A mutant of it lets these import `mutants.at_work`, where it is applied too.
+DDP runs in other processes than that of the notebook. A mutant of it lets these import `mutants.at_work`, which applies it there
+too.
 """
 
+import contextlib
+
 import torch
-from course import processes
 from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 
+from course import processes
 from mutants import noticed_at, patch
 from mutants.messages import reword
 
@@ -57,18 +60,28 @@ def gradients_are_summed_over_processes():
             parameter.register_hook(lambda gradient: gradient * torch.distributed.get_world_size())
 
 
-@noticed_at("15-28-sync-wrong")
-def no_sync_counts_at_backward():
-    """A backward in `no_sync` takes no mean, wherever its forward pass was."""
+@noticed_at("15-28-sync-right")
+def no_sync_is_ignored():
+    """DDP takes the mean in `no_sync`, too."""
+    in_its_processes()
+    patch(DistributedDataParallel, "no_sync")(lambda no_sync, net: contextlib.nullcontext())
+
+
+@noticed_at("15-28-wrong-ways")
+def later_gradients_are_averaged():
+    """DDP takes the mean of each gradient that comes, whichever forward pass it is of."""
     in_its_processes()
 
-    @patch(DistributedDataParallel, "forward")
-    def forward(original, net, *inputs):
-        wanted, net.require_backward_grad_sync = net.require_backward_grad_sync, False
-        result = original(net, *inputs)
-        net.require_backward_grad_sync = wanted
-        result.register_hook(lambda gradient: net.require_backward_grad_sync and net.reducer.prepare_for_backward([]))
-        return result
+    @patch(DistributedDataParallel, "__init__")
+    def average(init, net, module, **options):
+        init(net, module, **options)
+        for parameter in module.parameters():
+            parameter.register_hook(mean)
+
+    def mean(gradient):
+        gradient = gradient.clone()
+        torch.distributed.all_reduce(gradient)
+        return gradient / torch.distributed.get_world_size()
 
 
 @noticed_at("15-29-raise")

@@ -140,8 +140,8 @@ def _accumulation(rank, answer):
     torch.manual_seed(0)
     net, run, count = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Tanh(), nn.Linear(2, 1, bias=False)), Run(answer), 3
     start, batches = _copied(net, "net.module"), _inputs(rank, count)
-    expected = _mean_steps(copy.deepcopy(net), lambda net, rank, step: sum(net(x).mean() for x in _inputs(rank, count)) / count, 1,
-                           "net.module")
+    expected = _mean_steps(copy.deepcopy(net), lambda net, rank, step: sum(net(x).mean() for x in _inputs(rank, count)) / count,
+                           1, "net.module")
     wrapped, run.names = DistributedDataParallel(net), _named(net, "net.module")
     optimizer = SGD(net.parameters(), lr=0.1)
     all_reduces = count_all_reduces(lambda: quietly(run, wrapped, optimizer, batches))
@@ -172,7 +172,8 @@ def a_scaled_step(run):
             raise Wrong("No backward pass ran in your function.")
         _right_step(run, net, start, calls, twin.weight.grad, full)
         if not torch.allclose(net.weight, twin.weight, **SLACK):
-            raise Wrong(f"Step {step} gives net.weight other numbers than the clipped gradient gives it.", *_place(run, "net.weight"))
+            raise Wrong(f"Step {step} gives net.weight other numbers than the clipped gradient gives it.",
+                        *_place(run, "net.weight"))
         if scaler._per_optimizer_states:
             raise Wrong("The step is right. But the scaler was not updated: the next step would raise.")
         start = net.weight.detach().clone()
@@ -190,7 +191,8 @@ def _right_step(run, net, start, calls, clipped, full):
     if torch.allclose(gradient, clipped, **SLACK):
         return
     if torch.allclose(gradient, full, **SLACK):
-        raise Wrong(f"The gradient is right, and it is not clipped: its norm is {norm:.4g} at the step.", *_place(run, "net.weight"))
+        raise Wrong(f"The gradient is right, and it is not clipped: its norm is {norm:.4g} at the step.",
+                    *_place(run, "net.weight"))
     if norm < 1e-3:
         raise Wrong(f"At the step, the norm of the gradient is {norm:.1e}. It was small before it was divided by the scale.",
                     *_place(run, "net.weight"))
