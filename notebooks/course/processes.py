@@ -258,14 +258,33 @@ def _definition(thing: FunctionType | type) -> tuple[list[str], ast.FunctionDef 
 
 # The other processes
 
+class _Notebook:
+    """The notebook, as a process sees it. Two threads may send."""
+
+    def __init__(self, pipe: connection.Connection) -> None:
+        self._pipe, self._lock = pipe, threading.Lock()
+
+    def send(self, kind: str, what: Any = None) -> None:
+        with self._lock:
+            self._pipe.send((kind, what))
+
+    def wait(self) -> bool:
+        """Wait until the notebook asks something. Returns whether it is still there."""
+        try:
+            self._pipe.recv()
+        except (EOFError, OSError):
+            return False
+        return True
+
+
 class _Prints(io.TextIOBase):
     """Where a process prints: it is sent to the notebook."""
 
-    def __init__(self, pipe: connection.Connection) -> None:
-        self._pipe = pipe
+    def __init__(self, notebook: _Notebook) -> None:
+        self._notebook = notebook
 
     def write(self, text: str) -> int:
-        self._pipe.send(("print", text))
+        self._notebook.send("print", text)
         return len(text)
 
 
@@ -273,18 +292,19 @@ def _work(pipe: connection.Connection, package: bytes, rank: int, count: int, fo
     """What a process does: it ends when the notebook closes the pipe."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)        # the notebook is interrupted, and ends its processes itself
     _write_to(Path(folder, f"log{rank}"))
-    sys.stdout = _Prints(pipe)
+    notebook = _Notebook(pipe)
+    sys.stdout = _Prints(notebook)
 
     def show(*things: Any) -> None:
         for thing in things if rank == 0 else ():
-            pipe.send(("display", thing))
+            notebook.send("display", thing)
 
-    builtins.display = display_functions.display = show     # type: ignore[attr-defined]    # a notebook needs no import of it
+    builtins.display = display_functions.display = show     # type: ignore[attr-defined, assignment]  # a notebook imports none
     files: list[str] = []
-    threading.Thread(target=_answer, args=(pipe, threading.get_ident(), files), daemon=True).start()
+    threading.Thread(target=_answer, args=(notebook, threading.get_ident(), files), daemon=True).start()
     for module in loaded:
         importlib.import_module(module)     # where the server has not
-    pipe.send(("begins", None))
+    notebook.send("begins")
     try:
         _meet(rank, count, folder)
         function, *inputs = _unpacked(package, files)
@@ -292,9 +312,9 @@ def _work(pipe: connection.Connection, package: bytes, rank: int, count: int, fo
     except BaseException as error:
         said = "error", (_to_send(error), _line_of(error, files))
     try:
-        pipe.send(said)
+        notebook.send(*said)
     except Exception as error:
-        pipe.send(("error", (TypeError(f"process {rank} returned what cannot be sent: {error}"), "")))
+        notebook.send("error", (TypeError(f"process {rank} returned what cannot be sent: {error}"), ""))
     threading.Event().wait()
 
 
@@ -307,14 +327,11 @@ def _write_to(path: Path) -> None:
     warnings.showwarning = lambda message, category, *more: print(f"[W] {message}", file=sys.stderr)
 
 
-def _answer(pipe: connection.Connection, thread: int, files: list[str]) -> None:
+def _answer(notebook: _Notebook, thread: int, files: list[str]) -> None:
     """Say where the process is, when it is asked; end it when the notebook has closed the pipe."""
-    while True:
-        try:
-            pipe.recv()
-        except (EOFError, OSError):
-            os._exit(0)     # PyTorch's own ending may wait for the other processes
-        pipe.send(("line", _line(_frames_from(sys._current_frames()[thread]), files) or "an unknown line"))
+    while notebook.wait():
+        notebook.send("line", _line(_frames_from(sys._current_frames()[thread]), files) or "an unknown line")
+    os._exit(0)     # PyTorch's own ending may wait for the other processes
 
 
 def _meet(rank: int, count: int, folder: str) -> None:
