@@ -6,7 +6,7 @@ One entry for each kind of message, in one table. What is not known is not said.
 import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -14,15 +14,14 @@ from torch import nn
 from . import cases, passes
 from .cases import cases_of
 from .causes import cause_of
-from .diagram import Level, make_diagram, shape_in_words, short_name
+from .diagram import shape_in_words, short_name
 from .history import History
 from .modules import in_modules
 from .postmortem import Guilty, Remains, line_of
-from .snapshot import GraphSnapshot, LiveGraph, Tensor, grad_fn_of, is_leaf, shape_of, undisturbed
+from .snapshot import grad_fn_of, is_leaf, shape_of, undisturbed
 from .statements import names_read, only_writer
-from .view import Explanation, GraphView
+from .view import Explanation, GraphView, readable
 
-MOST_IN_FULL, MOST_IN_COMPACT, MOST_BOXES = 24, 40, 150     # boxes of a picture
 MOST_LISTED = 6         # names that a sentence lists
 CHECKPOINT_CUTS = ("a checkpoint in this program has warned that none of its inputs is tracked: with use_reentrant=True, its "
                    "result is not tracked then, whatever its parameters are")
@@ -120,28 +119,10 @@ def _picture(remains: Remains, finding: _Finding) -> GraphView | None:
     graph = remains.graph
     if graph is None:
         return None
-    view = readable(graph, remains.parameters)
+    view = readable(in_modules(graph), remains.parameters)
     for where, words, slot in finding.marks:
         view = view.mark(where, words, slot)
     return view
-
-
-def readable(graph: LiveGraph, parameters: set[str]) -> GraphView:
-    """A graph at a level at which it can be read; where it is large, parameters, by their names, have no boxes of their own."""
-    snapshot = in_modules(graph)
-    sizes: tuple[tuple[Level, int], ...] = ("full", MOST_IN_FULL), ("compact", MOST_IN_COMPACT)
-    for level, most in sizes:
-        if len(snapshot.nodes) <= most and len(make_diagram(snapshot, level).boxes) <= most:
-            return GraphView(snapshot, level, MOST_BOXES)
-    return GraphView(_without_boxes(snapshot, parameters), "modules" if snapshot.modules else "folded", MOST_BOXES)
-
-
-def _without_boxes(snapshot: GraphSnapshot, names: set[str]) -> GraphSnapshot:
-    def without(tensor: Tensor) -> Tensor:
-        has_other_names = not tensor.names or not names.issuperset(tensor.names)
-        return tensor if has_other_names or not tensor.in_graph else replace(tensor, given=False)
-
-    return replace(snapshot, tensors=tuple(map(without, snapshot.tensors)))
 
 
 # What the kinds of errors leave behind.

@@ -1,6 +1,7 @@
 """explain: which case an error is, and what is guilty. It is held against an account that asks neither PyTorch nor seegrad."""
 
 import gc
+import json
 import linecache
 import sys
 import textwrap
@@ -452,8 +453,11 @@ def test_a_case_is_a_link_where_the_clinic_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     explanation = explain_error(RuntimeError("can't optimize a non-leaf Tensor"))
     assert "<a " not in explanation._repr_mimebundle_()["text/html"]
-    (tmp_path / "08_error_clinic.ipynb").touch()
-    assert '<a href="08_error_clinic.ipynb#Case-9%3A-can%27t' in explanation._repr_mimebundle_()["text/html"]
+    notebook = {"cells": [{"id": "nine", "source": ["## Case 9: can't optimize a non-leaf Tensor\n", "> …"]}]}
+    (tmp_path / "08_error_clinic.ipynb").write_text(json.dumps(notebook))
+    assert '<a href="08_error_clinic.ipynb#cell-id=nine">case 9, ' in explanation._repr_mimebundle_()["text/html"]
+    (tmp_path / "08_error_clinic.ipynb").write_text("half a not")
+    assert "<a " not in explanation._repr_mimebundle_()["text/html"]
 
 
 def test_words_of_the_user_are_no_html():
