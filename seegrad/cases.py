@@ -34,6 +34,8 @@ DONATED = r"compiled with non-empty donated buffers"
 EMPTY_LIST = r"optimizer got an empty parameter list"
 GIVEN_TWICE = (r"some parameters appear in more than one parameter group|"
                r"optimizer contains a parameter group with duplicate parameters")
+SCALER = r"No inf checks were recorded for this optimizer|Attempting to unscale FP16 gradients"
+NOT_FINITE = r"The total norm of order .* for gradients from `parameters` is non-finite"
 NO_REDUCTION = r"Expected to have finished reduction in the prior iteration"
 READY_TWICE = r"Expected to mark a variable ready only once"
 

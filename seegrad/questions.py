@@ -143,8 +143,8 @@ class _Asked:
                 states = graph.snapshot.states
                 (freed if states[FREED] else alive).append(name)
         if freed:
-            return (f"Backward has run in the graph of {code(freed)}, from which a way leads to it: then the .grad was cleared, or "
-                    "that backward began elsewhere")
+            return (f"Backward has run in the graph of {code(freed)}, from which a way leads to it: then the .grad was cleared, "
+                    "or that backward began elsewhere")
         if alive:
             return (f"In the graph of {code(alive)}, from which a way leads to it, nothing is freed: perhaps no backward "
                     "has run there")
