@@ -516,8 +516,8 @@ def _ready_twice(remains: Remains) -> _Finding:
 def _scaler(remains: Remains) -> _Finding:
     finding = _Finding([29])
     if "No inf checks" in remains.message:
-        finding.facts.append("no parameter of this optimizer has a gradient: no backward has run since they were cleared, or none "
-                             "has reached them")
+        finding.facts.append("no parameter of this optimizer has a gradient: no backward has run since they were cleared, or "
+                             "none has reached them")
         finding.fix = "run scaler.scale(loss).backward() first, for a loss that reaches what this optimizer trains"
     elif "FP16" in remains.message:
         finding.facts.append("the parameters themselves are float16, so their gradients are too")
