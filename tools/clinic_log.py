@@ -95,8 +95,8 @@ def run(program: Program) -> subprocess.CompletedProcess[str]:
             asking = ASKING.sub(r"\1import seegrad\n\1print(seegrad.\2)", program.path.read_text(encoding="utf-8"))
             path.write_text(asking, encoding="utf-8")
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        return subprocess.run([sys.executable, "-m", "seegrad", str(path)], env=environment, capture_output=True, encoding="utf-8",
-                              timeout=120)
+        command = [sys.executable, "-m", "seegrad", str(path)]
+        return subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", timeout=120)
 
 
 def named(output: str) -> list[int]:
