@@ -473,8 +473,8 @@ def _donated(remains: Remains) -> _Finding:
     finding, node = _Finding([25]), remains.inner_value("_backward_impl", "ctx")
     if remains.graph is not None and node in remains.graph.functions:
         i = remains.graph.functions.index(node)
-        finding.facts.append(f"{_node(remains, i)} stands for all that was compiled: its backward was compiled so that it may write "
-                             "into what was saved, and now it was asked to keep it")
+        finding.facts.append(f"{_node(remains, i)} stands for all that was compiled: its backward was compiled so that it may "
+                             "write into what was saved, and now it was asked to keep it")
         finding.marks.append((i + 1, "compiled to be run once", ""))
     return finding
 

@@ -206,8 +206,8 @@ class _Asked:
                 checkpoints = reentrant_checkpoints([(name, net)])
                 if checkpoints:
                     self.cases.insert(0, 23)
-                    yield (f"{code(checkpoints)} has a checkpoint with use_reentrant=True in its forward: where no input of that is "
-                           "tracked, no way leads into it")
+                    yield (f"{code(checkpoints)} has a checkpoint with use_reentrant=True in its forward: where no input of that "
+                           "is tracked, no way leads into it")
                 count = count_in_words(len(missed), "tracked parameter")
                 yield f"no way leads from `{self.name}` to {count}{called}: {code(missed)}{left}"
             elif parameters:
