@@ -42,14 +42,14 @@ def _say_case(message: str) -> int:
 
 def _run(script: str, arguments: list[str], save: str | None) -> int:
     program = types.ModuleType("__main__")      # what the script defines can be pickled, as when Python runs it
-    program.__file__ = script
+    file = program.__file__ = os.path.abspath(script)
     sys.modules["__main__"] = program
     sys.argv = [script, *arguments]
-    sys.path[0] = os.path.dirname(os.path.abspath(script))
+    sys.path[0] = os.path.dirname(file)
     passes.begin()
     try:
-        with open(script, "rb") as file:
-            exec(compile(file.read(), script, "exec"), vars(program))
+        with open(file, "rb") as source:
+            exec(compile(source.read(), file, "exec"), vars(program))
     except Exception as error:
         _drop_our_frames(error)
         traceback.print_exception(error)

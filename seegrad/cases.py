@@ -15,7 +15,7 @@ VIEWS, PROCESSES = "14_clinic_views_and_checkpoints.ipynb", "15_clinic_processes
 SECOND_TIME = r"backward through the graph a second time|saved tensors after they have already been freed"
 CHANGED_VIEW = (r"is a view and (is being|its base or another view of its base has been) modified in-?place|"
                 r"view was created in (no_grad|inference) mode and (is being|its base)")
-IN_PLACE = r"modified by an in-?place"
+IN_PLACE = r"needed for gradient computation has been modified by an in-?place"
 NO_GRAPH = r"does not require grad and does not have a grad_fn"
 NO_SCALAR = r"grad can be implicitly created only for scalar"
 NOT_USED = r"appears to not have been used in the graph"
@@ -34,6 +34,8 @@ OTHER_METADATA = r"Recomputed values for the following tensors have different me
 DONATED = r"compiled with non-empty donated buffers"
 DOUBLE_COMPILED = r"torch\.compile with aot_autograd does not currently support double backward"
 EMPTY_LIST = r"optimizer got an empty parameter list"
+GIVEN_TWICE = (r"some parameters appear in more than one parameter group|"
+               r"optimizer contains a parameter group with duplicate parameters")
 NO_REDUCTION = r"Expected to have finished reduction in the prior iteration"
 READY_TWICE = r"Expected to mark a variable ready only once"
 
@@ -124,8 +126,8 @@ CASES = (
     Case(8, BASIC, "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed", "your parameter is a result",
          (r"\.grad attribute of a Tensor that is not a leaf",),
          "compute the numbers first and track them last, by requires_grad_(); or ask for it by retain_grad()", ("01", "04")),
-    Case(9, BASIC, "can't optimize a non-leaf Tensor", "the parameter is a result, and an optimizer has found it", (NO_OPTIMIZED_LEAF,),
-         "compute the numbers first and track them last, by requires_grad_()", ("01",)),
+    Case(9, BASIC, "can't optimize a non-leaf Tensor", "the parameter is a result, and an optimizer has found it",
+         (NO_OPTIMIZED_LEAF,), "compute the numbers first and track them last, by requires_grad_()", ("01",)),
     Case(10, BASIC, "you can only change requires_grad flags of leaf variables", "`requires_grad` was set on a result",
          (NO_LEAF_FLAG,), "detach() a result; requires_grad is for leaves", ("01",)),
     Case(11, BASIC, "Only Tensors of floating point and complex dtype can require gradients", "whole numbers",
@@ -150,8 +152,7 @@ CASES = (
           Beginning(_CHANGED, ", in a GAN", "one network made its step before the other one's backward"))),
     Case(17, TRAINING, "modified by an inplace operation, with several optimizers",
          "one optimizer made its step before the last backward; or a parameter was given twice",
-         (IN_PLACE, r"some parameters appear in more than one parameter group",
-          r"optimizer contains a parameter group with duplicate parameters"),
+         (IN_PLACE, GIVEN_TWICE),
          "run all backwards, and then all steps", ("03", "04"),
          (Beginning(_CHANGED, ", with several optimizers", "one optimizer made its step before the last backward"),
           Beginning("some parameters appear in more than one parameter group",
@@ -205,7 +206,7 @@ CASES = (
           Beginning("torch.utils.checkpoint: trying to save more tensors during recomputation", cause="the same"))),
     Case(25, VIEWS, "This backward function was compiled with non-empty donated buffers",
          "`retain_graph` or `create_graph`, with compiled code", (DONATED, DOUBLE_COMPILED),
-         "one backward from the sum of the losses", ("02", "03"),
+         "one backward from the sum of the losses; and the plain net for a gradient of a gradient", ("02", "03"),
          (Beginning("This backward function was compiled with non-empty donated buffers"),
           Beginning("torch.compile with aot_autograd does not currently support double backward",
                     cause="a gradient of a gradient, with compiled code"))),

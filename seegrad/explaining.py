@@ -63,7 +63,17 @@ def remember(error: BaseException, history: History) -> None:
 
 
 def explain_error(error: BaseException) -> Explanation | None:
-    """Return what is known of an error, or None where nothing is. Its causes are looked at too, the nearest first."""
+    """Return what is known of an error, or None where nothing is. Its causes are looked at too, the nearest first.
+
+    It never raises: an error of ours must not hide the user's.
+    """
+    try:
+        return _explain_chain(error)
+    except Exception:
+        return None
+
+
+def _explain_chain(error: BaseException) -> Explanation | None:
     seen: set[int] = set()
     following: BaseException | None = error
     while following is not None and id(following) not in seen:
@@ -252,7 +262,7 @@ def _changed_view(remains: Remains) -> _Finding:
             finding.facts.append(f"there is a full backward hook on {listed(hooked)}: it hands out views of what a module takes "
                                  "and returns")
         if in_place:
-            finding.facts.append(f"inplace=True stands in {listed(in_place)}")
+            finding.facts.append(f"`inplace=True` stands in {listed(in_place)}")
         finding.fix = "inplace=False behind such a hook, or clone() its result before the change"
         return finding
     views = [name for name, tensor in remains.mentioned.items() if tensor._is_view()]
@@ -434,13 +444,13 @@ def _no_grad_yet(remains: Remains) -> _Finding:
         if tensor is None or (tensor.grad if is_leaf(tensor) or tensor.retains_grad else None) is not None:
             continue
         name = path.removesuffix(".grad")
-        other = _name(remains, tensor)
+        other = next((other for other, same in remains.own.items() if same is tensor and "." in other), name)
         called = f"`{name}`" if other == name else f"`{name}` (`{other}`)"
         if not tensor.requires_grad:
             finding.facts.append(f"{called} has no gradient: it is not tracked")
             finding.fix = "leave out what is not tracked, or track it before the loss is computed"
         elif not is_leaf(tensor):
-            finding.cases = [8]
+            finding.cases = [8, 20]
             finding.facts.append(f"{called} has no gradient: it is a result, and backward fills the .grad of leaves")
         else:
             finding.facts.append(f"{called} is a tracked leaf, and nothing has filled its .grad since it was made or cleared: no "
@@ -476,6 +486,17 @@ def _donated(remains: Remains) -> _Finding:
         finding.facts.append(f"{_node(remains, i)} stands for all that was compiled: its backward was compiled so that it may "
                              "write into what was saved, and now it was asked to keep it")
         finding.marks.append((i + 1, "compiled to be run once", ""))
+    return finding
+
+
+def _given_twice(remains: Remains) -> _Finding:
+    finding = _Finding([17], fix="give each parameter once, to one group of one optimizer")
+    group, optimizer = (remains.inner_value("add_param_group", name) for name in ("param_group", "self"))
+    if isinstance(group, dict) and isinstance(optimizer, torch.optim.Optimizer):
+        known = {id(one) for other in optimizer.param_groups for one in other["params"]}
+        twice = [_name(remains, one) for one in group["params"] if id(one) in known]
+        if twice:
+            finding.facts.append(f"two groups hold {code(twice)}")
     return finding
 
 
@@ -576,6 +597,7 @@ _READERS: tuple[tuple[str, Callable[[Remains], _Finding]], ...] = (
     (cases.NUMPY, _numpy),
     (cases.INFERENCE, _inference),
     (cases.NAN, _nan),
+    (cases.GIVEN_TWICE, _given_twice),
     (cases.OTHER_METADATA, _other_metadata),
     (cases.DONATED, _donated),
     (cases.NO_REDUCTION, _finished_reduction),

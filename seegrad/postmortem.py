@@ -206,8 +206,8 @@ class Remains:
     def _graph(self) -> LiveGraph | None:
         try:
             if self.call is None:
-                named = {name: tensor for name, tensor in self.mentioned.items() if name not in self.parameters}
-                named = named or {name: tensor for name, tensor in self.mentioned.items() if tensor.requires_grad}
+                named = {name: tensor for name, tensor in self.mentioned.items()
+                         if name in self.paths or name not in self.parameters}
                 return LiveGraph([], named) if named else None
             first = LiveGraph(self.call.roots, {})
             nodes, tensors = set(first.functions), set(map(id, first.tensors))

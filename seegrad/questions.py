@@ -142,10 +142,11 @@ class _Asked:
                 states = graph.snapshot.states
                 (freed if states[FREED] else alive).append(name)
         if freed:
-            return (f"Backward has run in the graph of {code(freed)}, which leads to it: then the .grad was cleared, or that "
-                    "backward began elsewhere")
+            return (f"Backward has run in the graph of {code(freed)}, from which a way leads to it: then the .grad was cleared, or "
+                    "that backward began elsewhere")
         if alive:
-            return f"In the graph of {code(alive)}, which leads to it, nothing is freed: perhaps no backward has run there"
+            return (f"In the graph of {code(alive)}, from which a way leads to it, nothing is freed: perhaps no backward has "
+                    "run there")
         return "No result among the variables here leads to it"
 
     def who_keeps_it(self) -> Iterator[str]:
@@ -206,7 +207,7 @@ class _Asked:
                 checkpoints = reentrant_checkpoints([(name, net)])
                 if checkpoints:
                     self.cases.insert(0, 23)
-                    yield (f"{code(checkpoints)} has a checkpoint with use_reentrant=True in its forward: where no input of that "
+                    yield (f"the forward of {code(checkpoints)} has a checkpoint with use_reentrant=True: where no input of that "
                            "is tracked, no way leads into it")
                 count = count_in_words(len(missed), "tracked parameter")
                 yield f"no way leads from `{self.name}` to {count}{called}: {code(missed)}{left}"

@@ -99,7 +99,7 @@ def only_writer(text: str, name: str, within: tuple[int, int] | None = None) -> 
         return None
     line = found[0].lineno
     around = [ast.unparse(item.context_expr) for statement in _statements(text) if isinstance(statement, ast.With)
-              and statement.lineno < line <= (statement.end_lineno or 0) for item in statement.items]
+              and statement.lineno <= line <= (statement.end_lineno or 0) for item in statement.items]
     off = [words for words in around if re.search(r"\b(no_grad|inference_mode)\(\)", words)]
     return Writer(found[0], "" if any("enable_grad" in words for words in around) else next(iter(off), ""))
 

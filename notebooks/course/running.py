@@ -22,6 +22,7 @@ from seegrad.diagram import Level
 from seegrad.snapshot import CHANGED, FREED, LiveGraph, NumberLog, Output
 from seegrad.view import GraphView
 
+from .processes import in_processes
 from .verdict import Wrong
 
 MOST_INSTRUCTIONS = 1_000_000   # of the learner's Python code in one call; counted, because a clock would judge differently
@@ -103,6 +104,14 @@ class Run:
             finally:
                 sys.settrace(previous)
                 self._note(None)
+
+    def in_processes(self, count: int, job: Callable[..., Any], *inputs: Any) -> Any:
+        """Call `job(rank, answer, *inputs)` in several processes, as `course.processes` does. Raises Wrong where a job does.
+
+        job: of a module; it runs the answer there by a `Run` of its own.
+        """
+        with self._alone():
+            return in_processes(count, job, self._answer, *inputs)
 
     def show(self, named: Mapping[str, torch.Tensor], *outputs: Output) -> tuple[GraphView, dict[int, str]]:
         """The graph of these tensors now; and for the number of each node, the line of the learner's code that made it.
