@@ -92,6 +92,9 @@ class Case:
         return self.beginnings or (Beginning(self.title),)
 
 
+# What was changed is a parameter, or data: a linear layer saves its weight transposed.
+_NO_RESULT = r".*?: \[[^\]]*\]\](, which is output 0 of (AsStrided|T)(Backward\d*)?,)? is at version"
+
 _SECOND_TIME = "Trying to backward through the graph a second time"
 _CHANGED = "one of the variables needed for gradient computation has been modified by an inplace operation"
 _NO_GRAPH = "element 0 of tensors does not require grad and does not have a grad_fn"
@@ -101,7 +104,7 @@ CASES = (
          (SECOND_TIME,),
          "compute what is older than the last backward again, or detach it; for several losses, one backward from their sum",
          ("02", "03")),
-    Case(2, BASIC, _CHANGED, "a result that a node has saved was changed", (IN_PLACE,),
+    Case(2, BASIC, _CHANGED, "a result that a node has saved was changed", (f"{IN_PLACE}(?!{_NO_RESULT})",),
          "let the change make a new tensor, or run backward before it", ("05",),
          (Beginning(f"{_CHANGED} … which is output 0 of", " Exp, Sigmoid or another operation"),)),
     Case(3, BASIC, "modified by an inplace operation, after a step of the optimizer",

@@ -44,7 +44,8 @@ def clinics(folder: Path = COURSE) -> list[Path]:
 
 def rows_of_page(case: Case) -> list[str]:
     where = f"[{case.number}](<../notebooks/{case.link}>)"
-    return [f"| {row.words or 'no message'}{row.behind} | {row.cause or case.cause} | {case.fix} | {where} |\n" for row in case.rows]
+    return [f"| {row.words or 'no message'}{row.behind} | {row.cause or case.cause} | {case.fix} | {where} |\n"
+            for row in case.rows]
 
 
 def page_of_messages() -> str:
