@@ -40,6 +40,9 @@ NO_REDUCTION = r"Expected to have finished reduction in the prior iteration"
 READY_TWICE = r"Expected to mark a variable ready only once"
 
 
+FEWEST = 4      # letters of a message that are looked up
+
+
 @dataclass(frozen=True)
 class Beginning:
     """How a message begins, for a reader who looks for it.
@@ -86,6 +89,16 @@ class Case:
     def link(self) -> str:
         """Where it stands, as JupyterLab and the pages write the address of a heading."""
         return f"{self.notebook}#{self.heading.replace(' ', '-')}"
+
+    @property
+    def patterns(self) -> list[str]:
+        """Its messages, for text without white space: a message is broken into lines anywhere."""
+        return [pattern.replace(" ", "") for pattern in self.messages]
+
+    @property
+    def words(self) -> list[str]:
+        """The beginnings of its messages, in small letters and without white space."""
+        return [without_space(part).lower() for row in self.rows for part in row.words.split("…")]
 
     @property
     def rows(self) -> tuple[Beginning, ...]:
@@ -247,8 +260,18 @@ def cases_of(message: str) -> list[Case]:
 
     message: it may be broken into lines anywhere, and have a traceback around it.
     """
-    plain = re.sub(r"\s|\[rank\d+\]:", "", message)
-    return [case for case in CASES if any(re.search(pattern.replace(" ", ""), plain) for pattern in case.messages)]
+    plain = without_space(message)
+    return [case for case in CASES if any(re.search(pattern, plain) for pattern in case.patterns)]
+
+
+def look_up(words: str) -> list[Case]:
+    """The cases of a message, or else those that have these few words in one. The pages of the course look up in the same way."""
+    plain = without_space(words).lower()
+    return cases_of(words) or [case for case in CASES if len(plain) >= FEWEST and any(plain in word for word in case.words)]
+
+
+def without_space(message: str) -> str:
+    return re.sub(r"\s|\[rank\d+\]:", "", message)
 
 
 def case(number: int) -> Case:
