@@ -36,6 +36,8 @@ DOUBLE_COMPILED = r"torch\.compile with aot_autograd does not currently support 
 EMPTY_LIST = r"optimizer got an empty parameter list"
 GIVEN_TWICE = (r"some parameters appear in more than one parameter group|"
                r"optimizer contains a parameter group with duplicate parameters")
+SCALER = r"No inf checks were recorded for this optimizer|Attempting to unscale FP16 gradients"
+NOT_FINITE = r"The total norm of order .* for gradients from `parameters` is non-finite"
 NO_REDUCTION = r"Expected to have finished reduction in the prior iteration"
 READY_TWICE = r"Expected to mark a variable ready only once"
 

@@ -6,7 +6,7 @@ One entry for each kind of message, in one table. What is not known is not said.
 import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -14,15 +14,15 @@ from torch import nn
 from . import cases, passes
 from .cases import cases_of
 from .causes import cause_of
-from .diagram import Level, make_diagram, shape_in_words, short_name
+from .diagram import gradient_in_words, shape_in_words, short_name
+from .gradients import size_of_gradient
 from .history import History
 from .modules import in_modules
 from .postmortem import Guilty, Remains, line_of
-from .snapshot import GraphSnapshot, LiveGraph, Tensor, grad_fn_of, is_leaf, shape_of, undisturbed
+from .snapshot import grad_fn_of, is_leaf, shape_of, undisturbed
 from .statements import names_read, only_writer
-from .view import Explanation, GraphView
+from .view import Explanation, GraphView, readable
 
-MOST_IN_FULL, MOST_IN_COMPACT, MOST_BOXES = 24, 40, 150     # boxes of a picture
 MOST_LISTED = 6         # names that a sentence lists
 CHECKPOINT_CUTS = ("a checkpoint in this program has warned that none of its inputs is tracked: with use_reentrant=True, its "
                    "result is not tracked then, whatever its parameters are")
@@ -31,6 +31,7 @@ WATCH_CALL = "To see which line made, changed and freed what, call the function 
 NOTE_PASSES = "With `%load_ext seegrad` before the cell, or `python -m seegrad` for a script, more is known"
 
 _CASE = r" \(error clinic, cases? [^)]*\)$"       # behind what a watch says
+_EXPLAINED = "_seegrad_explanation"         # on an error that was explained in another process
 _HISTORY = "_seegrad_history"       # on the error that ended a watch
 
 
@@ -62,6 +63,13 @@ def remember(error: BaseException, history: History) -> None:
         return
 
 
+def explain_here(error: BaseException) -> None:
+    """Let an error that goes to another process take along what is known of it in this one. It is plain data."""
+    explanation = explain_error(error)
+    if explanation is not None:
+        setattr(error, _EXPLAINED, explanation)
+
+
 def explain_error(error: BaseException) -> Explanation | None:
     """Return what is known of an error, or None where nothing is. Its causes are looked at too, the nearest first.
 
@@ -86,6 +94,9 @@ def _explain_chain(error: BaseException) -> Explanation | None:
 
 
 def _explain(error: BaseException) -> Explanation | None:
+    explained: Explanation | None = getattr(error, _EXPLAINED, None)
+    if explained is not None:
+        return explained
     known = cases_of(str(error))
     if not known and not _is_of_grad(error):
         return None
@@ -120,28 +131,10 @@ def _picture(remains: Remains, finding: _Finding) -> GraphView | None:
     graph = remains.graph
     if graph is None:
         return None
-    view = readable(graph, remains.parameters)
+    view = readable(in_modules(graph), remains.parameters)
     for where, words, slot in finding.marks:
         view = view.mark(where, words, slot)
     return view
-
-
-def readable(graph: LiveGraph, parameters: set[str]) -> GraphView:
-    """A graph at a level at which it can be read; where it is large, parameters, by their names, have no boxes of their own."""
-    snapshot = in_modules(graph)
-    sizes: tuple[tuple[Level, int], ...] = ("full", MOST_IN_FULL), ("compact", MOST_IN_COMPACT)
-    for level, most in sizes:
-        if len(snapshot.nodes) <= most and len(make_diagram(snapshot, level).boxes) <= most:
-            return GraphView(snapshot, level, MOST_BOXES)
-    return GraphView(_without_boxes(snapshot, parameters), "modules" if snapshot.modules else "folded", MOST_BOXES)
-
-
-def _without_boxes(snapshot: GraphSnapshot, names: set[str]) -> GraphSnapshot:
-    def without(tensor: Tensor) -> Tensor:
-        has_other_names = not tensor.names or not names.issuperset(tensor.names)
-        return tensor if has_other_names or not tensor.in_graph else replace(tensor, given=False)
-
-    return replace(snapshot, tensors=tuple(map(without, snapshot.tensors)))
 
 
 # What the kinds of errors leave behind.
@@ -520,6 +513,24 @@ def _ready_twice(remains: Remains) -> _Finding:
     return finding
 
 
+def _scaler(remains: Remains) -> _Finding:
+    finding = _Finding([29])
+    if "No inf checks" in remains.message:
+        finding.facts.append("no parameter of this optimizer has a gradient: no backward has run since they were cleared, or "
+                             "none has reached them")
+        finding.fix = "run scaler.scale(loss).backward() first, for a loss that reaches what this optimizer trains"
+    elif "FP16" in remains.message:
+        finding.facts.append("the parameters themselves are float16, so their gradients are too")
+        finding.fix = "keep the parameters in float32, and let autocast choose where 16 bits are enough"
+    return finding
+
+
+def _not_finite(remains: Remains) -> _Finding:
+    sizes = {name: size_of_gradient(tensor.grad) for name, tensor in remains.named.items() if is_leaf(tensor)}
+    bad = [f"`{name}` has {gradient_in_words(size)}" for name, size in sizes.items() if size is not None and size.inf + size.nan]
+    return _Finding([30], [f"of the gradients here, that of {listed(bad)} in it"] if bad else [])
+
+
 def _retained(remains: Remains) -> _Finding:
     finding = _Finding([20])
     untracked = [name for name, tensor in remains.mentioned.items() if not tensor.requires_grad]
@@ -602,6 +613,8 @@ _READERS: tuple[tuple[str, Callable[[Remains], _Finding]], ...] = (
     (cases.DONATED, _donated),
     (cases.NO_REDUCTION, _finished_reduction),
     (cases.READY_TWICE, _ready_twice),
+    (cases.SCALER, _scaler),
+    (cases.NOT_FINITE, _not_finite),
     (cases.NO_RETAIN, _retained),
     (cases.NONE_TYPE, _no_grad_yet),
 )

@@ -377,6 +377,8 @@ def _frames(traceback: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
 
 def _is_of_a_library(frame: FrameType) -> bool:
     file = frame.f_code.co_filename
+    if "__tracebackhide__" in frame.f_locals:       # so a helper says that it is none of the user's code, to IPython and pytest
+        return True
     return file.startswith(("<frozen", *_LIBRARIES)) or os.path.realpath(file).startswith(_LIBRARIES)
 
 

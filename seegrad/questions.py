@@ -8,12 +8,13 @@ from torch import nn
 
 from .cases import case
 from .diagram import bytes_in_words, count_in_words, gradient_in_words, short_name
-from .explaining import code, listed, readable, reentrant_checkpoints
+from .explaining import code, listed, reentrant_checkpoints
 from .gradients import size_of_gradient
+from .modules import in_modules
 from .names import objects_in, tensors_in
 from .postmortem import variables_around
 from .snapshot import FREED, Bytes, LiveGraph, TooDeepError, grad_fn_of, is_leaf, storage_behind, undisturbed
-from .view import Explanation
+from .view import Explanation, readable
 
 MOST_RESULTS = 20       # of the caller's variables, whose graphs are looked through
 
@@ -66,7 +67,7 @@ class _Asked:
     def answer(self) -> Explanation:
         facts = [*self.why_tracked(), *self.why_no_grad(), *self.who_keeps_it(), *self.what_is_not_reached(),
                  *self.what_is_not_finite()]
-        view = None if self.graph is None else readable(self.graph, self.parameters)
+        view = None if self.graph is None else readable(in_modules(self.graph), self.parameters)
         cases = [case(number) for number in self.cases]
         return Explanation(f"What is known of {self.name}", None, facts, cases=cases, picture=view)
 
@@ -142,11 +143,11 @@ class _Asked:
                 states = graph.snapshot.states
                 (freed if states[FREED] else alive).append(name)
         if freed:
-            return (f"Backward has run in the graph of {code(freed)}, from which a way leads to it: then the .grad was cleared, or "
-                    "that backward began elsewhere")
+            return (f"Backward has run in the graph of {code(freed)}, from which a way leads to it: then the .grad was cleared, "
+                    "or that backward began elsewhere")
         if alive:
-            return (f"In the graph of {code(alive)}, from which a way leads to it, nothing is freed: perhaps no backward has "
-                    "run there")
+            return (f"In the graph of {code(alive)}, from which a way leads to it, nothing is freed: perhaps no backward "
+                    "has run there")
         return "No result among the variables here leads to it"
 
     def who_keeps_it(self) -> Iterator[str]:

@@ -13,10 +13,9 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import quote
 
 from .cases import Case
 from .diagram import LEVELS, ChangingDiagram, Diagram, Level, Mark, make_diagram, node_counts, printable
@@ -30,7 +29,7 @@ from .play import Frame, Play, changes, make_play, rows, title_of, with_room
 from .postmortem import Line
 from .recording import Recording
 from .saving import Shown, Writer
-from .snapshot import GraphSnapshot
+from .snapshot import GraphSnapshot, Tensor
 from .summaries import gradients_of, saved_by_line, saved_by_module, saved_by_node
 from .table import Table
 from .transcript import (
@@ -50,6 +49,8 @@ SCALE = 0.7         # of a picture on the screen: the words in the boxes are abo
 LEAST_TEXT = 12     # pixels
 PADDING = 8         # pixels, around a picture
 RECORD_MODULES = "run the forward pass again, in `with modules(net):`."
+MOST_IN_FULL, MOST_IN_COMPACT = 5, 10       # nodes of a picture beside words: of more, it is coarser
+MOST_BESIDE = 150   # boxes in it
 HIGHEST = 470       # pixels, of a picture beside words: in JupyterLab on a screen of 1280 × 720, it is seen with its caption
 LEAST_COLUMN = 220  # pixels, for the width of its caption
 ERROR_COLOUR = "#c62828"        # white on it can be read, and it stands out from a light and from a dark page
@@ -329,6 +330,21 @@ def level_for(snapshot: GraphSnapshot, max_boxes: int) -> Level:
     return "modules" if too_large else "full"
 
 
+def readable(snapshot: GraphSnapshot, parameters: Collection[str] = ()) -> GraphView:
+    """A graph beside words, on one screen: at the finest level at which it fits. parameters: names that need no boxes where it is
+    large."""
+    nodes = len(snapshot.nodes)
+    if nodes <= MOST_IN_COMPACT:
+        return GraphView(snapshot, "full" if nodes <= MOST_IN_FULL else "compact", MOST_BESIDE)
+
+    def without_box(tensor: Tensor) -> Tensor:
+        has_other_names = not tensor.names or not set(parameters).issuperset(tensor.names)
+        return tensor if has_other_names or not tensor.in_graph else replace(tensor, given=False)
+
+    snapshot = replace(snapshot, tensors=tuple(map(without_box, snapshot.tensors)))
+    return GraphView(snapshot, "modules" if snapshot.modules else "folded", MOST_BESIDE)
+
+
 def too_many_boxes(snapshot: GraphSnapshot, boxes: int, detail: Level, max_boxes: int) -> str:
     by_modules = "" if snapshot.modules else "; of a network that ran in `with modules(net):`, each module is one box"
     return (f"This graph has {boxes} boxes at detail={detail!r}, too many to draw (the limit is max_boxes={max_boxes}): "
@@ -531,9 +547,13 @@ def _where(case: Case) -> str:
 def _link(case: Case) -> str:
     """Where a case stands; a link where the clinic is in this folder."""
     words = html.escape(f"case {case.number}, {case.title}")
-    if not Path(case.notebook).exists():
+    try:
+        cells = json.loads(Path(case.notebook).read_text(encoding="utf-8"))["cells"]
+        # JupyterLab jumps to a cell of another notebook, and not always to a heading.
+        place = next(cell["id"] for cell in cells if "".join(cell["source"]).startswith(f"## {case.heading}"))
+    except (OSError, ValueError, LookupError, StopIteration):
         return f"error clinic, {words}"
-    return f'<a href="{html.escape(quote(case.link, safe="#/"))}">{words}</a>'
+    return f'<a href="{html.escape(case.notebook)}#cell-id={html.escape(place)}">{words}</a>'
 
 
 def beside(words: str, picture: Shown | None, colour: str, name: str) -> str:

@@ -22,6 +22,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,7 @@ VERDICTS = FOLDER / "verdicts.json"
 PAGE = ROOT / "docs/clinic_log.md"
 FIELD = re.compile(r"^([A-Z][a-z]+): ", re.MULTILINE)
 THREAD = re.compile(r"https://github\.com/([\w.-]+/[\w.-]+)/(?:issues|pull)/(\d+)")
-NAMED = re.compile(r"^(?:\[rank\d+\]:)?\s*More: error clinic, case (\d+)", re.MULTILINE)
+MORE = re.compile(r"^(?:\[rank\d+\]:)?\s*More: (.*)", re.MULTILINE)      # the last line of an explanation
 ASKING = re.compile(r"^( *)# (explain\(.+\))$", re.MULTILINE)
 
 
@@ -85,34 +86,38 @@ def programs() -> list[Program]:
     return [read(path) for path in sorted(FOLDER.glob("[0-9][0-9]_*.py"))]
 
 
-def run(program: Program, *, explaining: bool) -> subprocess.CompletedProcess[str]:
-    """Run a program, and with explaining let explain read its error, or where it asks, its state."""
+def run(program: Program) -> subprocess.CompletedProcess[str]:
+    """Run a program, and let explain read its error, or where it asks, its state."""
     with tempfile.TemporaryDirectory() as folder:
-        path, options = program.path, ["-m", "seegrad"] if explaining else []
-        if explaining and program.asked:
+        path = program.path
+        if program.asked:
             path = Path(folder) / path.name
             asking = ASKING.sub(r"\1import seegrad\n\1print(seegrad.\2)", program.path.read_text(encoding="utf-8"))
             path.write_text(asking, encoding="utf-8")
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        return subprocess.run([sys.executable, *options, str(path)], env=environment, capture_output=True, encoding="utf-8",
-                              timeout=120)
+        command = [sys.executable, "-m", "seegrad", str(path)]
+        return subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", timeout=120)
 
 
-def named(output: str) -> int | None:
-    """The case that explain names in an output; None where it names none. Raises ValueError where it names several."""
-    cases = {int(number) for number in NAMED.findall(output)}
-    if len(cases) > 1:
-        raise ValueError(f"explain names the cases {sorted(cases)}")
-    return cases.pop() if cases else None
+def named(output: str) -> list[int]:
+    """The cases that explain names in an output, the nearest first; none where it names none.
+
+    Several processes may explain one error. Raises ValueError where they do not agree.
+    """
+    said = {tuple(map(int, re.findall(r"error clinic, case (\d+)", line))) for line in MORE.findall(output)}
+    if len(said) > 1:
+        raise ValueError(f"explain names the cases {sorted(said)}")
+    return list(said.pop()) if said else []
 
 
-def verdict(program: Program) -> str:
-    verdicts = json.loads(VERDICTS.read_text(encoding="utf-8"))
-    if program.path.stem not in verdicts:
-        return "—"
-    said = verdicts[program.path.stem]
-    words = f"case {said}" if said else "not known"
-    return f"{'right' if said == program.case else 'wrong'}: {words}"
+def verdict(program: Program, cases: list[int]) -> str:
+    """What is to be said of the cases that explain has named for a program."""
+    words = ", ".join(map(str, cases))
+    if cases[:1] == [program.case] or not cases and program.case is None:
+        return f"right: {f'case {cases[0]}' if cases else 'not known'}"
+    if program.case in cases:
+        return f"near: cases {words}"
+    return f"wrong: case {words}" if cases else "not known"
 
 
 def quoted(words: str) -> str:
@@ -121,14 +126,19 @@ def quoted(words: str) -> str:
 
 
 def table() -> str:
+    verdicts = json.loads(VERDICTS.read_text(encoding="utf-8"))
     rows = ["| Thread | Message | What was wrong | Case | Verdict of explain |", "|---|---|---|---|---|"]
     for program in programs():
         copy = f"[{program.path.stem[:2]}](../tests/reality/{program.path.name})"
         thread = f"[{program.name}]({program.thread}), {program.date}; {copy}"
         message = quoted(program.message) if program.message else f"none: “{program.asked}”"
-        cells = [thread, message, program.cause, str(program.case or "none"), verdict(program)]
+        cells = [thread, message, program.cause, str(program.case or "none"),
+                 verdict(program, verdicts[program.path.stem])]
         rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
-    return "\n" + "\n".join(rows) + "\n"
+    said = Counter(row.rpartition(" | ")[2].partition(":")[0].rstrip(" |") for row in rows[2:])
+    summary = ", ".join(f"{said[word]} {word}" for word in ("right", "near", "not known", "wrong"))
+    head = f"Of {len(rows) - 2} threads: {summary}. (Near: the case is the second or third that explain names.)"
+    return "\n".join(["", head, "", *rows, ""])
 
 
 def main(arguments=None):
@@ -137,7 +147,7 @@ def main(arguments=None):
     if parser.parse_args(arguments).run:
         verdicts = {}
         for program in programs():
-            said = run(program, explaining=True)
+            said = run(program)
             verdicts[program.path.stem] = named(said.stdout + said.stderr)
             print(program.path.stem, verdicts[program.path.stem])
         write(VERDICTS, json.dumps(verdicts, indent=2) + "\n")

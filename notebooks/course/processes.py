@@ -40,6 +40,9 @@ from IPython.display import display
 from torch import distributed
 from torch.autograd import profiler
 
+from seegrad import passes
+from seegrad.explaining import explain_here
+
 LOADED = ["torch._dynamo.utils", "seegrad", "course.processes"]       # by the server, before it forks; DDP needs the first
 SECONDS = 30        # that processes may take
 START = 120         # seconds: until they run; the first ones wait until PyTorch is loaded
@@ -60,6 +63,7 @@ def in_processes(count: int, function: Callable[..., Any], *inputs: Any, seconds
     seconds, and says where each process was. Raises TypeError where something cannot be sent to another process, and RuntimeError
     where PyTorch has no gloo, and where a process dies.
     """
+    __tracebackhide__ = True
     if not (distributed.is_available() and distributed.is_gloo_available()):
         raise RuntimeError("this PyTorch has no gloo, by which processes talk to each other without a GPU: this cell cannot run "
                            "here, and the others can.")
@@ -304,12 +308,14 @@ def _work(pipe: connection.Connection, package: bytes, rank: int, count: int, fo
     threading.Thread(target=_answer, args=(notebook, threading.get_ident(), files), daemon=True).start()
     for module in loaded:
         importlib.import_module(module)     # where the server has not
+    passes.begin()
     notebook.send("begins")
     try:
         _meet(rank, count, folder)
         function, *inputs = _unpacked(package, files)
         said = "result", function(rank, *inputs)
     except BaseException as error:
+        explain_here(error)     # the notebook has neither its frames nor its tensors
         said = "error", (_to_send(error), _line_of(error, files))
     try:
         notebook.send(*said)

@@ -17,7 +17,7 @@ from torch import distributed
 from cells import run_cells
 from course import processes
 from project import COURSE, ROOT
-from seegrad import show_graph
+from seegrad import explain, show_graph
 
 SET_UP = """
 import os, time, warnings
@@ -98,6 +98,23 @@ in_processes(1, outer)
 """)
     assert caught.value.line == "line 3: return 1 / number"
     assert capsys.readouterr().out == "before\n"
+
+
+def test_an_error_is_explained_with_the_tensors_of_its_process():
+    with pytest.raises(RuntimeError, match="a second time") as caught:
+        run("""
+import torch
+
+def twice(rank):
+    weight = torch.ones(2, requires_grad=True)
+    loss = weight.exp().sum()
+    loss.backward()
+    loss.backward()
+in_processes(1, twice)
+""")
+    explanation = explain(caught.value)
+    assert explanation.cases[0].number == 1 and "weight; leaf" in repr(explanation)
+    assert "[2] ExpBackward0 needs what it had saved" in repr(explanation)
 
 
 def test_of_several_errors_that_of_the_first_process_is_raised():

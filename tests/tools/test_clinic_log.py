@@ -16,7 +16,7 @@ def test_there_are_enough_threads_each_once_and_some_are_no_case():
     programs = clinic_log.programs()
     assert len(programs) >= 25 and len({program.thread for program in programs}) == len(programs)
     assert 3 <= sum(program.case is None for program in programs) <= 5
-    assert set(json.loads(clinic_log.VERDICTS.read_text(encoding="utf-8"))) <= {program.path.stem for program in programs}
+    assert json.loads(clinic_log.VERDICTS.read_text(encoding="utf-8")).keys() == {program.path.stem for program in programs}
 
 
 @pytest.mark.parametrize("program", clinic_log.programs(), ids=lambda program: program.path.stem)
@@ -43,15 +43,17 @@ def test_a_message_is_found_across_lines_and_what_is_left_out_may_be_anything():
     assert not program.says(f"{said}\nbackward pass.\ntensor at position 2:")
 
 
-def test_the_verdict_is_what_explain_names(monkeypatch, tmp_path):
-    assert clinic_log.named("This is error clinic, case 23: a checkpoint.\nSee error clinic, case 23.") == 23
-    assert clinic_log.named("RuntimeError: in case 3") is None
-    with pytest.raises(ValueError, match=r"names the cases \[3, 16\]"):
-        clinic_log.named("error clinic, case 16; error clinic, case 3")
-    program = clinic_log.programs()[0]
-    monkeypatch.setattr(clinic_log, "VERDICTS", tmp_path / "verdicts.json")
-    name = program.path.stem
-    verdicts = {"—": {}, "right: case 1": {name: 1}, "wrong: case 2": {name: 2}, "wrong: not known": {name: None}}
-    for words, said in verdicts.items():
-        clinic_log.VERDICTS.write_text(json.dumps(said), encoding="utf-8")
-        assert clinic_log.verdict(program) == words
+def test_what_explain_names_is_read_from_the_last_line_of_each_explanation():
+    said = "Case 23 of the error clinic: a checkpoint\nMore: error clinic, case 23 (a.ipynb); error clinic, case 4 (b.ipynb).\n"
+    assert clinic_log.named(said) == clinic_log.named(said + "[rank1]:" + said.replace("\n", "\n[rank1]:")) == [23, 4]
+    assert clinic_log.named("RuntimeError: in error clinic, case 3") == []
+    with pytest.raises(ValueError, match=r"names the cases \[\(4,\), \(23, 4\)\]"):
+        clinic_log.named(said + "More: error clinic, case 4 (b.ipynb).")
+
+
+def test_the_verdict_is_what_explain_names():
+    program = next(program for program in clinic_log.programs() if program.case == 1)
+    other = next(program for program in clinic_log.programs() if program.case is None)
+    verdicts = {"right: case 1": [1], "near: cases 15, 1": [15, 1], "wrong: case 2": [2], "not known": []}
+    assert [clinic_log.verdict(program, cases) for cases in verdicts.values()] == list(verdicts)
+    assert clinic_log.verdict(other, []) == "right: not known" and clinic_log.verdict(other, [3]) == "wrong: case 3"
