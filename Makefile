@@ -33,7 +33,7 @@ help:
 	@echo "make rounds     run the notebooks again and again, under other conditions each time (ARGS=20)"
 	@echo "make refresh    run the notebooks again and store their outputs (ARGS: which)"
 	@echo "make figures    draw the figures again"
-	@echo "make docs       write docs/ again: the plans for lectures, from the notes in the notebooks, the table of versions, and the log of the error clinic"
+	@echo "make docs       write docs/ again: the plans for lectures, from the notes in the notebooks, the table of versions, the tables of messages, and the log of the error clinic"
 	@echo "make notebook   begin a notebook (N=13 TITLE=\"Mixed precision\")"
 	@echo "make lock       build .venv with the newest versions, and write constraints.txt"
 	@echo "make benchmark  measure what drawing, recording, watching, explaining, real networks and the regression run cost"
@@ -80,6 +80,7 @@ figures: environment
 docs: environment
 	@$(VENV) tools/lecturing.py
 	@$(VENV) tools/versions.py
+	@$(VENV) tools/clinic_tables.py
 	@$(VENV) tools/clinic_log.py
 
 notebook: environment

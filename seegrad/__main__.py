@@ -11,7 +11,7 @@ import traceback
 import types
 
 from . import passes
-from .cases import cases_of
+from .cases import look_up
 from .explaining import explain_error
 
 
@@ -32,7 +32,7 @@ def main() -> int:
 
 
 def _say_case(message: str) -> int:
-    found = cases_of(message)
+    found = look_up(message)
     for case in found:
         print(f"error clinic, case {case.number} ({case.link}): {case.title}. The cause: {case.cause}. Fix: {case.fix}.")
     if not found:
