@@ -287,6 +287,9 @@ def a_meter(run):
     loss.backward()                                     # it must still have its graph
     _tells(run, meter, [*numbers, loss.item()])
     _tells(run, other, numbers)
+    third, loss = _new_meter(run), net(batches[0]).square().mean() - 10     # below zero, as a loss may be
+    _called(run, "update", third.update, loss)
+    _tells(run, third, [loss.item()])
     return Idea("The meter keeps numbers. So the graph of a batch can go when the next batch comes.")
 
 
@@ -322,7 +325,8 @@ def _tells(run, meter, numbers):
         if not isinstance(found, float):
             raise Wrong(f"{name}() gives {type(found).__name__}, and not a float.")
         if not has_numbers(found, expected):
-            raise Wrong(f"{name}() gives {found:.4g} after {len(numbers)} losses, and not {expected:.4g}.")
+            given = f"{len(numbers)} losses" if len(numbers) > 1 else "one loss"
+            raise Wrong(f"{name}() gives {found:.4g} after {given}, and not {expected:.4g}.")
 
 
 # 13.5
@@ -449,7 +453,8 @@ def only_the_head(run):
     if net.head is old:
         raise Wrong("net.head is the old layer.")
     if not isinstance(net.head, nn.Linear) or net.head.weight.shape != (classes, old.in_features):
-        raise Wrong(f"net.head is {net.head}: an nn.Linear from {old.in_features} to {classes} is expected.")
+        found = net.head if isinstance(net.head, nn.Linear) else f"of type {type(net.head).__name__}"
+        raise Wrong(f"net.head is {found}: an nn.Linear from {old.in_features} to {classes} is expected.")
     names = dict(net.named_parameters())
     try:
         loss = net(torch.ones(3, 2)).square().mean()

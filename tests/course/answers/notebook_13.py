@@ -256,6 +256,8 @@ wrong("13.4", [
      "line 8: self.losses.append"),
     (meter("self.losses.append(loss.numpy())"), "update raised RuntimeError: Can't call numpy()"),
     (meter().replace("def worst", "def largest"), "has no method worst"),
+    (meter("self.total = max(self.total, loss.item()); self.losses.append(loss.item())", worst="self.total"),
+     "worst() gives 0 after one loss, and not -"),
     (meter().replace("return Meter()", "return Meter"), "returns the class Meter, and not an object of it: Meter()"),
     ("""
 class Meter:
@@ -434,6 +436,7 @@ wrong("13.7", [
      "head.bias is frozen, and should learn"),
     (prepare(optimizer="torch.optim.SGD([net.head.weight], lr=0.1)"), "The optimizer does not have head.bias"),
     (prepare(head=""), "net.head is the old layer"),
+    (prepare(head="net.head = nn.Sequential(nn.Linear(net.head.in_features, classes))"), "net.head is of type Sequential"),
     (prepare(head="net.head = nn.Linear(3, classes)"), "an nn.Linear from 4 to 2 is expected"),
     (prepare(optimizer="torch.optim.SGD(net.head.parameters(), lr=1.0)"), "another learning rate than 0.1"),
     (prepare(optimizer="torch.optim.Adam(net.head.parameters(), lr=0.1)"), "is of type Adam, and not an SGD optimizer"),
