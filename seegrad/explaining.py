@@ -19,7 +19,7 @@ from .gradients import size_of_gradient
 from .history import History
 from .modules import in_modules
 from .postmortem import Guilty, Remains, line_of
-from .snapshot import grad_fn_of, is_leaf, shape_of, undisturbed
+from .snapshot import ALIVE, grad_fn_of, is_leaf, shape_of, undisturbed
 from .statements import names_read, only_writer
 from .view import Explanation, GraphView, readable
 
@@ -164,7 +164,7 @@ def _freed(remains: Remains) -> _Finding:
                          "that")
     bridge = next((edge for new in ran for edge in graph.snapshot.nodes[new].inputs if edge is not None and edge.node == i), None)
     newer = [new for new in ran if graph.made[new] >= found.earlier.number]
-    name = _name_of_result(remains, i)
+    name = _name_of_result(remains, i) or code(_entries(remains, ran)) or f"the result of [{i + 1}]"
     if bridge is None:
         finding.fix = "compute the result again before a second backward; or one backward from the sum of the losses"
     elif newer:
@@ -174,33 +174,63 @@ def _freed(remains: Remains) -> _Finding:
     else:
         finding.facts.append(f"what failed was computed before that backward: both lead to {name}")
         finding.fix = f"one backward from the sum of both; or retain_graph=True in {'the first one' if here else who}"
+        if len(remains.optimizers) > 1:
+            finding.cases = [1, 17]
     if newer and (carried := _used_on_both_sides(remains, ran, i)):
         finding.facts.append(f"`{carried}` was used on both sides: the result of an earlier step was carried into this one")
         if any(isinstance(part, nn.RNNBase) and carried.startswith(path) for path, part in _parts(remains)):
             finding.cases = [15, 1]
-    if newer and len(remains.optimizers) > 1:
-        finding.cases = [*finding.cases, 16]
+    now, before = (_owners(remains, _leaves(remains, nodes)) for nodes in (ran, _behind(remains, i)))
+    if newer and len(now) == len(before) == 1 and now != before:
+        finding.cases = [16, 1]
+        finding.facts.append(f"what is older is trained by {code(sorted(before))}, and what is newer by {code(sorted(now))}")
+        if name.startswith("`"):
+            finding.fix = f"detach {name} for the loss of {who}, if that one shall not train it; or compute it again after it"
     return finding
+
+
+def _entries(remains: Remains, ran: Sequence[int]) -> list[str]:
+    """The names of the results by which nodes that have run now lead to nodes that an earlier pass has run."""
+    assert remains.graph is not None
+    old = {i for i, function in enumerate(remains.graph.functions) if passes.pass_through(function) is not None}
+    edges = {edge for new in ran if new not in old for edge in remains.graph.snapshot.nodes[new].inputs
+             if edge is not None and edge.node in old}
+    return [tensor.names[0] for tensor in remains.graph.snapshot.tensors if tensor.producer in edges and tensor.names]
+
+
+def _behind(remains: Remains, i: int) -> list[int]:
+    """A node, and those to which it leads."""
+    assert remains.graph is not None
+    found, pending = {i}, [i]
+    while pending:
+        new = {edge.node for edge in remains.graph.snapshot.nodes[pending.pop()].inputs if edge is not None} - found
+        found |= new
+        pending += new
+    return sorted(found)
+
+
+def _leaves(remains: Remains, users: Iterable[int]) -> set[int]:
+    """The leaves that nodes use themselves, as their indices."""
+    assert remains.graph is not None
+    nodes = remains.graph.snapshot.nodes
+    ends = {edge.node for user in users for edge in nodes[user].inputs if edge is not None}
+    # A layer uses its weight transposed: that node is made anew each time.
+    ends |= {edge.node for end in ends if nodes[end].transposes for edge in nodes[end].inputs if edge is not None}
+    return {leaf for end in ends if (leaf := nodes[end].leaf) is not None}
+
+
+def _owners(remains: Remains, leaves: Iterable[int]) -> set[str]:
+    """The optimizers that have one of these leaves."""
+    assert remains.graph is not None
+    itself = {id(remains.graph.tensors[leaf]) for leaf in leaves}
+    return {name for name, optimizer in remains.optimizers.items()
+            if any(id(parameter) in itself for group in optimizer.param_groups for parameter in group["params"])}
 
 
 def _used_on_both_sides(remains: Remains, ran: Sequence[int], old: int) -> str:
     """The name of a parameter that is used by nodes which have run now, and by some that an earlier pass has run; "" for none."""
     assert remains.graph is not None
-    nodes = remains.graph.snapshot.nodes
-    behind, pending = {old}, [old]
-    while pending:
-        for edge in nodes[pending.pop()].inputs:
-            if edge is not None and edge.node not in behind:
-                behind.add(edge.node)
-                pending.append(edge.node)
-
-    def leaves(users: Iterable[int]) -> set[int]:
-        ends = {edge.node for user in users for edge in nodes[user].inputs if edge is not None}
-        # A layer uses its weight transposed: that node is made anew each time.
-        ends |= {edge.node for end in ends if nodes[end].transposes for edge in nodes[end].inputs if edge is not None}
-        return {nodes[end].leaf for end in ends if nodes[end].leaf is not None}       # type: ignore[misc]
-
-    both = leaves(ran) & leaves(behind)
+    both = _leaves(remains, ran) & _leaves(remains, _behind(remains, old))
     names = [name for leaf in sorted(both) for name in remains.graph.snapshot.tensors[leaf].names if name in remains.parameters]
     return names[0] if names else ""
 
@@ -229,6 +259,15 @@ def _changed(remains: Remains) -> _Finding:
         finding.facts.append(f"it is a parameter of {code(owners)}: step() changes it in place")
         if len(remains.optimizers) > 1:
             finding.cases = [3, 16, 17]
+    newer = any(held in (other.holds, other.views) and other.state == ALIVE and other.checked
+                for other in graph.snapshot.saved)
+    if newer:
+        finding.facts.append("other nodes of this graph have saved it after that change: a result of before was carried on")
+        finding.fix = "detach what is carried on from before the change, or compute it again"
+        if any(isinstance(part, nn.RNNBase) and any(itself is parameter for parameter in part.parameters())
+               for _, part in _parts(remains)):
+            finding.cases = [15, 3]
+            finding.fix = ""
     return finding
 
 
@@ -239,10 +278,12 @@ def _empty_list(remains: Remains) -> _Finding:
 
 
 def _all_frozen(remains: Remains) -> str:
-    parameters = [parameter for net in remains.modules.values() for parameter in net.parameters()]
-    if not parameters or any(parameter.requires_grad for parameter in parameters):
+    parameters = {name: list(net.parameters()) for name, net in remains.modules.items()}
+    everything = sum(parameters.values(), [])
+    if not everything or any(parameter.requires_grad for parameter in everything):
         return ""
-    return f"all {len(parameters)} parameters of {code(list(remains.modules))} are frozen: none is tracked"
+    nets = code([name for name, its in parameters.items() if its])
+    return f"all {len(everything)} parameters of {nets} are frozen: none is tracked"
 
 
 def _changed_view(remains: Remains) -> _Finding:
@@ -394,10 +435,23 @@ def _no_leaf(number: int, *words: str) -> Callable[[Remains], _Finding]:
             function = grad_fn_of(tensor)
             made = f" of {short_name(type(function).__name__)}" if function is not None else ""
             finding.facts.append(f"`{name}` is no leaf: it is the result{made}")
+            if number == 19:
+                finding.fix = _fix_of_copy(remains, name)
             if remains.has_box(name):
                 finding.marks.append((name, "a result, and no leaf", ""))
         return finding
     return tell
+
+
+def _fix_of_copy(remains: Remains, name: str) -> str:
+    if "." not in name:
+        return f"copy its numbers: `{name}.detach().clone()`"
+    path, _, field_name = name.rpartition(".")
+    part = dict(_parts(remains)).get(path)
+    if part is not None and any(hasattr(part, field_name + end) for end in ("_g", "_orig")):
+        return (f"`{field_name}` is computed anew before each forward, by a weight_norm, spectral_norm or pruning of the old "
+                "kind: use that of torch.nn.utils.parametrizations, or remove it before the copy")
+    return ""
 
 
 def _numpy(remains: Remains) -> _Finding:
@@ -536,6 +590,7 @@ def _retained(remains: Remains) -> _Finding:
     untracked = [name for name, tensor in remains.mentioned.items() if not tensor.requires_grad]
     if len(untracked) == 1:
         finding.facts.append(f"`{untracked[0]}` is not tracked, so backward brings it no gradient")
+        finding.facts += [frozen] if (frozen := _all_frozen(remains)) else []
         finding.marks += [(untracked[0], "not tracked", "")] if remains.has_box(untracked[0]) else []
     return finding
 
@@ -548,11 +603,11 @@ def _node(remains: Remains, i: int) -> str:
 
 
 def _name_of_result(remains: Remains, i: int) -> str:
-    """What the code calls the result of a node, best by a name of its own."""
+    """What the code calls the result of a node, best by a name of its own; "" where it has no name."""
     assert remains.graph is not None
     names = [name for tensor in remains.graph.snapshot.tensors if tensor.producer and tensor.producer.node == i
              for name in tensor.names]
-    return f"`{min(names, key=lambda name: ('.' in name, '[' in name))}`" if names else f"the result of [{i + 1}]"
+    return f"`{min(names, key=lambda name: ('.' in name, '[' in name))}`" if names else ""
 
 
 def _slot(remains: Remains, guilty: Guilty) -> str:
@@ -571,6 +626,7 @@ def _slot(remains: Remains, guilty: Guilty) -> str:
 def _name(remains: Remains, tensor: torch.Tensor) -> str:
     """What the code, or the picture, calls a tensor."""
     names = [name for name, other in remains.named.items() if other is tensor]
+    names += [name for path, net in remains.modules.items() for name, other in net.named_buffers(prefix=path) if other is tensor]
     if remains.graph is not None:
         names += [name for other, drawn in zip(remains.graph.tensors, remains.graph.snapshot.tensors) if other is tensor
                   for name in drawn.names]
@@ -587,6 +643,8 @@ def code(names: Sequence[str]) -> str:
 
 
 def listed(words: Sequence[str]) -> str:
+    if not words:
+        return ""
     if len(words) > MOST_LISTED:
         return f"{', '.join(words[:MOST_LISTED])} and {len(words) - MOST_LISTED} more"
     *most, last = words

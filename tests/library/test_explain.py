@@ -220,6 +220,42 @@ def test_the_carried_state_of_a_recurrent_net_is_case_15(noted):
     assert "Fix: detach all parts of the state" in text
 
 
+NETS = """
+    G, D = nn.Linear(2, 2), nn.Linear(2, 1)
+    of_g, of_d = (torch.optim.SGD(net.parameters(), lr=0.1) for net in (G, D))
+    fake = G(torch.ones(1, 2))
+"""
+
+
+def test_a_fake_that_was_not_detached_is_case_16(noted):
+    cases, text = told(NETS + "    D(fake).square().sum().backward()\n    (D(fake) - 1).square().sum().backward()")
+    assert cases == [16, 1] and "trained by `of_g`, and what is newer by `of_d`" in text
+    assert "Fix: detach `fake` for the loss of line 4 of this cell, if that one shall not train it" in text
+
+
+def test_a_state_that_is_carried_with_retain_graph_is_case_15(noted):
+    cases, text = told("""
+        net = nn.GRU(2, 3).double()
+        adam, state = torch.optim.Adam(net.parameters()), None
+        for batch in range(3):
+            out, state = net(torch.ones(4, 1, 2).double(), state)
+            out.sum().backward(retain_graph=True)
+            adam.step()""")
+    assert cases[0] == 15 and "other nodes of this graph have saved it after that change".capitalize() in text
+    assert "Fix: detach all parts of the state" in text
+
+
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`")
+@pytest.mark.parametrize(("source", "says"), [
+    ("net = nn.utils.weight_norm(nn.Linear(2, 2))\nnet(torch.ones(1, 2))", "`weight` is computed anew before each forward, by a"),
+    ("net = torch.ones(2, requires_grad=True) * 2", "Fix: copy its numbers: `net.detach().clone()`"),
+    ("net = nn.Linear(2, 2)\nnet.register_buffer('mean', net.weight.mean(0))", "`net.mean` is no leaf"),
+    ("net = nn.Linear(2, 2)\nnet.kept = net(torch.ones(2))", "Fix: let the network keep detach() of the result")])
+def test_what_cannot_be_copied_is_named_with_its_own_fix(source, says):
+    cases, text = told(f"import copy\n{source}\ncopy.deepcopy(net)")
+    assert cases == [19] and says in text
+
+
 def test_the_owner_of_a_parameter_that_was_changed_is_named():
     cases, text = told("""
         net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))

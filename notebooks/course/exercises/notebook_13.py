@@ -37,16 +37,18 @@ def _without_retaining(run):
 OLD = "old h", "old c"      # what comes into a batch from the one before
 
 
-def _read(lstm, head, batches, targets, is_carried=True):
-    """Train as the exercise asks, or with a state that begins at zero in each batch. Returns the losses."""
+def _read(lstm, head, batches, targets, carry="both", is_cleared=True):
+    """Train on copies, as the exercise asks or with a typical mistake. carry: "both", "h" or "". Returns the losses."""
+    lstm, head = copy.deepcopy((lstm, head))
     optimizer, state, losses = _optimizer(lstm, head), None, []
     for x, target in zip(batches, targets):
-        out, state = lstm(x, state if is_carried else None)
+        out, (h, c) = lstm(x, state)
         loss = (head(out) - target).square().mean()
-        optimizer.zero_grad()
+        if is_cleared:
+            optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        state = tuple(part.detach() for part in state)
+        state = (h.detach(), c.detach() if carry == "both" else torch.zeros_like(c)) if carry else None
         losses.append(loss.item())
     return losses
 
@@ -56,9 +58,10 @@ def a_state_that_is_carried(run):
     torch.manual_seed(1)
     numbers = {"dtype": torch.float64}
     lstm, head = nn.LSTM(2, 3, **numbers), nn.Linear(3, 1, **numbers)
-    batches, targets = torch.randn(4, 5, 2, **numbers), torch.randn(4, 5, 1, **numbers)
+    batches, targets = torch.randn(4, 5, 1, 2, **numbers), torch.randn(4, 5, 1, 1, **numbers)
     start = copy.deepcopy(lstm)
-    expected, forgetful = (_read(*copy.deepcopy((lstm, head)), batches, targets, is_carried) for is_carried in (True, False))
+    expected, forgetful, without_c = (_read(lstm, head, batches, targets, carry) for carry in ("both", "", "h"))
+    summed = _read(lstm, head, batches, targets, is_cleared=False)
     weights = run.names = dict(lstm.named_parameters(prefix="lstm"))
 
     def name_the_state(module, inputs, named):
@@ -78,12 +81,16 @@ def a_state_that_is_carried(run):
         if not isinstance(loss, float):
             raise Wrong(f"losses[{number}] is of type {type(loss).__name__}, and not a float.")
     if len(run.passes) != len(batches):
-        raise Wrong(f"backward ran {len(run.passes)} times, and there are {len(batches)} batches.")
+        raise Wrong(f"There are {len(batches)} batches, and the number of backward passes is {len(run.passes)}.")
     if _same(lstm, start):
         raise Wrong("No error comes, and lstm has the weights that it had before the first batch.", run.last_pass().view)
     if has_numbers(losses, forgetful):
         raise Wrong("No error comes. But each batch begins with a state of zeros: nothing is remembered from the last batch.",
                     run.last_pass().view)
+    if has_numbers(losses, without_c):
+        raise Wrong("No error comes. But each batch begins with a c of zeros: only h goes on.", run.last_pass().view)
+    if has_numbers(losses, summed):
+        raise Wrong("No error comes. But each step goes by the sum of all gradients so far.", run.last_pass().view)
     same_numbers(losses, expected, "The list of losses")
     _without_retaining(run)
     view = run.last_pass().view
@@ -280,11 +287,16 @@ def a_meter(run):
     loss.backward()                                     # it must still have its graph
     _tells(run, meter, [*numbers, loss.item()])
     _tells(run, other, numbers)
+    third, loss = _new_meter(run), net(batches[0]).square().mean() - 10     # below zero, as a loss may be
+    _called(run, "update", third.update, loss)
+    _tells(run, third, [loss.item()])
     return Idea("The meter keeps numbers. So the graph of a batch can go when the next batch comes.")
 
 
 def _new_meter(run):
     meter = quietly(run)
+    if isinstance(meter, type):
+        raise Wrong(f"Your function returns the class {meter.__name__}, and not an object of it: {meter.__name__}().")
     missing = [name for name in ("update", "mean", "worst") if not callable(getattr(meter, name, None))]
     if missing:
         raise Wrong(f"What your function returns has no method {missing[0]}.")
@@ -293,15 +305,17 @@ def _new_meter(run):
 
 def _validate(run, meter, net, batches):
     """Give the meter the loss of each batch. Returns the losses as numbers."""
-    numbers = []
+    numbers, given = [], []
     for x in batches:
         loss = net(x).square().mean()
         numbers.append(loss.item())
+        given.append(loss.detach())                     # in the same memory, without the graph
         _called(run, "update", meter.update, loss)
         if not is_tracked(loss):
             raise Wrong("The loss that update was given has lost its graph.")
-        if loss.item() != numbers[-1]:
-            raise Wrong("update has changed the number of a loss that it was given.")
+        changed = next((i for i, (seen, number) in enumerate(zip(given, numbers), 1) if seen.item() != number), None)
+        if changed:
+            raise Wrong(f"update has changed the number of a loss that it was given, in batch {changed}.")
     return numbers
 
 
@@ -311,7 +325,8 @@ def _tells(run, meter, numbers):
         if not isinstance(found, float):
             raise Wrong(f"{name}() gives {type(found).__name__}, and not a float.")
         if not has_numbers(found, expected):
-            raise Wrong(f"{name}() gives {found:.4g} after {len(numbers)} losses, and not {expected:.4g}.")
+            given = f"{len(numbers)} losses" if len(numbers) > 1 else "one loss"
+            raise Wrong(f"{name}() gives {found:.4g} after {given}, and not {expected:.4g}.")
 
 
 # 13.5
@@ -433,12 +448,13 @@ class _Trained(nn.Module):
 def only_the_head(run):
     torch.manual_seed(7)
     net, classes = _Trained(), 2
-    old = net.head
+    old, start = net.head, copy.deepcopy(net)
     optimizer = quietly(run, net, classes)
     if net.head is old:
         raise Wrong("net.head is the old layer.")
     if not isinstance(net.head, nn.Linear) or net.head.weight.shape != (classes, old.in_features):
-        raise Wrong(f"net.head is {net.head}: an nn.Linear from {old.in_features} to {classes} is expected.")
+        found = net.head if isinstance(net.head, nn.Linear) else f"of type {type(net.head).__name__}"
+        raise Wrong(f"net.head is {found}: an nn.Linear from {old.in_features} to {classes} is expected.")
     names = dict(net.named_parameters())
     try:
         loss = net(torch.ones(3, 2)).square().mean()
@@ -453,7 +469,11 @@ def only_the_head(run):
     if frozen:
         raise Wrong(f"{frozen[0]} is frozen, and should learn.", view.mark(frozen[0], "frozen, and should learn"))
     if tracked:
-        raise Wrong(f"{tracked[0]} is not frozen.", view.mark(tracked[0], "not frozen"))
+        attribute = " net.requires_grad = False gives the network an attribute, and changes no parameter."
+        raise Wrong(f"{tracked[0]} is not frozen.{attribute if 'requires_grad' in vars(net) else ''}",
+                    view.mark(tracked[0], "not frozen"))
+    if not (_same(net.body, start.body) and _same(net.neck, start.neck)):
+        raise Wrong("The rest has other weights than before: what was trained is lost.")
     _has_the_head(optimizer, net, view)
     return Idea("The new head is tracked from birth, and the optimizer has it. The rest is as it was.", view)
 
@@ -475,6 +495,6 @@ def _has_the_head(optimizer, net, view):
         raise Wrong(f"The optimizer does not have {missing[0]}.", view.mark(missing[0], "no optimizer has it"))
     others = [name for name in names if not name.startswith("head.")]
     if others:
-        raise Wrong(f"The optimizer has {len(others)} parameters that are frozen, {others[0]} and others.")
+        raise Wrong(f"The optimizer has frozen parameters, too: {', '.join(others)}.")
     if any(group["lr"] != 0.1 for group in optimizer.param_groups):
         raise Wrong("The optimizer has another learning rate than 0.1.")

@@ -27,15 +27,15 @@ right("13.1", [
     read(new="state", carry="", first="state = state and [part.detach() for part in state]"),
     read(carry="with torch.no_grad(): state = (h.clone(), c.clone())"),
     read(carry="state = (h.data, c.data)", kept="float(loss.detach())"),
+    read(new="state", carry="for part in state: part.detach_()"),
 ])
 
 wrong("13.1", [
     (read(carry="state = (h.detach(), c)"), "a second time", "line 9: loss.backward()",
-     "old c = state[1] from (1); result (1, 3) float64; version 0; ✗ comes with the graph of the last batch"),
+     "old c = state[1] from (1); result (1, 1, 3) float64; ✗ comes with the graph of the last batch"),
     (read(new="state", carry=""), "a second time", "old h from (", "✗ comes with the graph of the last batch"),
     (read(new="state", carry="for part in state: part.detach()"), "a second time"),
     (read(new="state", carry="state = state.detach()"), "'tuple' object has no attribute 'detach'", "line 11: state = "),
-    (read(new="state", carry="for part in state: part.detach_()"), "Can't detach views in-place"),
     (read(new="state", carry="", options="retain_graph=True"), "modified by an inplace operation",
      "✗ comes with the graph of the last batch"),
     (read(options="retain_graph=True"), "the last backward pass retained its graph", "line 9: loss.backward(retain_graph=True)"),
@@ -44,7 +44,9 @@ wrong("13.1", [
     (read(first="optimizer.zero_grad()").replace("optimizer.step()", "pass"), "lstm has the weights that it had before"),
     (read().replace("    return losses", ""), "returns nothing"),
     (read().replace("return losses", "return losses[-1]"), "not a list with 4 losses"),
-    (read(carry="state = (h.detach(), 0 * c.detach())"), "has other numbers"),
+    (read(carry="state = (h.detach(), 0 * c.detach())"), "each batch begins with a c of zeros"),
+    (read().replace("optimizer.zero_grad()", "pass"), "each step goes by the sum of all gradients so far"),
+    (read(carry="with torch.no_grad(): _, state = lstm(x, state)"), "has other numbers"),
     ("""
 def read(lstm, head, optimizer, batches, targets):
     state, losses = None, []
@@ -55,7 +57,7 @@ def read(lstm, head, optimizer, batches, targets):
     sum(losses).backward()
     optimizer.step()
     return [loss.item() for loss in losses]
-""", "backward ran 1 times, and there are 4 batches"),
+""", "There are 4 batches, and the number of backward passes is 1"),
 ])
 
 TURN = """
@@ -254,6 +256,30 @@ wrong("13.4", [
      "line 8: self.losses.append"),
     (meter("self.losses.append(loss.numpy())"), "update raised RuntimeError: Can't call numpy()"),
     (meter().replace("def worst", "def largest"), "has no method worst"),
+    (meter("self.total = max(self.total, loss.item()); self.losses.append(loss.item())", worst="self.total"),
+     "worst() gives 0 after one loss, and not -"),
+    (meter().replace("return Meter()", "return Meter"), "returns the class Meter, and not an object of it: Meter()"),
+    ("""
+class Meter:
+    def __init__(self):
+        self.total, self.count, self.largest = None, 0, float("-inf")
+
+    def update(self, loss):
+        value = loss.detach()
+        if self.total is None: self.total = value
+        else: self.total += value
+        self.count += 1
+        self.largest = max(self.largest, value.item())
+
+    def mean(self):
+        return (self.total / self.count).item()
+
+    def worst(self):
+        return self.largest
+
+def new_meter():
+    return Meter()
+""", "update has changed the number of a loss that it was given, in batch 1"),
 ])
 
 TRAIN = """
@@ -403,12 +429,14 @@ wrong("13.7", [
      "The optimizer has 2 parameters that net does not have any more", "✗ no optimizer has it"),
     (prepare(first=""), "body.0.weight is not frozen", "✗ not frozen"),
     (prepare(first="net.body.requires_grad_(False)"), "neck.weight is not frozen"),
-    (prepare(first="net.requires_grad = False"), "body.0.weight is not frozen"),
-    (prepare(optimizer="torch.optim.SGD(net.parameters(), lr=0.1)"), "The optimizer has 4 parameters that are frozen"),
+    (prepare(first="net.requires_grad = False"), "net.requires_grad = False gives the network an attribute"),
+    (prepare(first="[p.data.zero_() for p in net.parameters()]; net.requires_grad_(False)"), "what was trained is lost"),
+    (prepare(optimizer="torch.optim.SGD(net.parameters(), lr=0.1)"), "The optimizer has frozen parameters, too: body.0.weight"),
     (prepare(first="", last="net.requires_grad_(False); net.head.weight.requires_grad = True"),
      "head.bias is frozen, and should learn"),
     (prepare(optimizer="torch.optim.SGD([net.head.weight], lr=0.1)"), "The optimizer does not have head.bias"),
     (prepare(head=""), "net.head is the old layer"),
+    (prepare(head="net.head = nn.Sequential(nn.Linear(net.head.in_features, classes))"), "net.head is of type Sequential"),
     (prepare(head="net.head = nn.Linear(3, classes)"), "an nn.Linear from 4 to 2 is expected"),
     (prepare(optimizer="torch.optim.SGD(net.head.parameters(), lr=1.0)"), "another learning rate than 0.1"),
     (prepare(optimizer="torch.optim.Adam(net.head.parameters(), lr=0.1)"), "is of type Adam, and not an SGD optimizer"),
