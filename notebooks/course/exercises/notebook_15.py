@@ -108,7 +108,8 @@ def _two_losses(rank, answer):
 @exercise("15.2")
 def tasks_in_turn(run):
     view = run.in_processes(PROCESSES, _tasks_in_turn)
-    return Idea("Another head is unused in each step. Either DDP looks which one, or each gets a gradient, even one of zeros.", view)
+    return Idea("Another head is unused in each step. Either DDP looks which one, or each gets a gradient, even one of zeros.",
+                view)
 
 
 def _tasks_in_turn(rank, answer):
@@ -185,8 +186,8 @@ def a_scaled_step(run):
     last, start = run.last_pass(), net.weight.detach().clone()
     calls = _steps(run, net, optimizer, scaler, [1e30 * x for x in batches])
     if calls or not torch.equal(net.weight, start):
-        raise Wrong("The step is right. But where a gradient is inf, the optimizer must not step, and it did: the first number of "
-                    f"net.weight is {net.weight.flatten()[0].item():.4g}.", *_place(run, "net.weight"))
+        raise Wrong("The step is right. But where a gradient is inf, the optimizer must not step, and it did: the first number "
+                    f"of net.weight is {net.weight.flatten()[0].item():.4g}.", *_place(run, "net.weight"))
     return Idea("The gradients of all batches have one scale. When all have come, they are divided by it once, and then clipped.",
                 last.view)
 
