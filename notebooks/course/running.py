@@ -103,12 +103,16 @@ class Run:
                 self._note(None)
 
     def in_processes(self, count: int, job: Callable[..., Any], *inputs: Any) -> Any:
-        """Call `job(rank, answer, *inputs)` in several processes, as `course.processes` does. Raises Wrong where a job does.
+        """Call `job(rank, answer, *inputs)` in several processes, as `course.processes` does.
+        Raises Wrong where a job does, and where it does not come to its end.
 
         job: of a module; it runs the answer there by a `Run` of its own.
         """
         with self._alone():
-            return in_processes(count, job, self._answer, *inputs)
+            try:
+                return in_processes(count, job, self._answer, *inputs)
+            except TimeoutError as error:
+                raise Wrong(f"No end comes: {error}") from None
 
     def show(self, named: Mapping[str, torch.Tensor], *outputs: Output) -> tuple[GraphView, dict[int, str]]:
         """The graph of these tensors now; and for the number of each node, the line of the learner's code that made it.

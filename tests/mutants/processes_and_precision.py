@@ -121,8 +121,11 @@ def a_step_with_inf_is_made():
 
 
 @noticed_at("15-30-half-run")
-def float16_squares_are_of_32_bits():
-    """The square of a tensor of `float16` is one of `float32`."""
-    @patch(Tensor, "square")
-    def square(original, tensor):
-        return original(tensor.float() if tensor.dtype == torch.float16 else tensor)
+def float16_products_are_of_32_bits():
+    """The matrix product of tensors of `float16` is one of `float32`, under `autocast` too."""
+    @patch(Tensor, "__matmul__")
+    def multiply(original, tensor, other):
+        if tensor.dtype != torch.float16:
+            return original(tensor, other)
+        with torch.autocast("cpu", enabled=False):
+            return original(tensor.float(), other.float())

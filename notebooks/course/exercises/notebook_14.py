@@ -128,6 +128,8 @@ def an_adapter_in_a_checkpoint(run):
             raise Wrong(f"backward ran, and {name}.grad is None.", _marked(view, name, "no way leads back to here"))
         if twin.grad is not None and not has_numbers(gradient, twin.grad):
             raise Wrong(f"The gradient of {name} has other numbers.", _marked(view, name, "its gradient is wrong"))
+    if not calls:
+        raise Wrong("All gradients are right. But block itself was not called, so block is no checkpoint.", view)
     if len(calls) < 2:
         raise Wrong("All gradients are right. But block ran only once, so its tensors were kept until backward: it is no "
                     "checkpoint any more.", view)

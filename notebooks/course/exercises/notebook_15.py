@@ -60,8 +60,9 @@ def _compare(run, start, expected):
     for name, weight in run.names.items():
         every = _everywhere(weight)
         if not torch.allclose(*every, **SLACK):
-            raise Wrong(f"No error comes, but the processes have other weights: the first number of {name} is "
-                        f"{' and '.join(f'{each.flatten()[0].item():.3f}' for each in every)}.", *_place(run, name))
+            most = (every[0] - every[1]).abs().argmax()
+            raise Wrong(f"No error comes, but the processes have other weights: one number of {name} is "
+                        f"{' and '.join(f'{each.flatten()[most].item():.6g}' for each in every)}.", *_place(run, name))
     for name, weight in run.names.items():
         if torch.equal(weight, start[name]) and not torch.allclose(weight, expected[name], **SLACK):
             raise Wrong(f"The processes agree, but {name} has the numbers that it had before the first step.", *_place(run, name))
@@ -107,7 +108,8 @@ def _two_losses(rank, answer):
 @exercise("15.2")
 def tasks_in_turn(run):
     view = run.in_processes(PROCESSES, _tasks_in_turn)
-    return Idea("Another head is unused in each step. DDP looks which one, and does not wait for it.", view)
+    return Idea("Another head is unused in each step. Either DDP looks which one, or each gets a gradient, even one of zeros.",
+                view)
 
 
 def _tasks_in_turn(rank, answer):
@@ -155,7 +157,7 @@ def _accumulation(rank, answer):
 def a_scaled_step(run):
     torch.manual_seed(4)
     net = nn.Linear(2, 1, bias=False)
-    start, twin, batches = net.weight.detach().clone(), copy.deepcopy(net), [3 * torch.randn(4, 2) for _ in range(3)]
+    twin, batches, before = copy.deepcopy(net), [3 * torch.randn(4, 2) for _ in range(3)], torch.zeros(1, 2)
     optimizer, scaler = SGD(net.parameters(), lr=0.1, momentum=0.9), GradScaler("cpu")
     other, run.names = SGD(twin.parameters(), lr=0.1, momentum=0.9), {"net.weight": net.weight}
     for step in (1, 2):
@@ -164,24 +166,44 @@ def a_scaled_step(run):
         full = twin.weight.grad.clone()
         nn.utils.clip_grad_norm_(twin.parameters(), max_norm=1)
         other.step()
-        calls = []
-        handle = optimizer.register_step_post_hook(lambda *_: calls.append(net.weight.grad.clone()))
-        quietly(run, net, optimizer, scaler, batches)
-        handle.remove()
+        calls = _steps(run, net, optimizer, scaler, batches)
         if not run.passes:
             raise Wrong("No backward pass ran in your function.")
-        _right_step(run, net, start, calls, twin.weight.grad, full)
+        if step == 2:
+            left = full + before / scaler.get_scale()
+            if calls and torch.allclose(calls[0], left / max(1, left.norm()), **SLACK):
+                raise Wrong("In step 2, a part of the gradient of step 1 is still there.", *_place(run, "net.weight"))
+        _right_step(run, calls, twin.weight.grad, full)
+        if scaler._scale is None:
+            raise Wrong("The step is right. But the loss was not scaled.", *_place(run, "net.weight"))
         if not torch.allclose(net.weight, twin.weight, **SLACK):
             raise Wrong(f"Step {step} gives net.weight other numbers than the clipped gradient gives it.",
                         *_place(run, "net.weight"))
         if scaler._per_optimizer_states:
             raise Wrong("The step is right. But the scaler was not updated: the next step would raise.")
-        start = net.weight.detach().clone()
+        scaler.update(2.0)      # with a large scale, what is left of an earlier step would not be seen
+        before = twin.weight.grad.clone()
+    last, start = run.last_pass(), net.weight.detach().clone()
+    calls = _steps(run, net, optimizer, scaler, [1e30 * x for x in batches])
+    if calls or not torch.equal(net.weight, start):
+        raise Wrong("The step is right. But where a gradient is inf, the optimizer must not step, and it did: the first number "
+                    f"of net.weight is {net.weight.flatten()[0].item():.4g}.", *_place(run, "net.weight"))
     return Idea("The gradients of all batches have one scale. When all have come, they are divided by it once, and then clipped.",
-                run.last_pass().view)
+                last.view)
 
 
-def _right_step(run, net, start, calls, clipped, full):
+def _steps(run, net, optimizer, scaler, batches):
+    """Run the answer once, and return the gradient at each step of the optimizer."""
+    found = []
+    handle = optimizer.register_step_post_hook(lambda *_: found.append(net.weight.grad.clone()))
+    try:
+        quietly(run, net, optimizer, scaler, batches)
+    finally:
+        handle.remove()
+    return found
+
+
+def _right_step(run, calls, clipped, full):
     if not calls:
         raise Wrong("The optimizer made no step.")
     if len(calls) > 1:
@@ -219,6 +241,8 @@ def _programs():
     large = 1e30 * w
     larger = large * large
     yield w, 1e-38 * larger.sum(), {"large": large, "larger": larger}, None
+    small = 1e-3 * w
+    yield w, (3e38 * small).sum(), {"small": small}, None       # the sum of its gradient would be inf
 
 
 @exercise("15.5")

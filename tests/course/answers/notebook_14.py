@@ -135,6 +135,8 @@ wrong("14.3", [
     (adapted(call="checkpoint(block, x, use_reentrant=False).detach()"), "block.A.weight.grad is None"),
     (adapted(call="block(x) + 0 * checkpoint(block, x, use_reentrant=False)"), "block ran 3 times"),
     (adapted(before="head.requires_grad_(False)"), "head.weight is not tracked any more"),
+    (adapted(call="(block.frozen(x) + checkpoint(block.B, block.A(x), use_reentrant=False)).tanh()"),
+     "block itself was not called"),
 ])
 
 ATTEND = """
@@ -187,6 +189,8 @@ wrong("14.4", [
     (attend(inside="cache.append(key)", read="*cache", outside=""), "where the shape was [2, 8] in forward, it is [2, 11]",
      "another shape in the second run", "line 7: return (x @ keys.T)"),
     (attend(read="*cache, key"), "a block ran again, and was not the same"),
+    (attend(read="*before[0], key", call="checkpoint(block, layer, x, cache, use_reentrant=False)"),
+     "where the shape was [2, 8] in forward, it is [2, 11]"),
     ("""def attend(layers, x, cache):
     def block(layer, x):
         cache.append(layer(x).detach())

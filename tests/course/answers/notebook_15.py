@@ -27,7 +27,7 @@ wrong("15.1", [
      "line 5: cat_loss.backward(", "body.weight"),
     (step("cat_loss.backward(); car_loss.backward()"), "Trying to backward through the graph a second time", "it was freed"),
     (step("cat_loss.backward(retain_graph=True); car_loss.backward()", forward="cat_loss, car_loss = net.module(x)"),
-     "have other weights: the first number of net.module.body.weight is", "✗ its numbers are not as they should be"),
+     "have other weights: one number of net.module.body.weight is", "✗ its numbers are not as they should be"),
     (step("cat_loss.backward()"), "Expected to have finished reduction in the prior iteration"),
     (step("cat_loss.backward(); car_loss.backward()", forward="cat_loss, car_loss = net(x)[0], net(x)[1]"),
      "Expected to mark a variable ready only once"),
@@ -121,8 +121,7 @@ def scaled(each="", end=END, backward=BACKWARD):
 
 
 right("15.4", [
-    scaled(end=f"scaler.unscale_(optimizer); {CLIP.replace('max_norm=1', '1, error_if_nonfinite=True')}\n"
-               "    scaler.step(optimizer)\n    scaler.update()"),
+    scaled(end=f"{CLIP.replace('max_norm=1', 'max_norm=1 * scaler.get_scale()')}; scaler.step(optimizer); scaler.update()"),
     """
 def scaled_step(net, optimizer, scaler, batches):
     loss = sum(net(x).square().mean() for x in batches) / len(batches)
@@ -152,6 +151,11 @@ wrong("15.4", [
     (scaled(end=END.replace("scaler.step(optimizer); ", "")), "The optimizer made no step"),
     (scaled(backward="optimizer.zero_grad(); " + BACKWARD), "the gradient is not that of all batches, clipped"),
     (scaled(backward="loss.backward()"), "Attempted unscale_ but _scale is None"),
+    (scaled(backward="loss.backward()", end=f"{CLIP}; optimizer.step()"), "But the loss was not scaled"),
+    (scaled(end=f"scaler.unscale_(optimizer); {CLIP}; optimizer.step(); scaler.update()"),
+     "where a gradient is inf, the optimizer must not step"),
+    (scaled(end=END.replace("max_norm=1", "1, error_if_nonfinite=True")), "is non-finite"),
+    (scaled().replace("optimizer.zero_grad()", "pass"), "a part of the gradient of step 1 is still there"),
 ])
 
 SEARCH = """
@@ -196,6 +200,7 @@ def first_not_finite(loss, results):
 """, "returns None. But on the way back, 'squares' is the first", "✗ what comes here is not finite"),
     (search(order="results.items()"), "returns 'difference'. But on the way back, 'squares' is the first"),
     (search(test="gradient.isnan().any()"), "returns 'difference'. But on the way back"),
+    (search(test="not gradient.sum().isfinite()"), "returns 'small'. But the gradients of all results are finite here"),
     (search().replace(", retain_graph=True", ""), "the graph was freed, and the program still needs it"),
     (search(before="loss.backward(retain_graph=True)"), "w.grad is filled: a gradient came to w", "✗ its .grad is filled"),
     ("""
