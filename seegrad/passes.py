@@ -50,6 +50,7 @@ class _Noting:
 
     def run(self, outputs: Sequence[Output], *args: Any, **kwargs: Any) -> Any:
         """Run the engine as PyTorch calls it."""
+        __tracebackhide__ = True        # IPython and pytest leave this frame out
         number = torch.autograd._get_sequence_nr()
         self.known_from = max(self.known_from, self.last_failed)
         self.last_failed = number
