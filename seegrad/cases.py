@@ -28,7 +28,7 @@ NONE_TYPE = r"NoneType"
 NUMPY = r"Can't call numpy\(\) on Tensor that requires grad"
 NAN = r"returned nan values"
 WRONG_RESULT = r"returned (an incorrect number of gradients|an invalid gradient|nan values)"
-INFERENCE = r"Inference tensors cannot be saved for backward"
+INFERENCE = r"Inference tensors cannot be saved for backward|Inplace update to inference tensor outside InferenceMode"
 NO_RETAIN = r"can't retain_grad on Tensor that has requires_grad=False"
 OTHER_METADATA = r"Recomputed values for the following tensors have different metadata"
 DONATED = r"compiled with non-empty donated buffers"
@@ -154,7 +154,10 @@ CASES = (
     Case(12, BASIC, "Can't call numpy() on Tensor that requires grad", "NumPy has no graph", (NUMPY,),
          "detach() before numpy(), for looking; PyTorch's own function in a loss", ("05",)),
     Case(13, BASIC, "Inference tensors cannot be saved for backward", "made in `inference_mode`, used in a training",
-         (INFERENCE,), "make it under torch.no_grad(), or clone() it outside", ("01",)),
+         (INFERENCE,), "make it under torch.no_grad(), or clone() it outside", ("01",),
+         (Beginning("Inference tensors cannot be saved for backward"),
+          Beginning("Inplace update to inference tensor outside InferenceMode is not allowed",
+                    cause="made in `inference_mode`, and changed in place outside"))),
     Case(14, BASIC, "returned nan values in its 0th output", "an operation at a place where it has no slope", (NAN,),
          "choose the inputs of the operation, not its results", (),
          (Beginning("Function '…Backward0' returned nan values in its 0th output",

@@ -88,6 +88,8 @@ class Exporter(HTMLExporter):
 
     @pass_context
     def shown(self, context, markup):
+        """A piece of HTML, with links to pages in place of notebooks."""
+        markup = re.sub(r'(?<=<a href=")[^"]+', lambda link: to_page(link[0]), markup)
         for problem in Markup(markup).problems:
             raise Refused(f"cell {context['cell'].id} {problem}")
         return markup

@@ -1,5 +1,6 @@
 """The tables of messages, in the clinics and in docs/messages.md: they are made of the cases in seegrad/cases.py."""
 
+import re
 import shutil
 
 import nbformat
@@ -46,6 +47,11 @@ def test_the_words_of_each_row_lead_to_its_case(case):
     for row in case.rows:
         assert bool(row.words) == bool(case.messages)
         assert not row.words or case in cases_of(row.words.replace("…", "Sqrt"))
+
+
+@pytest.mark.parametrize("pattern", [pattern for case in CASES for pattern in case.messages])
+def test_a_pattern_is_read_by_javascript_in_the_same_way_and_may_lose_its_spaces(pattern):
+    assert not re.search(r"\(\?(?![:=!])|\\[AZbBwW]| [*+?{]|\\ |\[[^]]* ", pattern)
 
 
 def test_a_message_is_found_in_a_traceback_across_lines_and_in_the_words_of_older_versions():
