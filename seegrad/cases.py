@@ -36,7 +36,25 @@ DOUBLE_COMPILED = r"torch\.compile with aot_autograd does not currently support 
 EMPTY_LIST = r"optimizer got an empty parameter list"
 GIVEN_TWICE = (r"some parameters appear in more than one parameter group|"
                r"optimizer contains a parameter group with duplicate parameters")
-SCALER = r"No inf checks were recorded for this optimizer|Attempting to unscale FP16 gradients"
+# Words that the calls of a GradScaler bring, with what was wrong, and what to do.
+SCALER = {
+    r"unscale_\(\) has already been called on this optimizer":
+        ("", "unscale_() once for each step of an optimizer, before the clipping: not for each small batch"),
+    r"unscale_\(\) is being called after step\(\)": ("", "clip before scaler.step(optimizer)"),
+    r"step\(\) has already been called since the last update": ("", "scaler.update() after each step"),
+    r"No inf checks were recorded for this optimizer":
+        ("no parameter of this optimizer has a gradient: no backward has run since they were cleared, or none has reached them",
+         "run scaler.scale(loss).backward() first, for a loss that reaches what this optimizer trains"),
+    r"No inf checks were recorded prior to update":
+        ("no step went through the scaler", "scaler.step(optimizer) in the place of optimizer.step()"),
+    r"Attempted (step|unscale_|update) but _scale is None":
+        ("the scaler has scaled no loss yet", "scaler.scale(loss).backward() in the place of loss.backward()"),
+    r"Attempting to unscale FP16 gradients":
+        ("the parameters themselves are float16, so their gradients are too",
+         "keep the parameters in float32, and let autocast choose where 16 bits are enough"),
+}
+OPTION_OF_DDP = r"Your training graph has changed in this iteration|Encountered gradient which is undefined, but still allreduced"
+NOTHING_IN_CHECKPOINT = r"none of output has requires_grad=True"
 NOT_FINITE = r"The total norm of order .* for gradients from `parameters` is non-finite"
 NO_REDUCTION = r"Expected to have finished reduction in the prior iteration"
 READY_TWICE = r"Expected to mark a variable ready only once"
@@ -207,7 +225,7 @@ CASES = (
                     "the view was made where nothing is recorded, and changed where all is recorded"))),
     Case(23, VIEWS, "None of the inputs have requires_grad=True. Gradients will be None",
          "the old form of a checkpoint, and its input is not tracked",
-         (r"None of the inputs have requires_grad=True", r"none of output has requires_grad=True",
+         (r"None of the inputs have requires_grad=True", NOTHING_IN_CHECKPOINT,
           r"the use_reentrant parameter should be passed explicitly", NO_GRAPH),
          "use_reentrant=False, or let the input of the first checkpoint be tracked", ("09",),
          (Beginning("None of the inputs have requires_grad=True. Gradients will be None", ", or a part learns nothing"),
@@ -234,8 +252,11 @@ CASES = (
           Beginning("torch.compile with aot_autograd does not currently support double backward",
                     cause="a gradient of a gradient, with compiled code"))),
     Case(26, PROCESSES, "Expected to mark a variable ready only once",
-         "DDP: two backwards of one forward pass came to one parameter", (READY_TWICE,),
-         "one backward for each forward of the wrapped net", ("03",)),
+         "DDP: two backwards of one forward pass came to one parameter", (READY_TWICE, OPTION_OF_DDP),
+         "one backward for each forward of the wrapped net", ("03",),
+         (Beginning("Expected to mark a variable ready only once"),
+          Beginning("Your training graph has changed in this iteration", ", or *Encountered gradient which is undefined*",
+                    "DDP: an option that promises what is not so, often as a bandage for the line above"))),
     Case(27, PROCESSES, "Expected to have finished reduction in the prior iteration before starting a new one",
          "DDP: a parameter got no gradient", (NO_REDUCTION,),
          "let each parameter take part in the loss, or find_unused_parameters=True", ("04",)),
@@ -244,13 +265,14 @@ CASES = (
          (Beginning("", ", and each process has other weights"),)),
     Case(29, PROCESSES, "unscale_() has already been called on this optimizer since the last update()",
          "the calls of a `GradScaler` in another order",
-         (r"unscale_\(\) has already been called on this optimizer", r"unscale_\(\) is being called after step\(\)",
-          r"step\(\) has already been called since the last update", SCALER),
+         tuple(SCALER),
          "backward of the scaled loss, unscale_ once, clip, step, update; the parameters stay float32", ("04",),
          (Beginning("unscale_() has already been called on this optimizer since the last update()"),
           Beginning("unscale_() is being called after step()", cause="the same"),
           Beginning("step() has already been called since the last update()", cause="`update()` is missing"),
           Beginning("No inf checks were recorded for this optimizer", cause="no parameter of this optimizer has a gradient"),
+          Beginning("No inf checks were recorded prior to update", cause="the step went past the scaler"),
+          Beginning("Attempted step but _scale is None", cause="no loss was scaled"),
           Beginning("Attempting to unscale FP16 gradients", cause="the parameters are of 16 bits"))),
     Case(30, PROCESSES, "The total norm of gradients is non-finite",
          "a number too large for 16 bits, or an operation without a slope",

@@ -297,12 +297,19 @@ def _changed_view(remains: Remains) -> _Finding:
                                  "and returns")
         if in_place:
             finding.facts.append(f"`inplace=True` stands in {listed(in_place)}")
-        finding.fix = "inplace=False behind such a hook, or clone() its result before the change"
+        finding.fix = ("inplace=False behind such a hook, or clone() its result before the change" if in_place else
+                       "let the change make a new tensor, or put a hook on the tensor in the place of the module")
         return finding
     views = [name for name, tensor in remains.mentioned.items() if tensor._is_view()]
+    by_base = "its base or another view of its base" in remains.message
     if len(views) == 1:
-        finding.facts.append(f"`{views[0]}` is a view, and this line changes it in place")
-        finding.marks.append((views[0], "a view that is changed in place", ""))
+        finding.facts.append(f"`{views[0]}` is a view, and " + (
+            "a line before this one changed its memory, through its base or another view of that" if by_base else
+            "this line changes it in place"))
+        finding.marks.append((views[0], "a view of what was changed" if by_base else "a view that is changed in place", ""))
+    if "created in" in remains.message:
+        finding.fix = ("make the view and the change in the same mode: both where operations are recorded, or both where they "
+                       "are not")
     return finding
 
 
@@ -547,6 +554,21 @@ def _given_twice(remains: Remains) -> _Finding:
     return finding
 
 
+def _double_compiled(remains: Remains) -> _Finding:
+    return _Finding([25], fix="compute the gradient of a gradient by the plain net, which is not compiled")
+
+
+def _nothing_in_checkpoint(remains: Remains) -> _Finding:
+    fact = ("the input of this checkpoint is tracked, and nothing that it returns is: something inside of it left the graph, or "
+            "switched recording off")
+    return _Finding([23], [fact], "call that block without a checkpoint, or let it stay in the graph")
+
+
+def _option_of_ddp(remains: Remains) -> _Finding:
+    return _Finding([26], ["static_graph=True or find_unused_parameters=True promises what is not so"],
+                    "leave the option out, and see which message comes then")
+
+
 def _finished_reduction(remains: Remains) -> _Finding:
     finding = _Finding([27])
     indices = re.search(r"Parameter indices which did not receive grad for rank \d+: ([\d ]+)", remains.message)
@@ -563,20 +585,17 @@ def _ready_twice(remains: Remains) -> _Finding:
     finding = _Finding([26])
     name = re.search(r"Parameter at index \d+ with name \.?(\S+) has been marked as ready twice", remains.message)
     if name:
-        finding.facts.append(f"two backward passes of one step have reached `{name[1].removeprefix('module.')}`")
+        finding.facts.append(f"gradients have come to `{name[1].removeprefix('module.')}` in two backward passes of one step")
+    if remains.graph is not None and any(node.name.startswith("CheckpointFunction") for node in remains.graph.snapshot.nodes):
+        finding.facts.append("a checkpoint with use_reentrant=True runs a backward pass of its own inside of the one that was "
+                             "called")
+        finding.fix = "use_reentrant=False"
     return finding
 
 
 def _scaler(remains: Remains) -> _Finding:
-    finding = _Finding([29])
-    if "No inf checks" in remains.message:
-        finding.facts.append("no parameter of this optimizer has a gradient: no backward has run since they were cleared, or "
-                             "none has reached them")
-        finding.fix = "run scaler.scale(loss).backward() first, for a loss that reaches what this optimizer trains"
-    elif "FP16" in remains.message:
-        finding.facts.append("the parameters themselves are float16, so their gradients are too")
-        finding.fix = "keep the parameters in float32, and let autocast choose where 16 bits are enough"
-    return finding
+    fact, fix = next(said for words, said in cases.SCALER.items() if re.search(words, remains.message))
+    return _Finding([29], [fact] if fact else [], fix)
 
 
 def _not_finite(remains: Remains) -> _Finding:
@@ -671,7 +690,10 @@ _READERS: tuple[tuple[str, Callable[[Remains], _Finding]], ...] = (
     (cases.DONATED, _donated),
     (cases.NO_REDUCTION, _finished_reduction),
     (cases.READY_TWICE, _ready_twice),
-    (cases.SCALER, _scaler),
+    ("|".join(cases.SCALER), _scaler),
+    (cases.OPTION_OF_DDP, _option_of_ddp),
+    (cases.NOTHING_IN_CHECKPOINT, _nothing_in_checkpoint),
+    (cases.DOUBLE_COMPILED, _double_compiled),
     (cases.NOT_FINITE, _not_finite),
     (cases.NO_RETAIN, _retained),
     (cases.NONE_TYPE, _no_grad_yet),

@@ -58,6 +58,6 @@ def test_a_message_is_found_in_a_traceback_across_lines_and_in_the_words_of_olde
     message = ("[rank1]: Traceback (most recent call last):\n[rank1]:   File \"train.py\", line 3, in <module>\n[rank1]: "
                "RuntimeError: one of the variables needed for gradient compu\ntation has been modified by an inplace\n[rank1]: "
                "operation: [torch.FloatTensor [3]], which is output 0 of ExpBackward0, is at version 1\n")
-    assert [case.number for case in cases_of(message)] == [2, 3, 16, 17]
+    assert [case.number for case in cases_of(message)] == [2, 3, 15, 16, 17]
     assert cases_of("Output 0 of SplitBackward is a view and is being modified inplace.")[0].number == 22
     assert cases_of("RuntimeError: The size of tensor a (2) must match the size of tensor b (3)") == []
