@@ -5,6 +5,7 @@ One entry for each kind of message, in one table. What is not known is not said.
 
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -343,7 +344,8 @@ def _no_graph(remains: Remains) -> _Finding:
 
 def a_checkpoint_has_warned() -> bool:
     """Whether Python has shown the warning of a checkpoint whose result leaves the graph."""
-    shown = vars(torch.utils.checkpoint).get("__warningregistry__", {})
+    checkpoint = sys.modules.get("torch.utils.checkpoint")
+    shown = vars(checkpoint).get("__warningregistry__", {}) if checkpoint else {}
     return any("None of the inputs have requires_grad=True" in str(key[0]) for key in shown if isinstance(key, tuple))
 
 
