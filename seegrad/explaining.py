@@ -279,9 +279,10 @@ def _empty_list(remains: Remains) -> _Finding:
 
 
 def _all_frozen(remains: Remains) -> str:
+    """That all nets around an error are frozen; "" where one is not, and where something else is tracked, which may learn."""
     parameters = {name: list(net.parameters()) for name, net in remains.modules.items()}
     everything = sum(parameters.values(), [])
-    if not everything or any(parameter.requires_grad for parameter in everything):
+    if not everything or any(tensor.requires_grad for tensor in (*everything, *remains.named.values())):
         return ""
     nets = code([name for name, its in parameters.items() if its])
     return f"all {len(everything)} parameters of {nets} are frozen: none is tracked"
@@ -431,7 +432,7 @@ def is_tracked_leaf(tensor: torch.Tensor) -> bool:
     return tensor.requires_grad and is_leaf(tensor)
 
 
-def _no_leaf(number: int, *words: str) -> Callable[[Remains], _Finding]:
+def _no_leaf(number: int) -> Callable[[Remains], _Finding]:
     """What tells of an error that a tensor is a result, and no leaf."""
     def tell(remains: Remains) -> _Finding:
         finding = _Finding([number])

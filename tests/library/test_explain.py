@@ -284,6 +284,7 @@ def test_all_frozen_is_told_from_one_tracked_parameter():
               "net(torch.ones(2)).detach().sum().backward()")
     assert told(source.format(False))[0] == [21, 4]
     assert told(source.format(True))[0] == [4]
+    assert told(f"w = torch.ones(2, requires_grad=True)\n{source.format(False)}; w")[0] == [4]       # w may have to learn
     assert told("net = nn.Linear(2, 2).requires_grad_(False)\ntorch.optim.SGD([], lr=1)")[0] == [21]
     assert explain_error(failed("net = nn.Linear(2, 2)\ntorch.optim.SGD([], lr=1)")) is None
 
