@@ -1,5 +1,6 @@
 """What can be asked of a tensor: why it is tracked, why it has no gradient, who keeps its memory, what it reaches."""
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 
@@ -28,8 +29,8 @@ def explain_tensor(tensor: torch.Tensor, frame: FrameType, nets: Sequence[nn.Mod
 class _Asked:
     """A tensor, and the variables around it.
 
-    named: what the variables lead to. name: one of the tensor's own. graph: of the tensor, None where it is too deep. cases: the
-    numbers of those of the clinic that are told of it, filled as it answers.
+    named: what the variables lead to. name: one of the tensor's own. whole: its graph; drawn: the same with names; None where it
+    is too deep. cases: the numbers of those of the clinic that are told of it, filled as it answers.
     """
 
     def __init__(self, tensor: torch.Tensor, frame: FrameType, nets: Sequence[nn.Module]) -> None:
@@ -48,17 +49,30 @@ class _Asked:
             else {name: net for name, net in found if id(net) not in inside})
         self.asked_for_nets = bool(nets)
         self.cases: list[int] = []
-        self.graph = self.read()
+        self.read()
 
-    def read(self) -> LiveGraph | None:
+    def read(self) -> None:
+        """Walk the graph of the tensor, and that which is drawn: with the names of what is in it, or shares its memory."""
+        self.whole: LiveGraph | None = None
+        self.drawn: LiveGraph | None = None
         try:
-            whole = LiveGraph([self.tensor], {})
-            nodes, tensors = set(whole.functions), set(map(id, whole.tensors))
-            return LiveGraph([], {self.name: self.tensor} | {
+            self.whole = LiveGraph([self.tensor], {})
+            nodes, tensors = set(self.whole.functions), set(map(id, self.whole.tensors))
+            self.drawn = LiveGraph([], {self.name: self.tensor} | {
                 name: other for name, other in self.named.items() if other is not self.tensor and (
                     id(other) in tensors or grad_fn_of(other) in nodes or self.shares_memory(other))})
         except TooDeepError:
-            return None
+            return
+
+    @property
+    def results(self) -> list[tuple[str, torch.Tensor]]:
+        """The first of the variables that are tracked results."""
+        found = ((name, other) for name, other in self.named.items() if other.requires_grad and not is_leaf(other))
+        return list(itertools.islice(found, MOST_RESULTS))
+
+    def name_of(self, tensor: torch.Tensor) -> str:
+        """How the code calls a tensor; "" where no variable leads to it."""
+        return next((name for name, other in self.named.items() if other is tensor), "")
 
     def shares_memory(self, other: torch.Tensor) -> bool:
         mine, its = storage_behind(self.tensor), storage_behind(other)
@@ -67,7 +81,7 @@ class _Asked:
     def answer(self) -> Explanation:
         facts = [*self.why_tracked(), *self.why_no_grad(), *self.who_keeps_it(), *self.what_is_not_reached(),
                  *self.what_is_not_finite()]
-        view = None if self.graph is None else readable(in_modules(self.graph), self.parameters)
+        view = None if self.drawn is None else readable(in_modules(self.drawn), self.parameters)
         cases = [case(number) for number in self.cases]
         return Explanation(f"What is known of {self.name}", None, facts, cases=cases, picture=view)
 
@@ -83,33 +97,21 @@ class _Asked:
             return
         function = grad_fn_of(tensor)
         made = f"it is the result of {short_name(type(function).__name__)}" if function is not None else "it is a result"
-        if self.graph is None:
+        if self.whole is None:
             yield f"`{name}` is tracked because {made}, and its graph is too deep to be walked"
             return
-        behind = self.leaves_behind()
+        behind = [self.name_of(leaf) for leaf in self.leaves]
         leaves = count_in_words(len(behind), "tracked leaf", "tracked leaves")
         named = [leaf for leaf in behind if leaf]
         yield f"`{name}` is tracked because {made}, with {leaves} behind it" + (f": {code(named)}" if named else "")
 
-    def leaves_behind(self) -> list[str]:
-        """The leaves to which the tensor leads, by their names; "" for one without."""
-        assert self.graph is not None
-        snapshot = self.graph.snapshot
-        pending = [tensor.producer.node for tensor, live in zip(snapshot.tensors, self.graph.tensors)
-                   if live is self.tensor and tensor.producer]
-        seen: set[int] = set()
-        found: dict[int, str] = {}
-        while pending:
-            i = pending.pop(0)
-            if i in seen:
-                continue
-            seen.add(i)
-            leaf = snapshot.nodes[i].leaf
-            if leaf is not None:
-                names = snapshot.tensors[leaf].names
-                found[leaf] = names[0] if names else ""
-            pending += [edge.node for edge in snapshot.nodes[i].inputs if edge is not None]
-        return list(found.values())
+    @property
+    def leaves(self) -> list[torch.Tensor]:
+        """The leaves to which the tensor leads."""
+        if self.whole is None:
+            return []
+        places = dict.fromkeys(node.leaf for node in self.whole.snapshot.nodes if node.leaf is not None)
+        return [self.whole.tensors[place] for place in places]
 
     def why_no_grad(self) -> Iterator[str]:
         tensor, name = self.tensor, self.name
@@ -133,8 +135,7 @@ class _Asked:
         """The results among the variables that lead to a leaf, and whether backward has run through them."""
         alive: list[str] = []
         freed: list[str] = []
-        results = [(name, other) for name, other in self.named.items() if not is_leaf(other) and other.requires_grad]
-        for name, other in results[:MOST_RESULTS]:
+        for name, other in self.results:
             try:
                 graph = LiveGraph([other], {})
             except TooDeepError:
@@ -162,21 +163,20 @@ class _Asked:
         holders = list(self.holders(storage._cdata))
         if holders:
             yield f"its memory is saved for backward by {listed(holders)}"
-        if self.graph is not None and not is_leaf(self.tensor):
-            held = self.graph.snapshot.bytes_of(self.graph.snapshot.saved)
+        if self.whole is not None and not is_leaf(self.tensor):
+            held = self.whole.snapshot.bytes_of(self.whole.snapshot.saved)
             if held != Bytes(0):
-                nodes = count_in_words(len(self.graph.snapshot.nodes), "node")
+                nodes = count_in_words(len(self.whole.snapshot.nodes), "node")
                 yield f"as long as it is there, its graph is: {nodes}, which hold {bytes_in_words(held)}"
-                if self.graph.snapshot.states[FREED]:
+                if self.whole.snapshot.states[FREED]:
                     self.cases.insert(0, 18)
                     yield "a part of that graph has been run by an earlier backward: it holds more than what the next one needs"
 
     def holders(self, storage: int) -> Iterator[str]:
         """The nodes that have saved this memory, in the graphs of the variables."""
         seen: set[object] = set()
-        for name, other in self.named.items():
-            function = grad_fn_of(other)
-            if function is None or function in seen:
+        for name, other in self.results:
+            if grad_fn_of(other) in seen:
                 continue
             try:
                 graph = LiveGraph([other], {"": self.tensor})
@@ -189,9 +189,9 @@ class _Asked:
             seen |= set(graph.functions)
 
     def what_is_not_reached(self) -> Iterator[str]:
-        if self.graph is None or not self.tensor.requires_grad or is_leaf(self.tensor):
+        if self.whole is None or not self.tensor.requires_grad or is_leaf(self.tensor):
             return
-        reached = {id(live) for live, tensor in zip(self.graph.tensors, self.graph.snapshot.tensors) if tensor.in_graph}
+        reached = set(map(id, self.leaves))
         for name, net in self.nets.items():
             parameters = list(net.named_parameters())
             missed = [path for path, parameter in parameters if parameter.requires_grad and id(parameter) not in reached]
@@ -217,8 +217,8 @@ class _Asked:
 
     def what_is_not_finite(self) -> Iterator[str]:
         """The leaves behind the tensor whose gradients are inf or nan."""
-        for tensor, live in zip(self.graph.snapshot.tensors, self.graph.tensors) if self.graph is not None else ():
-            size = size_of_gradient(live.grad) if tensor.in_graph and is_leaf(live) else None
+        for leaf in self.leaves:
+            size = size_of_gradient(leaf.grad)
             if size is not None and size.inf + size.nan:
                 self.cases += [number for number in (30, 14) if number not in self.cases]
-                yield f"the gradient of `{tensor.names[0] if tensor.names else 'a leaf'}` has {gradient_in_words(size)} in it"
+                yield f"the gradient of `{self.name_of(leaf) or 'a leaf'}` has {gradient_in_words(size)} in it"
