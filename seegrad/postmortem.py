@@ -387,13 +387,13 @@ def variables_of(frame: FrameType) -> dict[str, object]:
     code, outside = frame.f_code, frame.f_globals
     if code.co_name == _MODULE:     # IPython compiles each statement of a cell by itself
         return {name: outside[name] for name in names_in(_text_of(frame)) if name in outside}
-    return {name: outside[name] for name in globals_of(code) if name in outside} | frame.f_locals
+    return {**{name: outside[name] for name in globals_of(code) if name in outside}, **frame.f_locals}
 
 
 def variables_around(frame: FrameType) -> dict[str, object]:
     """All variables that code in a frame can see: its own, and those outside of functions."""
     outside = {name: value for name, value in frame.f_globals.items() if not name.startswith("_") and name not in ("In", "Out")}
-    return outside | frame.f_locals if frame.f_code.co_name != _MODULE else outside
+    return {**outside, **frame.f_locals} if frame.f_code.co_name != _MODULE else outside
 
 
 def _text_of(frame: FrameType) -> str:
