@@ -33,10 +33,10 @@ help:
 	@echo "make rounds     run the notebooks again and again, under other conditions each time (ARGS=20)"
 	@echo "make refresh    run the notebooks again and store their outputs (ARGS: which)"
 	@echo "make figures    draw the figures again"
-	@echo "make docs       write docs/ again: the plans for lectures, from the notes in the notebooks, and the table of versions"
+	@echo "make docs       write docs/ again: the plans for lectures, from the notes in the notebooks, the table of versions, the tables of messages, and the log of the error clinic"
 	@echo "make notebook   begin a notebook (N=13 TITLE=\"Mixed precision\")"
 	@echo "make lock       build .venv with the newest versions, and write constraints.txt"
-	@echo "make benchmark  measure what drawing, recording, watching, real networks and the regression run cost"
+	@echo "make benchmark  measure what drawing, recording, watching, explaining, real networks and the regression run cost"
 	@echo "Each first builds .venv where needed; another Python: make lab PYTHON=python3.12; the newest packages: make test LOCK="
 
 lab: environment
@@ -80,6 +80,8 @@ figures: environment
 docs: environment
 	@$(VENV) tools/lecturing.py
 	@$(VENV) tools/versions.py
+	@$(VENV) tools/clinic_tables.py
+	@$(VENV) tools/clinic_log.py
 
 notebook: environment
 	@$(VENV) tools/new_notebook.py "$(N)" $(if $(TITLE),--title "$(TITLE)")
@@ -92,6 +94,7 @@ benchmark: environment
 	$(VENV) tests/benchmarks/cost_of_drawing.py $(ARGS)
 	$(VENV) tests/benchmarks/cost_of_recording.py $(ARGS)
 	$(VENV) tests/benchmarks/cost_of_watching.py $(ARGS)
+	$(VENV) tests/benchmarks/cost_of_explaining.py $(ARGS)
 	$(VENV) tests/benchmarks/cost_of_size.py $(ARGS)
 	$(VENV) tests/benchmarks/cost_of_real_networks.py
 	$(VENV) tests/benchmarks/cost_of_the_regression_run.py

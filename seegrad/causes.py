@@ -7,6 +7,7 @@ import ast
 import re
 from collections.abc import Callable
 
+from . import cases
 from .diagram import short_name, short_names
 from .history import History
 from .snapshot import CHANGED, FREED, Edge, Node, Size
@@ -433,15 +434,15 @@ def _wrong_result(scene: _Scene) -> str:
 
 
 _CAUSES: tuple[tuple[str, Callable[[_Scene], str]], ...] = (
-    (r"is a view and (is being|its base or another view of its base has been) modified in-?place", _view_in_place),
-    (r"modified (by an )?in-?place", _changed_in_place),
-    (r"backward through the graph a second time", _freed),
-    (r"does not require grad and does not have a grad_fn", _no_graph),
-    (r"grad can be implicitly created only for scalar", _no_scalar),
-    (r"appears to not have been used in the graph", _not_used),
-    (r"leaf Variable that requires grad is being used in an in-place", _leaf_in_place),
-    (r"can't optimize a non-leaf|only change requires_grad flags of leaf|support the deepcopy protocol", _no_leaf),
-    (r"NoneType", _no_grad_yet),
-    (r"Can't call numpy\(\) on Tensor that requires grad", _numpy),
-    (r"returned (an incorrect number of gradients|an invalid gradient|nan values)", _wrong_result),
+    (cases.CHANGED_VIEW, _view_in_place),
+    (cases.IN_PLACE, _changed_in_place),
+    (cases.SECOND_TIME, _freed),
+    (cases.NO_GRAPH, _no_graph),
+    (cases.NO_SCALAR, _no_scalar),
+    (cases.NOT_USED, _not_used),
+    (cases.LEAF_IN_PLACE, _leaf_in_place),
+    ("|".join((cases.NO_OPTIMIZED_LEAF, cases.NO_LEAF_FLAG, cases.NO_LEAF_COPY)), _no_leaf),
+    (cases.NONE_TYPE, _no_grad_yet),
+    (cases.NUMPY, _numpy),
+    (cases.WRONG_RESULT, _wrong_result),
 )

@@ -1,14 +1,20 @@
-"""`%%watch` above a cell: the cell runs as it would without, is watched meanwhile, and a player stands under it.
+"""What IPython calls.
 
-It is no cell magic of IPython's own kind: the line becomes a comment. So the cell stays IPython's to run, with its `await`, its
-other magics, its lines counted as before, and its errors.
+`%%watch` above a cell: the cell runs as it would without, is watched meanwhile, and a player stands under it. It is no cell magic
+of IPython's own kind: the line becomes a comment. So the cell stays IPython's to run, with its `await`, its other magics, its
+lines counted as before, and its errors.
+
+`%load_ext seegrad`: after an error of autograd, under its traceback, stands what is known of it.
 """
 
+import contextlib
 import re
 from types import TracebackType
 from typing import Any, get_args
 
+from . import passes
 from .diagram import Level
+from .explaining import explain_error, remember
 from .statements import has_await, uses_and_makes
 from .tracing import Tracer
 from .view import Watch
@@ -78,10 +84,41 @@ class Watcher:
         tracer, self._tracer = self._tracer, None
         self._shell.custom_exceptions, self._shell.CustomTB = self._handlers
         play, history = tell(tracer.stop(error), self._detail)
+        if error is not None:
+            remember(error, history)
         if history.union.tensors:
             display(Watch(play, history))
         elif error is None:
             print("%%watch saw no tensor in this cell.")
+
+
+class Explainer:
+    """Explains the errors of one IPython shell.
+
+    shell: an ``IPython.core.interactiveshell.InteractiveShell``.
+    """
+
+    def __init__(self, shell: Any) -> None:
+        self._shell = shell
+
+    def load(self) -> None:
+        """Explain each error from now on."""
+        passes.begin()
+        self._shell.events.register("post_run_cell", self.explain)
+
+    def unload(self) -> None:
+        passes.end()
+        self._shell.events.unregister("post_run_cell", self.explain)
+
+    def explain(self, result: Any) -> None:
+        """IPython calls it after it has run a cell, and shown its error."""
+        from IPython.display import display
+        if result.error_in_exec is None:
+            return
+        with contextlib.suppress(Exception):        # of ours: the error itself has been shown
+            explanation = explain_error(result.error_in_exec)
+            if explanation is not None:
+                display(explanation)
 
 
 def as_comment(lines: list[str]) -> list[str]:

@@ -3,6 +3,7 @@
 import functools
 import io
 import itertools
+import sys
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from types import FunctionType
 from typing import TYPE_CHECKING
@@ -12,12 +13,25 @@ from torch.autograd.graph import GradientEdge
 
 from .diagram import LEVELS, Level, make_diagram, printable, short_name
 from .drawing import draw_dot, draw_dot_png
+from .explaining import explain_error, remember
 from .layout import DENSITY
 from .modules import in_modules
+from .questions import explain_tensor
 from .recording import Backward, Gradient, record
 from .snapshot import GraphSnapshot, LiveGraph, Output, is_leaf
 from .tracing import Trace, Tracer
-from .view import RECORD_MODULES, BackwardPlay, GraphView, Picture, SideBySide, Watch, WhatIf, level_for, too_many_boxes
+from .view import (
+    RECORD_MODULES,
+    BackwardPlay,
+    Explanation,
+    GraphView,
+    Picture,
+    SideBySide,
+    Watch,
+    WhatIf,
+    level_for,
+    too_many_boxes,
+)
 from .watching import tell
 
 if TYPE_CHECKING:
@@ -143,7 +157,10 @@ def watch(function: Callable[..., object], *args: object, **kwargs: object) -> W
     try:
         result = function(*args, **kwargs)
     except BaseException as error:
-        _display(_watched(tracer.stop(error), None))
+        play = _watched(tracer.stop(error), None)
+        if play.history is not None:
+            remember(error, play.history)
+        _display(play)
         raise
     return _watched(tracer.stop(result=result), result)
 
@@ -160,6 +177,36 @@ def _display(play: BackwardPlay | Watch) -> None:
         print(play)
     else:
         display(play)
+
+
+def explain(what: BaseException | torch.Tensor | None = None, *nets: torch.nn.Module) -> Explanation:
+    """Say what an error of autograd means, or why a tensor is as it is.
+
+    what: an error; nothing for the one that is being handled, or else for the last one that came; or a tensor of any shape.
+    nets: of these modules it is told which parameters the tensor does not reach; without them, of those that the caller has.
+
+    Of an error: which case of the error clinic it is, the line, the graph as the error left it, with the names of the variables
+    there and a mark on what is guilty, and the fix. Of a tensor: why it requires a gradient, or why not; why its ``.grad`` is
+    None; who keeps its memory; which parameters it does not reach. What cannot be known afterwards is called not known.
+    ``%load_ext seegrad`` explains each error by itself, and knows more of earlier backward passes.
+
+    Returns a :class:`seegrad.view.Explanation`: it shows itself, prints as text, and has ``.cases`` and ``.save("error.html")``.
+    Nothing is run again, and the graph stays as it is. Raises TypeError for anything else.
+    """
+    for net in nets:
+        if not isinstance(net, torch.nn.Module):
+            raise TypeError(f"explain was given {_short(net)}, not a module, after the tensor: give nets, as in "
+                            "explain(loss, net).")
+    if isinstance(what, torch.Tensor):
+        return explain_tensor(what, sys._getframe(1), nets)
+    if what is None:
+        what = sys.exc_info()[1] or getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
+        if what is None:
+            return Explanation("There is no error to explain: none has come.", None, ())
+    if not isinstance(what, BaseException):
+        raise TypeError(f"explain was given {_short(what)}: give it an error, a tensor, or nothing for the last error.")
+    unknown = f"Not known: the error clinic has no case for this {type(what).__name__}."
+    return explain_error(what) or Explanation(unknown, None, ())
 
 
 def what_if(build: Callable[..., Picture], **choices: Sequence[object]) -> WhatIf:

@@ -65,10 +65,50 @@ def names_anywhere(statement: ast.stmt) -> list[str]:
     return list(dict.fromkeys(node.id for node in sorted(names, key=lambda node: (node.lineno, node.col_offset))))
 
 
+def names_in(text: str) -> list[str]:
+    """The names that stand in a source, in the order in which they are written."""
+    return list(dict.fromkeys(name for statement in _statements(text) for name in names_anywhere(statement)))
+
+
 def paths_anywhere(statement: ast.stmt) -> list[str]:
     """The names that stand in a statement, and what is read from them, as in "self.kept[0]"; the longest first."""
     parts = [node for node in ast.walk(statement) if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript))]
     return sorted(dict.fromkeys(map(ast.unparse, parts)), key=len, reverse=True)
+
+
+@dataclass(frozen=True)
+class Writer:
+    """A statement that gives a name its value.
+
+    statement: itself.
+    is_unrecorded: the `with` around it that switches recording off, as it is written; "" for none.
+    """
+
+    statement: ast.stmt
+    is_unrecorded: str
+
+
+def only_writer(text: str, name: str, within: tuple[int, int] | None = None) -> Writer | None:
+    """The one assignment that gives a name its value; None where there are several or none, or where another statement does it.
+
+    within: the first and the last line of the function that is meant; None for what stands outside of all functions.
+    """
+    found = [statement for statement in _statements(text) if name in names_written(statement)
+             and function_around(text, statement.lineno) == within]
+    if len(found) != 1 or not isinstance(found[0], (ast.Assign, ast.AnnAssign)):
+        return None
+    line = found[0].lineno
+    around = [ast.unparse(item.context_expr) for statement in _statements(text) if isinstance(statement, ast.With)
+              and statement.lineno <= line <= (statement.end_lineno or 0) for item in statement.items]
+    off = [words for words in around if re.search(r"\b(no_grad|inference_mode)\(\)", words)]
+    return Writer(found[0], "" if any("enable_grad" in words for words in around) else next(iter(off), ""))
+
+
+def function_around(text: str, line: int) -> tuple[int, int] | None:
+    """The first and the last line of the innermost function in which a line stands; None for a line outside of all."""
+    functions = [statement for statement in _statements(text) if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    return max(((function.lineno, function.end_lineno or 0) for function in functions
+                if function.lineno < line <= (function.end_lineno or 0)), default=None)
 
 
 def start_of_backward(statement: ast.stmt) -> str:

@@ -7,7 +7,6 @@ Nothing that is written down keeps a tensor, a node or a frame alive.
 
 import contextlib
 import inspect
-import itertools
 import linecache
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ import torch
 from torch.autograd.graph import GradientEdge
 
 from .modules import Log, Recorder, logs_of, recording
+from .names import tensors_in
 from .recording import Backward, BackwardRecorder, Recording, words_for
 from .snapshot import (
     GraphSnapshot,
@@ -34,8 +34,6 @@ from .snapshot import (
 )
 from .statements import Source, globals_of, loops, names_of
 
-MOST_MEMBERS = 20       # of a list or a dict, whose tensors get names
-MOST_NESTED = 3         # lists inside each other
 MOST_VALUES = 40        # names whose values are told
 MOST_STEPS = 200        # that are told; beyond it, the middle of a loop is folded
 MOST_MOMENTS = 2000     # that are written down; beyond it, loops are folded as they run, or else lines are counted only
@@ -232,6 +230,7 @@ class Tracer:
     def __init__(self, namespace: dict[str, Any], cell: tuple[str, ...] | None = None, uses: Iterable[str] = (),
                  makes: Iterable[str] = (), function: CodeType | None = None) -> None:
         self._namespace, self._cell, self._cell_file, self._function = namespace, cell, "", function
+        self._module = namespace.get("__name__", "")
         self._names = dict.fromkeys((*uses, *makes))
         self._old = {name: id(namespace[name]) for name in makes if name in namespace and name not in uses}
         self._sources: list[Source] = [] if cell is None else [Source("this cell", 1, cell)]
@@ -362,7 +361,7 @@ class Tracer:
         """Write down what was done since the last look: it belongs to the line that runs innermost."""
         if self._scopes and self._scopes[-1].runs:
             scope = self._scopes[-1]
-            results = [_edge(tensor) for _, tensor, _ in self._tensors_in("", returned)]
+            results = [_edge(tensor) for _, tensor, _ in tensors_in("", returned, self._module)]
             self._add(scope.place, scope.begins, calls, [result for result in results if isinstance(result, GradientEdge)])
             scope.begins = False
 
@@ -420,7 +419,7 @@ class Tracer:
             known = set(map(id, drawn.values()))
             # Names of tensors come before those of objects that lead to one.
             for variable, value in sorted(variables.items(), key=lambda item: not isinstance(item[1], torch.Tensor)):
-                for name, tensor, is_parameter in self._tensors_in(variable, value):
+                for name, tensor, is_parameter in tensors_in(variable, value, self._module):
                     free = name if name not in told and name not in drawn else f"{name} in {function}()"
                     if id(tensor) not in known:
                         drawn[free] = tensor
@@ -452,34 +451,6 @@ class Tracer:
             if name not in self._namespace or id(self._namespace[name]) != old:
                 del self._old[name]
         return {name: self._namespace[name] for name in self._names if name in self._namespace and name not in self._old}
-
-    def _tensors_in(self, name: str, value: object, nested: int = 0) -> Iterator[tuple[str, torch.Tensor, bool]]:
-        """The tensors that a value leads to: (name, tensor, whether it is a parameter of a module)."""
-        if isinstance(value, torch.Tensor):
-            yield name, value, False
-        elif isinstance(value, torch.nn.Module):
-            if "_modules" in vars(value):       # else it is only being made
-                for parameter, tensor in value.named_parameters():
-                    yield f"{name}.{parameter}", tensor, True
-                for path, module in value.named_modules(prefix=name):
-                    yield from self._kept_on(path, module, nested)
-        elif nested < MOST_NESTED:
-            for member, inside in itertools.islice(self._members(name, value), MOST_MEMBERS):
-                yield from self._tensors_in(member, inside, nested + 1)
-
-    def _kept_on(self, name: str, module: torch.nn.Module, nested: int) -> Iterator[tuple[str, torch.Tensor, bool]]:
-        """The tensors that a module keeps besides its parameters, as a hidden state."""
-        for field, inside in list(vars(module).items()):
-            if not field.startswith("_") and nested < MOST_NESTED and not isinstance(inside, torch.nn.Module):
-                yield from self._tensors_in(f"{name}.{field}", inside, nested + 1)
-
-    def _members(self, name: str, value: object) -> Iterator[tuple[str, object]]:
-        if isinstance(value, (list, tuple)):
-            yield from ((f"{name}[{i}]", inside) for i, inside in enumerate(value))
-        elif type(value) is dict:
-            yield from ((f"{name}[{key!r}]", inside) for key, inside in value.items())
-        elif type(value).__module__ == self._namespace.get("__name__"):
-            yield from ((f"{name}.{field}", inside) for field, inside in getattr(value, "__dict__", {}).items())
 
     def _value(self, tensor: torch.Tensor, function: str) -> Value:
         grad = tensor.grad if is_leaf(tensor) or tensor.retains_grad else None

@@ -13,10 +13,11 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from .cases import Case
 from .diagram import LEVELS, ChangingDiagram, Diagram, Level, Mark, make_diagram, node_counts, printable
 from .drawing import draw, draw_png, still
 from .folding import modules_data, packed
@@ -25,9 +26,10 @@ from .layout import TOO_MUCH, LayoutError
 from .looks import NO_SLOT, SLOTS, svg_look
 from .nesting import EVERYTHING
 from .play import Frame, Play, changes, make_play, rows, title_of, with_room
+from .postmortem import Line
 from .recording import Recording
 from .saving import Shown, Writer
-from .snapshot import GraphSnapshot
+from .snapshot import GraphSnapshot, Tensor
 from .summaries import gradients_of, saved_by_line, saved_by_module, saved_by_node
 from .table import Table
 from .transcript import (
@@ -47,6 +49,11 @@ SCALE = 0.7         # of a picture on the screen: the words in the boxes are abo
 LEAST_TEXT = 12     # pixels
 PADDING = 8         # pixels, around a picture
 RECORD_MODULES = "run the forward pass again, in `with modules(net):`."
+MOST_IN_FULL, MOST_IN_COMPACT = 5, 10       # nodes of a picture beside words: of more, it is coarser
+MOST_BESIDE = 150   # boxes in it
+HIGHEST = 470       # pixels, of a picture beside words: in JupyterLab on a screen of 1280 × 720, it is seen with its caption
+LEAST_COLUMN = 220  # pixels, for the width of its caption
+ERROR_COLOUR = "#c62828"        # white on it can be read, and it stands out from a light and from a dark page
 MOST_OF_STILLS = 20_000     # characters, for the pictures of a watch where no scripts run
 
 
@@ -323,6 +330,21 @@ def level_for(snapshot: GraphSnapshot, max_boxes: int) -> Level:
     return "modules" if too_large else "full"
 
 
+def readable(snapshot: GraphSnapshot, parameters: Collection[str] = ()) -> GraphView:
+    """A graph beside words, on one screen: at the finest level at which it fits. parameters: names that need no boxes where it is
+    large."""
+    nodes = len(snapshot.nodes)
+    if nodes <= MOST_IN_COMPACT:
+        return GraphView(snapshot, "full" if nodes <= MOST_IN_FULL else "compact", MOST_BESIDE)
+
+    def without_box(tensor: Tensor) -> Tensor:
+        has_other_names = not tensor.names or not set(parameters).issuperset(tensor.names)
+        return tensor if has_other_names or not tensor.in_graph else replace(tensor, given=False)
+
+    snapshot = replace(snapshot, tensors=tuple(map(without_box, snapshot.tensors)))
+    return GraphView(snapshot, "modules" if snapshot.modules else "folded", MOST_BESIDE)
+
+
 def too_many_boxes(snapshot: GraphSnapshot, boxes: int, detail: Level, max_boxes: int) -> str:
     by_modules = "" if snapshot.modules else "; of a network that ran in `with modules(net):`, each module is one box"
     return (f"This graph has {boxes} boxes at detail={detail!r}, too many to draw (the limit is max_boxes={max_boxes}): "
@@ -467,6 +489,89 @@ class Watch(Shown):
         stills = _steps_as_stills(play, svg)
         why = f"<p>{TOO_MUCH}, so there is no picture.</p>" if play.first.boxes and not svg else ""
         return _player(play, svg, f'<div class="stills">{stills}</div>{why}', self.transcript)
+
+
+class Explanation(Shown):
+    """What an error means, or why a tensor is as it is. Made by :func:`seegrad.explain`, and by ``%load_ext seegrad``.
+
+    title: what this is, in a line: of an error, the case.
+    line: the line of the user's code through which an error came, a :class:`seegrad.postmortem.Line`, or None.
+    facts: what is known, a sentence each, without its full stop.
+    fix: what to do; may be empty.
+    hint: how more can be known; may be empty.
+    cases: those of the error clinic that it is of, each a :class:`seegrad.cases.Case`, the nearest first; may be empty.
+    picture: the graph as it was left, with a mark on what is guilty, or None.
+    transcript: all of it as text.
+    """
+
+    def __init__(self, title: str, line: Line | None, facts: Sequence[str], fix: str = "", hint: str = "",
+                 cases: Sequence[Case] = (), picture: GraphView | None = None) -> None:
+        self.title, self.line, self.facts, self.fix, self.hint = title, line, tuple(facts), fix, hint
+        self.cases, self.picture = tuple(cases), picture
+
+    @property
+    def transcript(self) -> str:
+        more = f"More: {'; '.join(map(_where, self.cases))}." if self.cases else ""
+        lines = [self.title, f"{self.line.words}: {self.line.text}" if self.line else "", *self._sentences(), more]
+        return "\n".join([*map(printable, filter(None, lines)), *([repr(self.picture)] if self.picture else [])])
+
+    def __repr__(self) -> str:
+        return self.transcript
+
+    def _sentences(self) -> Iterator[str]:
+        """All that is said, a sentence each; an empty one where there is nothing to say."""
+        yield from (f"{fact[0].upper()}{fact[1:]}." for fact in self.facts)
+        yield f"Fix: {self.fix}." if self.fix else ""
+        yield f"{self.hint}." if self.hint else ""
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        words = [f'<p style="margin: 0.2em 0 0.6em"><strong>{html.escape(self.title)}</strong></p>']
+        if self.line:
+            words.append(f"<p>{html.escape(self.line.words)}: <code>{html.escape(self.line.text)}</code></p>")
+        for said in filter(None, self._sentences()):
+            shown = re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(said))
+            shown = re.sub("^Fix:", "<strong>Fix:</strong>", shown)
+            words.append(f'<p style="margin: 0.4em 0">{shown}</p>')
+        if self.cases:
+            words.append(f'<p style="margin: 0.4em 0">More: {"; ".join(map(_link, self.cases))}.</p>')
+        return {"text/plain": self.transcript, "text/html": beside("".join(words), self.picture, ERROR_COLOUR, "explanation")}
+
+    def _writers(self) -> dict[str, Writer]:
+        return {".html": self._page}
+
+
+def _where(case: Case) -> str:
+    return f"error clinic, case {case.number} ({case.notebook})"
+
+
+def _link(case: Case) -> str:
+    """Where a case stands; a link where the clinic is in this folder."""
+    words = html.escape(f"case {case.number}, {case.title}")
+    try:
+        cells = json.loads(Path(case.notebook).read_text(encoding="utf-8"))["cells"]
+        # JupyterLab jumps to a cell of another notebook, and not always to a heading.
+        place = next(cell["id"] for cell in cells if "".join(cell["source"]).startswith(f"## {case.heading}"))
+    except (OSError, ValueError, LookupError, StopIteration):
+        return f"error clinic, {words}"
+    return f'<a href="{html.escape(case.notebook)}#cell-id={html.escape(place)}">{words}</a>'
+
+
+def beside(words: str, picture: Shown | None, colour: str, name: str) -> str:
+    """Words, and a picture beside them where there is room, behind a line of some colour.
+
+    words: HTML. picture: it becomes no wider than it should be, and so no higher than fits on a screen of 1280 × 720 with its
+    caption and the words. name: the class of the element.
+    """
+    column = ""
+    if picture is not None:
+        room = ""
+        if isinstance(picture, Picture) and picture.svg:
+            width, _ = widths(picture.svg, HIGHEST)
+            room = f"; max-width: {max(LEAST_COLUMN, width + 2 * PADDING)}px"
+        shown = picture._repr_mimebundle_()["text/html"]
+        column = f'<div style="flex: 2 1 400px; min-width: 0; overflow-x: auto{room}">{shown}</div>'
+    return (f'<div class="{name}" style="display: flex; flex-wrap: wrap; gap: 0 1.5em; margin: 0.3em 0; padding: 0 0.8em; '
+            f'border-left: 5px solid {colour}"><div style="flex: 1 1 300px; min-width: 0">{words}</div>{column}</div>')
 
 
 def _player(play: Play, svg: str, stills: str, transcript: str) -> str:

@@ -6,24 +6,27 @@ Where something is wrong with a notebook, one sentence says so, and the last pag
 
 import argparse
 import html
+import json
 import os
 import re
 import shutil
 import sys
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
-from jinja2 import pass_context
+from jinja2 import Environment, pass_context
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from pygments.formatters import HtmlFormatter
 
 from project import COURSE, ROOT, end_of_fold, folded, kind, notebooks, read, tags, to_page
 from rules import GOALS, TIME, TITLE, Markup, problems
+from seegrad.cases import BASIC, CASES, FEWEST
 
 TEMPLATES = Path(__file__).with_suffix("")      # the folder pages, with the style sheet and the script of a page
 TARGET = ROOT / "_build/html"
 SERIES = "See PyTorch's computation graph"
+TABLE_OF_MESSAGES = "## Find your message\n"
 CHINESE = re.compile("[\u3400-\u9fff]+(?: / [\u3400-\u9fff]+)*")
 
 
@@ -66,8 +69,10 @@ class Renderer(IPythonRenderer):
 class Exporter(HTMLExporter):
     """Makes the cells of a notebook into HTML, by a template of ours, and refuses a cell that cannot be shown."""
 
-    def __init__(self):
+    def __init__(self, clinics: set[str]):
+        """clinics: the names of the notebooks whose cases can be found from a message."""
         super().__init__(template_name=TEMPLATES.name, extra_template_basedirs=[str(TEMPLATES.parent)])
+        self.finder = make_finder(self.environment, clinics)
 
     def default_filters(self):
         yield from super().default_filters()
@@ -76,10 +81,15 @@ class Exporter(HTMLExporter):
     @pass_context
     def markdown2html(self, context, source):
         renderer = Renderer(escape=False, attachments=context["cell"].get("attachments"))
-        return self.shown(context, MarkdownWithMath(renderer=renderer).render(source))
+        markup = MarkdownWithMath(renderer=renderer).render(source)
+        if source.startswith(TABLE_OF_MESSAGES):
+            markup = markup.replace("</h2>", f"</h2>{self.finder}", 1)
+        return self.shown(context, markup)
 
     @pass_context
     def shown(self, context, markup):
+        """A piece of HTML, with links to pages in place of notebooks."""
+        markup = re.sub(r'(?<=<a href=")[^"]+', lambda link: to_page(link[0]), markup)
         for problem in Markup(markup).problems:
             raise Refused(f"cell {context['cell'].id} {problem}")
         return markup
@@ -116,7 +126,7 @@ def make_pages(folder: Path) -> dict[str, str]:
     paths = notebooks(folder)
     if not paths:
         raise Refused(f"There is no notebook in {folder}.")
-    exporter = Exporter()
+    exporter = Exporter({path.name for path in paths})
     lessons, bodies = [], []
     for path in paths:
         try:
@@ -132,13 +142,23 @@ def make_pages(folder: Path) -> dict[str, str]:
 
     style, script = make_style(), (TEMPLATES / "script.js").read_text(encoding="utf-8")
     inline = MarkdownWithMath(renderer=Renderer(escape=False)).render
-    pages = {"index.html": render("contents.html.j2", title="Contents", next=lessons[0], map=scrolling(
-        lessons[0].map, "The map of the course"), lessons=[(lesson, inline(lesson.goals)) for lesson in lessons])}
+    pages = {"index.html": render("contents.html.j2", title="Contents", next=lessons[0], finder=exporter.finder,
+        map=scrolling(lessons[0].map, "The map of the course"), lessons=[(lesson, inline(lesson.goals)) for lesson in lessons])}
     for before, lesson, after, body in zip([None, *lessons], lessons, [*lessons[1:], None], bodies):
         pages[lesson.page_name] = render("page.html.j2", title=lesson.title, lesson=lesson, previous=before, next=after,
                                          body=body)
     check_links(pages)
     return pages
+
+
+def make_finder(environment: Environment, clinics: set[str]) -> str:
+    """The field that leads from an error message to its case, or nothing where there is no clinic. script.js looks up in it."""
+    cases = [case for case in CASES if case.messages and case.notebook in clinics]
+    inline = MarkdownWithMath(renderer=Renderer(escape=False)).render
+    rows = [{"heading": case.heading, "link": quote(to_page(case.link), safe="#"), "cause": inline(case.cause),
+             "patterns": json.dumps(case.patterns), "words": json.dumps(case.words)} for case in cases]
+    table = quote(to_page(BASIC)) + "#" + TABLE_OF_MESSAGES.strip("# \n").replace(" ", "-")
+    return environment.get_template("finder.html.j2").render(cases=rows, fewest=FEWEST, table=table) if cases else ""
 
 
 def make_style() -> str:

@@ -18,15 +18,13 @@ from typing import Any
 
 import torch
 
-from seegrad.diagram import Level
 from seegrad.snapshot import CHANGED, FREED, LiveGraph, NumberLog, Output
-from seegrad.view import GraphView
+from seegrad.view import GraphView, readable
 
+from .processes import in_processes
 from .verdict import Wrong
 
 MOST_INSTRUCTIONS = 1_000_000   # of the learner's Python code in one call; counted, because a clock would judge differently
-MOST_IN_FULL, MOST_IN_COMPACT = 5, 10       # nodes: of more, a picture is coarser, so that it fits on a screen with its sentence
-MOST_BOXES = 150                # in a picture
 MOST_MEMBERS = 20               # of a list, whose tensors get names
 
 _ENGINE = torch.autograd.graph._engine_run_backward.__code__       # every backward pass that Python calls goes through it
@@ -104,6 +102,18 @@ class Run:
                 sys.settrace(previous)
                 self._note(None)
 
+    def in_processes(self, count: int, job: Callable[..., Any], *inputs: Any) -> Any:
+        """Call `job(rank, answer, *inputs)` in several processes, as `course.processes` does.
+        Raises Wrong where a job does, and where it does not come to its end.
+
+        job: of a module; it runs the answer there by a `Run` of its own.
+        """
+        with self._alone():
+            try:
+                return in_processes(count, job, self._answer, *inputs)
+            except TimeoutError as error:
+                raise Wrong(f"No end comes: {error}") from None
+
     def show(self, named: Mapping[str, torch.Tensor], *outputs: Output) -> tuple[GraphView, dict[int, str]]:
         """The graph of these tensors now; and for the number of each node, the line of the learner's code that made it.
 
@@ -112,9 +122,7 @@ class Run:
         graph = LiveGraph(outputs, named)
         lines = {number: line for number, (node, made) in enumerate(zip(graph.snapshot.nodes, graph.made), 1)
                  if node.leaf is None and (line := self.line(self._log.owner_of(made) or 0))}
-        nodes = len(graph.snapshot.nodes)
-        level: Level = "full" if nodes <= MOST_IN_FULL else "compact" if nodes <= MOST_IN_COMPACT else "folded"
-        return GraphView(graph.snapshot, level, MOST_BOXES), lines
+        return readable(graph.snapshot), lines
 
     def last_pass(self) -> Pass:
         """The last backward pass. Raises Wrong where there was none."""

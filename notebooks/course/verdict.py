@@ -5,14 +5,12 @@ import re
 from dataclasses import dataclass
 
 from seegrad.saving import Shown
-from seegrad.view import PADDING, Picture, widths
+from seegrad.view import ERROR_COLOUR, beside
 
 RIGHT, WRONG, OPEN = "right", "not yet", "not answered yet"
-HIGHEST = 470       # pixels, of a picture: in JupyterLab on a screen of 1280 × 720, it is seen with its caption and the sentence
-LEAST = 220         # pixels, for the width of its caption
 
 # White on these can be read, and they stand out from a light and from a dark page.
-_SIGNS = {RIGHT: ("✓", "#2e7d32"), WRONG: ("✗", "#c62828")}
+_SIGNS = {RIGHT: ("✓", "#2e7d32"), WRONG: ("✗", ERROR_COLOUR)}
 
 
 class Wrong(Exception):
@@ -73,17 +71,6 @@ class Verdict:
         if self.line:
             place, _, code = self.line.partition(": ")
             words.append(f'<p style="margin: 0.4em 0">{html.escape(place)}: <code>{html.escape(code)}</code></p>')
-        shown = (f'<div class="verdict" style="display: flex; flex-wrap: wrap; gap: 0 1.5em; margin: 0.3em 0; padding: 0 0.8em; '
-                 f'border-left: 5px solid {colour}"><div style="flex: 1 1 300px; min-width: 0">{"".join(words)}</div>'
-                 f'{_beside(self.picture) if self.picture else ""}</div>')
+        shown = beside("".join(words), self.picture, colour, "verdict")
         return {"text/plain": repr(self), "text/html": shown}
 
-
-def _beside(picture: Shown) -> str:
-    """The column of the picture, which is as wide as the picture should be: that becomes no wider than its column."""
-    room = ""
-    if isinstance(picture, Picture) and picture.svg:
-        width, _ = widths(picture.svg, HIGHEST)
-        room = f"; max-width: {max(LEAST, width + 2 * PADDING)}px"
-    shown = picture._repr_mimebundle_()["text/html"]
-    return f'<div style="flex: 2 1 400px; min-width: 0; overflow-x: auto{room}">{shown}</div>'

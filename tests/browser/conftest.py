@@ -1,4 +1,4 @@
-"""What the tests open: an export on the disk, and a JupyterLab, in a browser that must find nothing to complain of."""
+"""What the tests open: an export, the pages, and a JupyterLab, in a browser that must find nothing to complain of."""
 
 import contextlib
 import os
@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 
 import nbformat
@@ -14,10 +15,12 @@ import pytest
 from sample import TITLE, write_sample
 
 import lecture
+import pages as site
 from browser import find_browser
 from project import COURSE, ROOT
 
 SCREENSHOTS = ROOT / "_build/browser"        # of failed tests
+AXE = "axe-core-4.14.1"
 PATIENCE = 60_000       # milliseconds: a slow machine is no failure
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]
@@ -140,6 +143,44 @@ def open_page(browser, request):
     for page in pages:
         page.context.close()
     assert complaints == []
+
+
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory):
+    target = tmp_path_factory.mktemp("pages") / "html"
+    site.build(COURSE, target)
+    return target
+
+
+@pytest.fixture(scope="session")
+def axe():
+    """The source of axe-core, from npm, which only this needs. It is kept in build/."""
+    packed = ROOT / f"_build/axe/{AXE}.tgz"
+    if not packed.exists():
+        npm = shutil.which("npm")
+        if not npm:
+            pytest.skip("no npm: axe-core, which looks for barriers in the pages, comes from there")
+        packed.parent.mkdir(parents=True, exist_ok=True)
+        pack = [npm, "pack", "axe-core@" + AXE.rpartition("-")[2]]
+        if subprocess.run(pack, cwd=packed.parent, capture_output=True, timeout=120).returncode:
+            pytest.skip("npm cannot fetch axe-core, which looks for barriers in the pages")
+    with tarfile.open(packed) as archive:
+        return archive.extractfile("package/axe.min.js").read().decode()
+
+
+@pytest.fixture
+def open_offline(open_page, pages):
+    """A function that opens a page of the course by its name. Nothing may be asked for but the page itself."""
+    asked = []
+
+    def open_it(name, **settings):
+        page = open_page((pages / "index.html").as_uri(), offline=True, **settings)     # from there on, each request is heard
+        page.on("request", lambda sent: asked.append(sent.url.partition("#")[0]))
+        page.goto((pages / f"{name}.html").as_uri())
+        return page
+
+    yield open_it
+    assert {url for url in asked if not url.startswith("data:")} <= {path.as_uri() for path in pages.iterdir()}
 
 
 @pytest.fixture(params=["export", "lab"])

@@ -1,20 +1,14 @@
 """The pages to read, opened from the disk without a network: with axe, with the keyboard alone, on a phone, and in the dark."""
 
-import shutil
-import subprocess
-import tarfile
-
 import pytest
 from test_player import press, says
 
-import pages as site
-from project import COURSE, ROOT, notebooks
+from project import notebooks
 
 pytest.importorskip("playwright", reason="no Playwright: make test-browser installs it")
 from playwright.sync_api import expect
 
 NAMES = ["index", *(path.stem for path in notebooks())]
-AXE = "axe-core-4.14.1"
 UNFOLD = "document.querySelectorAll('details').forEach((fold) => fold.open = true)"
 # A word for each thing found: the rule, where it was broken, and what would mend it.
 RUN_AXE = """rules => axe.run(document, { resultTypes: ["violations"], ...rules }).then((found) => found.violations.flatMap(
@@ -55,44 +49,6 @@ UNDER_A_LEGEND = """() => [...document.querySelectorAll("figure img")].map((imag
     return covered && image.alt.slice(0, 60);
 }).filter(Boolean)"""
 FOCUSED = "() => document.activeElement.outerHTML.slice(0, 200)"
-
-
-@pytest.fixture(scope="session")
-def pages(tmp_path_factory):
-    target = tmp_path_factory.mktemp("pages") / "html"
-    site.build(COURSE, target)
-    return target
-
-
-@pytest.fixture(scope="session")
-def axe():
-    """The source of axe-core, from npm, which only this needs. It is kept in build/."""
-    packed = ROOT / f"_build/axe/{AXE}.tgz"
-    if not packed.exists():
-        npm = shutil.which("npm")
-        if not npm:
-            pytest.skip("no npm: axe-core, which looks for barriers in the pages, comes from there")
-        packed.parent.mkdir(parents=True, exist_ok=True)
-        pack = [npm, "pack", "axe-core@" + AXE.rpartition("-")[2]]
-        if subprocess.run(pack, cwd=packed.parent, capture_output=True, timeout=120).returncode:
-            pytest.skip("npm cannot fetch axe-core, which looks for barriers in the pages")
-    with tarfile.open(packed) as archive:
-        return archive.extractfile("package/axe.min.js").read().decode()
-
-
-@pytest.fixture
-def open_offline(open_page, pages):
-    """A function that opens a page of the course by its name. Nothing may be asked for but the page itself."""
-    asked = []
-
-    def open_it(name, **settings):
-        page = open_page((pages / "index.html").as_uri(), offline=True, **settings)     # from there on, each request is heard
-        page.on("request", lambda sent: asked.append(sent.url.partition("#")[0]))
-        page.goto((pages / f"{name}.html").as_uri())
-        return page
-
-    yield open_it
-    assert {url for url in asked if not url.startswith("data:")} <= {path.as_uri() for path in pages.iterdir()}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -68,9 +68,12 @@ class Program:
         self.statement("r = torch.tensor([0.25, 0.5, 1.0])")
         self.names["r"] = Value(Memory())
         while len(self.lines) < START + 3 + statements:
-            self.random.choice([self.unary, self.unary, self.product, self.product, self.sum, self.change, self.change_data,
-                                self.detach, self.alias, self.delete, self.call, self.loop, self.backward])()
+            self.go_on()
         self.source = "\n".join(self.lines)
+
+    def go_on(self) -> None:
+        self.random.choice([self.unary, self.unary, self.product, self.product, self.sum, self.change, self.change_data,
+                            self.detach, self.alias, self.delete, self.call, self.loop, self.backward])()
 
     def statement(self, text: str) -> None:
         self.lines.append(text)
@@ -214,3 +217,123 @@ class Program:
         for saved in slots:
             saved.freed = saved.freed or (None if retain else self.line)
         self.sweep(self.line)
+
+
+@dataclass
+class Failure:
+    """How a program ends.
+
+    message: a part of what PyTorch says; cases: the numbers of the cases of the clinic that it may be, none where it has none.
+    guilty: the node that cannot run, as its place among the nodes of the graph in the order in which they were made.
+    by: the line that freed what it had saved.
+    """
+
+    message: str
+    cases: tuple[int, ...]
+    guilty: int | None = None
+    by: int | None = None
+
+
+class FailingProgram(Program):
+    """A program whose last line raises."""
+
+    def __init__(self, seed: int, statements: int) -> None:
+        super().__init__(seed, statements)
+        self.failure: Failure | None = None
+        # In two of three, a backward fails: there is most to be known.
+        end = self.backward_again if seed % 3 else self.random.choice([
+            self.no_graph, self.no_scalar, self.leaf_in_place, self.flag, self.to_numpy, self.optimize, self.not_used, self.copy,
+            self.retain, self.other])
+        end()
+        for _ in range(30):
+            if self.failure is None:
+                self.go_on()
+                end()
+        if self.failure is None:        # nothing is tracked any more, say
+            self.other()
+        self.source = "\n".join(self.lines)
+
+    def ends(self, statement: str, failure: Failure) -> None:
+        self.statement(statement)
+        self.failure = failure
+
+    def of_kind(self, wanted) -> str | None:
+        names = sorted(name for name, value in self.names.items() if wanted(value))
+        return self.random.choice(names) if names else None
+
+    def backward_again(self) -> None:
+        name = self.of_kind(lambda value: value.node is not None)
+        if name is None:
+            return
+        reached: dict[Made, None] = {}
+        pending = [self.names[name].node]
+        while pending:
+            node = pending.pop()
+            reached[node] = None
+            pending += [other for other in node.inputs if other not in reached]
+        order = [node for node in self.nodes if node in reached]
+        # Each node is newer than its inputs, so the engine takes the newest first.
+        for place, node in reversed(list(enumerate(order))):
+            freed = [saved.freed for saved in node.saved if saved.freed]
+            changed = [saved for saved in node.saved if saved.version != saved.memory.version]
+            if freed:
+                message = Failure("a second time", (1,), place, freed[0])
+            elif changed:
+                message = Failure("modified by an inplace operation", (2, 3), place)
+            else:
+                continue
+            retain = self.random.random() < 0.5
+            self.ends(f"{name}.sum().backward({'retain_graph=True' if retain else ''})", message)
+            return
+
+    def no_graph(self) -> None:
+        name = self.of_kind(lambda value: not value.tracked)
+        if name is not None:
+            self.ends(f"{name}.sum().backward()", Failure("does not require grad", (4,)))
+
+    def no_scalar(self) -> None:
+        name = self.of_kind(lambda value: value.tracked)
+        if name is not None:
+            self.ends(f"{name}.backward()", Failure("only for scalar outputs", (5,)))
+
+    def leaf_in_place(self) -> None:
+        name = self.of_kind(lambda value: value.tracked and value.node is None)
+        if name is not None:
+            self.ends(f"{name}.mul_(2)", Failure("a leaf Variable", (7,)))
+
+    def flag(self) -> None:
+        name = self.of_kind(lambda value: value.node is not None)
+        if name is not None:
+            self.ends(f"{name}.requires_grad_(False)", Failure("requires_grad flags of leaf", (10,)))
+
+    def to_numpy(self) -> None:
+        name = self.of_kind(lambda value: value.tracked)
+        if name is not None:
+            self.ends(f"{name}.numpy()", Failure("Can't call numpy()", (12,)))
+
+    def optimize(self) -> None:
+        name = self.of_kind(lambda value: value.node is not None)
+        if name is not None:
+            self.ends(f"torch.optim.SGD([{name}], lr=0.1)", Failure("can't optimize a non-leaf", (9,)))
+
+    def not_used(self) -> None:
+        name = self.of_kind(lambda value: value.node is not None)
+        if name is not None:
+            self.statement("unused = torch.zeros(3, requires_grad=True)")
+            self.ends(f"torch.autograd.grad({name}.sum(), unused, retain_graph=True)", Failure("", (1, 2, 3, 6)))
+
+    def copy(self) -> None:
+        name = self.of_kind(lambda value: value.node is not None)
+        if name is not None:
+            self.ends(f"__import__('copy').deepcopy({name})", Failure("deepcopy", (19,)))
+
+    def retain(self) -> None:
+        name = self.of_kind(lambda value: not value.tracked)
+        if name is not None:
+            self.ends(f"{name}.retain_grad()", Failure("can't retain_grad", (20,)))
+
+    def other(self) -> None:
+        """An error that has nothing to do with autograd."""
+        name = self.some()
+        self.ends(self.random.choice([f"{name} @ torch.zeros(4)", f"{name}[7]", "undefined", f"{name}.no_such_method()",
+                                      "raise ValueError('x is a view of y')", "None + 1", "int('backward')"]), Failure("", ()))

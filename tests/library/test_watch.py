@@ -12,7 +12,6 @@ import torch
 from IPython.core.interactiveshell import InteractiveShell
 from torch import nn
 
-import seegrad
 from random_programs import Program
 from seegrad import watch
 from seegrad.history import make_history
@@ -404,8 +403,8 @@ def shell(w, monkeypatch):
     shell = InteractiveShell.instance()
     shown = []
     monkeypatch.setattr(shell.display_pub, "publish", lambda data, **_: shown.append(data["text/plain"]))
-    seegrad.load_ipython_extension(shell)
-    seegrad.load_ipython_extension(shell)
+    Watcher(shell).load()
+    Watcher(shell).load()
     shell.push({"w": w, "torch": torch})
     shell.shown = shown
     yield shell

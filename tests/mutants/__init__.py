@@ -9,7 +9,8 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-MODULES = ["graph_and_freeing", "gradients", "sharing", "networks", "messages", "own_nodes", "of_seegrad"]
+MODULES = ["graph_and_freeing", "gradients", "sharing", "networks", "messages", "own_nodes", "training_programs",
+           "views_and_checkpoints", "processes_and_precision", "of_seegrad"]
 MUTANTS = {}
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from mutants import noticed_at, patch
-from seegrad import diagram, drawing, history, measurement, play, recording, show, snapshot, tracing, view, watching
+from seegrad import diagram, drawing, explaining, history, measurement, play, recording, show, snapshot, tracing, view, watching
 from seegrad.diagram import LEAF, RESULT
 from seegrad.looks import SLOTS
 from seegrad.measurement import Measurement
@@ -378,3 +378,9 @@ def watch_does_not_enter_functions():
     @patch(tracing.Tracer, "_is_watched")
     def is_watched(original, tracer, frame):
         return original(tracer, frame) and frame.f_code.co_name == "<module>"
+
+
+@noticed_at("08-ask-explain")
+def explain_does_not_see_that_all_is_frozen():
+    """`explain` does not look at the parameters of the modules around an error."""
+    patch(explaining, "_all_frozen")(lambda original, remains: "")

@@ -16,10 +16,12 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 import pages as site
+from clinic_tables import clinics
 from new_notebook import FIRST, NOTE, PLAN, skeleton
 from project import COURSE, PICTURE, ROOT, folded, kind, notebooks, read
 from refresh import METADATA
 from rules import GUARD, MACHINE
+from seegrad.cases import CASES
 
 PAGES = ["index.html", *(f"{path.stem}.html" for path in notebooks())]
 each_page = pytest.mark.parametrize("name", PAGES)
@@ -143,6 +145,19 @@ def test_the_table_of_the_error_clinic_leads_to_its_cases(soups):
     assert {page.find(id=unquote(link[1:])).name for link in links} == {"h2"}
 
 
+def test_the_contents_and_the_clinics_have_the_field_that_leads_from_a_message_to_each_case(soups):
+    places = ["index.html", *(f"{path.stem}.html" for path in clinics())]
+    assert [name for name in PAGES if soups[name].find(class_="finder")] == places
+    for name in places:
+        finder, = soups[name].find_all(class_="finder")
+        assert finder.has_attr("hidden") and finder.label["for"] == finder.textarea["id"]        # a script shows it
+        rows = finder.find_all("li")
+        assert [row.a.text for row in rows] == [case.heading for case in CASES if case.messages]
+        for row in rows:
+            page, _, anchor = row.a["href"].partition("#")
+            assert soups[page].find(id=unquote(anchor)).text == row.a.text and row.has_attr("hidden")
+
+
 # A small course, to damage: its map, and a skeleton that ends with the cells of a test.
 
 SHOWN = '<figure><img alt="A picture" src="data:image/svg+xml;base64,PHN2Zy8+"></figure>'
@@ -212,6 +227,15 @@ def test_markdown_becomes_what_jupyterlab_makes_of_it(pages_of):
     assert page.find(attrs={"aria-label": "Code"}).pre
     fold = page.find("summary", string="More").parent
     assert fold.p.strong.text == "right"
+
+
+def test_a_link_in_an_output_leads_to_the_page_of_a_notebook(pages_of):
+    page = pages_of(output(text_html='<a href="00_one.ipynb#cell-id=first">a</a>', text_plain="A"))["01_two.html"]
+    assert '<a href="00_one.html#cell-id=first">a</a>' in page
+
+
+def test_a_course_without_a_clinic_has_no_field_for_messages(pages_of):
+    assert all('class="finder"' not in page for page in pages_of().values())
 
 
 def test_what_is_for_the_lecturer_is_not_for_the_reader(pages_of):
