@@ -195,18 +195,42 @@ def test_without_notes_it_says_that_it_does_not_know_and_how_to_know():
     assert "Which node is not known" in text and "✗" not in text and "%load_ext seegrad" in text
 
 
-def test_a_graph_that_is_too_large_to_be_known_whole_is_not_guessed_at(noted):
-    source = """
+def guilty_name(source, **names):
+    """The name of the node that is marked; None where none is."""
+    explanation = explain_error(failed(source, **names))
+    marked = [mark.node for mark in explanation.picture.marks if mark.node is not None]
+    return explanation.picture.snapshot.nodes[marked[0]].name if marked else None
+
+
+@pytest.mark.parametrize("last", ["(a + b).sum().backward()", "torch.autograd.backward([a.sum(), b.sum()])"])
+def test_of_two_nodes_that_cannot_run_the_one_made_last_is_guilty(last):
+    source = f"""
         w = torch.ones(2, requires_grad=True)
-        h = w
-        for _ in range(200):
-            h = h * w
-        other = h * 2 + 0
-        h.sum().backward()
-        other.pow(2).sum().backward()"""
-    text = told(source)[1]
-    assert "✗" not in text or "MulBackward0 needs" in text
-    assert explain_error(failed(source)).cases[0].number == 1
+        a = w.exp()
+        b = w.sigmoid()
+        a.detach().add_(1)
+        b.detach().add_(1)
+        {last}"""
+    assert "output 0 of Sigmoid" in str(failed(source)) and guilty_name(source) == "SigmoidBackward0"
+
+
+FREED = """
+    v, w = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+    a = v.exp()
+    a.sum().backward()
+"""
+
+
+@pytest.mark.parametrize("source", [
+    # What autograd.grad has run has no note: b is guilty here.
+    "b = w.sigmoid()\n    torch.autograd.grad(b.sum(), w)\n    (a + b).sum().backward()",
+    # A pass that failed has run b, and has no note either.
+    "b = a.sigmoid()\n    try: b.sum().backward()\n    except RuntimeError: pass\n    b.tanh().sum().backward()",
+    # Of a large pass, not all nodes have a note: that of deep has none, and is guilty.
+    "h = w\n    for i in range(100):\n        h = h * w\n        deep = h if i == 10 else None if i < 10 else deep\n"
+    "    h.sum().backward()\n    (deep.sin() + a).sum().backward()"])
+def test_where_a_node_may_have_been_run_without_a_note_none_is_called_guilty(noted, source):
+    assert guilty_name(FREED + "    " + source) is None
 
 
 def test_the_carried_state_of_a_recurrent_net_is_case_15(noted):
