@@ -28,6 +28,7 @@ SELECTED = "cells => cells.findIndex((cell) => cell.matches('.jp-mod-selected'))
 
 
 def run_all(page):
+    expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible()      # or the menu runs nothing
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
 
