@@ -181,7 +181,7 @@ def _freed(remains: Remains) -> _Finding:
         finding.facts.append(f"`{carried}` was used on both sides: the result of an earlier step was carried into this one")
         if any(isinstance(part, nn.RNNBase) and carried.startswith(path) for path, part in _parts(remains)):
             finding.cases = [15, 1]
-    now, before = (_owners(remains, _leaves(remains, nodes)) for nodes in (ran, _behind(remains, i)))
+    now, before = (_owners(remains, _leaves(remains, nodes)) for nodes in (ran, remains.reached([i])))
     if newer and len(now) == len(before) == 1 and now != before:
         finding.cases = [16, 1]
         finding.facts.append(f"what is older is trained by {code(sorted(before))}, and what is newer by {code(sorted(now))}")
@@ -197,17 +197,6 @@ def _entries(remains: Remains, ran: Sequence[int]) -> list[str]:
     edges = {edge for new in ran if new not in old for edge in remains.graph.snapshot.nodes[new].inputs
              if edge is not None and edge.node in old}
     return [tensor.names[0] for tensor in remains.graph.snapshot.tensors if tensor.producer in edges and tensor.names]
-
-
-def _behind(remains: Remains, i: int) -> list[int]:
-    """A node, and those to which it leads."""
-    assert remains.graph is not None
-    found, pending = {i}, [i]
-    while pending:
-        new = {edge.node for edge in remains.graph.snapshot.nodes[pending.pop()].inputs if edge is not None} - found
-        found |= new
-        pending += new
-    return sorted(found)
 
 
 def _leaves(remains: Remains, users: Iterable[int]) -> set[int]:
@@ -231,7 +220,7 @@ def _owners(remains: Remains, leaves: Iterable[int]) -> set[str]:
 def _used_on_both_sides(remains: Remains, ran: Sequence[int], old: int) -> str:
     """The name of a parameter that is used by nodes which have run now, and by some that an earlier pass has run; "" for none."""
     assert remains.graph is not None
-    both = _leaves(remains, ran) & _leaves(remains, _behind(remains, old))
+    both = _leaves(remains, ran) & _leaves(remains, remains.reached([old]))
     names = [name for leaf in sorted(both) for name in remains.graph.snapshot.tensors[leaf].names if name in remains.parameters]
     return names[0] if names else ""
 
@@ -254,8 +243,7 @@ def _changed(remains: Remains) -> _Finding:
         return finding
     finding.cases = [3]
     itself = graph.tensors[held] if held is not None else None
-    owners = [name for name, optimizer in remains.optimizers.items()
-              if any(itself is parameter for group in optimizer.param_groups for parameter in group["params"])]
+    owners = [] if held is None else sorted(_owners(remains, [held]))
     if owners:
         finding.facts.append(f"it is a parameter of {code(owners)}: step() changes it in place")
         if len(remains.optimizers) > 1:
@@ -333,13 +321,17 @@ def _no_graph(remains: Remains) -> _Finding:
         finding.facts.append(frozen)
         finding.fix = "let requires_grad be True for what shall learn, and look at the order: freeze first, then add what learns"
         return finding
-    cut = _cut(remains, name)
+    untracked = [other for other, tensor in remains.mentioned.items() if not tensor.requires_grad]
+    cut = _cut(remains, [name] if name in remains.own else untracked)
     if cut:
         finding.facts.append(cut)
-    if remains.modules and a_checkpoint_has_warned():
-        finding.cases = [23, 4]
+    elif remains.modules and a_checkpoint_has_warned():
         finding.facts.append(CHECKPOINT_CUTS)
-        finding.fix = "use_reentrant=False; or let the input of the first checkpoint be tracked"
+        if reentrant_checkpoints(remains.modules.items()):
+            finding.cases = [23, 4]
+            finding.fix = "use_reentrant=False; or let the input of the first checkpoint be tracked"
+        else:       # the warning may be that of another net, or of a validation
+            finding.cases = [4, 23]
     return finding
 
 
@@ -364,15 +356,15 @@ def reentrant_checkpoints(nets: Iterable[tuple[str, nn.Module]]) -> list[str]:
     return found
 
 
-def _cut(remains: Remains, name: str) -> str:
-    """Which line left the graph on the way to an untracked tensor, as far as the code tells it; or an empty string.
+def _cut(remains: Remains, names: Sequence[str]) -> str:
+    """Which line left the graph on the way to untracked tensors, as far as the code tells it; or an empty string.
 
     It tells where each name on the way is given a value by one statement only, above the line that failed.
     """
     if not remains.frames:
         return ""
     text, below, seen = remains.source, remains.frames[0][1], set[str]()
-    pending = [name]
+    pending = list(names)
     while pending:
         read = pending.pop(0)
         writer = None if read in seen else only_writer(text, read, remains.within)
@@ -405,7 +397,7 @@ def _not_used(remains: Remains) -> _Finding:
     finding = _Finding([6])
     if remains.call is None or remains.graph is None:
         return finding
-    reached = remains.reached()
+    reached = remains.reached(remains.roots)
     for one in remains.call.inputs or ():
         if isinstance(one, torch.Tensor) and remains.node_of(one) not in reached:
             name = _name(remains, one)

@@ -10,7 +10,7 @@ import linecache
 import os
 import re
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
@@ -236,7 +236,7 @@ class Remains:
         if self.graph is None or self.call is None or len({tensor.device for tensor in self.graph.snapshot.tensors}) > 1:
             return []
         snapshot, made = self.graph.snapshot, self.graph.made
-        roots = {i for root in self.call.roots if (i := self.node_of(root)) is not None}
+        roots = set(self.roots)
         needed = self._leading_to(snapshot)
         inside, pending = set(roots), list(roots)
         waiting = dict.fromkeys(range(len(snapshot.nodes)), 0)
@@ -265,11 +265,17 @@ class Remains:
         """Whether a tensor of this name is drawn."""
         return self.graph is not None and any(name in tensor.names for tensor in self.graph.snapshot.tensors)
 
-    def reached(self) -> set[int]:
-        """The nodes to which a way leads from the roots."""
-        assert self.graph is not None and self.call is not None
-        pending = [i for root in self.call.roots if (i := self.node_of(root)) is not None]
-        found = set(pending)
+    @property
+    def roots(self) -> list[int]:
+        """The nodes in which the pass that failed began."""
+        outputs = self.call.roots if self.call is not None else ()
+        return [i for output in outputs if (i := self.node_of(output)) is not None]
+
+    def reached(self, starts: Iterable[int]) -> set[int]:
+        """These nodes, and those to which they lead."""
+        assert self.graph is not None
+        found = set(starts)
+        pending = list(found)
         while pending:
             new = {edge.node for edge in self.graph.snapshot.nodes[pending.pop()].inputs if edge is not None} - found
             found |= new

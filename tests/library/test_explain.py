@@ -12,6 +12,7 @@ import pytest
 import torch
 from IPython.core.interactiveshell import InteractiveShell
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import seegrad
 from random_programs import FailingProgram
@@ -311,6 +312,25 @@ def test_all_frozen_is_told_from_one_tracked_parameter():
     assert told(f"w = torch.ones(2, requires_grad=True)\n{source.format(False)}; w")[0] == [4]       # w may have to learn
     assert told("net = nn.Linear(2, 2).requires_grad_(False)\ntorch.optim.SGD([], lr=1)")[0] == [21]
     assert explain_error(failed("net = nn.Linear(2, 2)\ntorch.optim.SGD([], lr=1)")) is None
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+
+    def forward(self, x):
+        return checkpoint(self.layer, x, use_reentrant=True)
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs")
+@pytest.mark.parametrize(("line", "cases"), [
+    ("net(x).sum().backward()", [23, 4]), ("out = plain(x)\nh = out.detach()\nh.sum().backward()", [4]),
+    ("plain(x).detach().sum().backward()", [4, 23])])
+def test_the_warning_of_a_checkpoint_is_not_taken_for_the_cause_of_another_cut(line, cases, monkeypatch):
+    monkeypatch.setattr("seegrad.explaining.a_checkpoint_has_warned", lambda: True)      # pytest hides the warning
+    names = {"net": Block()} if "net(" in line else {"plain": nn.Linear(2, 2)}
+    assert told(line, x=torch.ones(1, 2), **names)[0] == cases
 
 
 def test_recording_that_is_switched_off_is_told():
