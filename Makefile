@@ -7,6 +7,7 @@ FOR =
 N =
 TITLE =
 TORCH =
+FOLDER =
 # The versions of all packages; empty for the newest ones.
 LOCK = constraints.txt
 ARGS =
@@ -18,13 +19,15 @@ export LOCK
 export FOR
 unexport JUPYTER_PATH PYTHONHOME PYTHONPATH
 
-.PHONY: help lab lecture slides html test test-browser mutants upgrade-report rounds refresh figures docs notebook lint lock benchmark environment
+.PHONY: help lab lecture slides html student lecturer test test-browser mutants upgrade-report rounds refresh figures docs notebook lint lock benchmark environment
 
 help:
 	@echo "make lab        open the notebooks in JupyterLab (FOR=lecturer shows the notes for lectures; PORT=9000, ARGS=--no-browser)"
 	@echo "make lecture    open a notebook as live slides (N=03)"
 	@echo "make slides     write a deck for each notebook, which opens without a network"
 	@echo "make html       write the notebooks as pages to read, without Python and without a network"
+	@echo "make student    write the notebooks without solutions and notes for the lecturer (FOLDER=where, else _build/student)"
+	@echo "make lecturer   write the notebooks with everything, the notes open (FOLDER=where, else _build/lecturer)"
 	@echo "make test       run all tests and notebooks (ARGS: more options for pytest)"
 	@echo "make test-browser  open JupyterLab, slides and pages in a real browser, if there is one"
 	@echo "make lint       look for common mistakes, and check the types of the library"
@@ -52,6 +55,9 @@ slides: environment
 
 html: environment
 	@$(VENV) tools/pages.py
+
+student lecturer: environment
+	@$(VENV) tools/editions.py $@ $(if $(FOLDER),"$(FOLDER)")
 
 # The workers share the processors among them; more threads would only wait for each other.
 test: export OMP_NUM_THREADS = 1
