@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 PORT =
+HOST =
+WORD =
 FOR =
 N =
 TITLE =
@@ -19,11 +21,12 @@ export LOCK
 export FOR
 unexport JUPYTER_PATH PYTHONHOME PYTHONPATH
 
-.PHONY: help lab lecture slides html student lecturer test test-browser mutants upgrade-report rounds refresh figures docs notebook lint lock benchmark environment
+.PHONY: help lab lecture class slides html student lecturer test test-browser mutants upgrade-report rounds refresh figures docs notebook lint lock benchmark environment
 
 help:
 	@echo "make lab        open the notebooks in JupyterLab (FOR=lecturer shows the notes for lectures; PORT=9000, ARGS=--no-browser)"
 	@echo "make lecture    open a notebook as live slides (N=03)"
+	@echo "make class      open a class on this machine, for students with a browser (HOST=0.0.0.0 for a room; PORT=9000, WORD=lemon)"
 	@echo "make slides     write a deck for each notebook, which opens without a network"
 	@echo "make html       write the notebooks as pages to read, without Python and without a network"
 	@echo "make student    write the notebooks without solutions and notes for the lecturer (FOLDER=where, else _build/student)"
@@ -49,6 +52,10 @@ lab: environment
 
 lecture: environment
 	@$(VENV) tools/lecture.py "$(N)" $(if $(PORT),--port=$(PORT)) $(ARGS)
+
+# Ctrl+C reaches the tool itself, which ends the class in order.
+class: environment
+	@exec $(VENV) tools/classroom.py $(if $(HOST),--host=$(HOST)) $(if $(PORT),--port=$(PORT)) $(if $(WORD),--word="$(WORD)") $(ARGS)
 
 slides: environment
 	@$(VENV) tools/slides.py $(ARGS)
