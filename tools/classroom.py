@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import editions
-from project import ROOT
+from project import COURSE, ROOT
 
 HUB = ROOT / "classroom"
 PROXY = HUB / "node_modules/configurable-http-proxy/package.json"
@@ -68,7 +68,7 @@ def settings(chosen: argparse.Namespace, folder: Path) -> dict:
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     made_up = {"word": "-".join(secrets.choice(WORDS) for _ in range(2)), "lecturer_word": secrets.token_urlsafe(12),
                "proxy_token": secrets.token_hex(32)}
-    given = {name: value for name, value in vars(chosen).items() if value is not None and name != "folder"}
+    given = {name: value for name, value in vars(chosen).items() if value is not None and name not in ("folder", "course")}
     values = {**made_up, **kept, **given, "own_users": os.geteuid() == 0 and sys.platform == "linux"}
     new = path.with_suffix(".new")
     new.write_text(json.dumps(values, indent=1), encoding="utf-8")
@@ -76,7 +76,7 @@ def settings(chosen: argparse.Namespace, folder: Path) -> dict:
     return values
 
 
-def publish(folder: Path, own_users: bool) -> None:
+def publish(folder: Path, own_users: bool, course: Path = COURSE) -> None:
     """Publish both editions of the course, for the students' copies and the lecturer's, which only the lecturer may read."""
     import copies
     import seats
@@ -85,7 +85,7 @@ def publish(folder: Path, own_users: bool) -> None:
         repository = folder / "published" / edition
         repository.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder / "hub") as new:
-            editions.write(edition, Path(new))
+            editions.write(edition, Path(new), course)
             copies.publish(Path(new), repository)
     repository = folder / "published" / LECTURER
     repository.chmod(0o700)
@@ -156,6 +156,7 @@ def main(arguments=None):
     parser.add_argument("--guarantee", type=int, default=512, help="MB that must be free for a student to come in")
     parser.add_argument("--idle", type=int, default=3600, help="seconds after which a server that nobody uses ends")
     parser.add_argument("--folder", type=Path, default=ROOT / "_class", help="where the students' files and all else of the class lie")
+    parser.add_argument("--course", type=Path, default=COURSE, help="the folder of notebooks that is published")
     chosen = parser.parse_args(arguments)
     if not 1024 <= chosen.port <= LAST_PORT:
         sys.exit(f"PORT={chosen.port} is no port for a class: name one from 1024 to {LAST_PORT}: make class PORT=9000")
@@ -176,7 +177,7 @@ def main(arguments=None):
         check(values, folder)
         if values["own_users"]:
             check_own_users(folder)
-        publish(folder, values["own_users"])
+        publish(folder, values["own_users"], chosen.course.resolve())
         sys.exit(open_class(values, folder, lock))
 
 

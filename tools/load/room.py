@@ -56,7 +56,7 @@ class Room:
         self.course: Path | None = None
         self.tool: subprocess.Popen | None = None
 
-    def open(self) -> float:
+    async def open(self) -> float:
         """Open the class, and return how many seconds that took. Raises NoClass with the last line that the tool said."""
         began = time.monotonic()
         command = [sys.executable, str(ROOT / "tools/classroom.py"), f"--port={self.port}", f"--word={self.word}",
@@ -73,16 +73,17 @@ class Room:
                 return time.monotonic() - began
             if self.tool.poll() is not None:
                 break
-            time.sleep(0.1)
-        raise NoClass(f"The class did not open: {(words.strip().splitlines() or ['it said nothing'])[-1]}")
+            await asyncio.sleep(0.1)
+        raise NoClass(f"The class did not open (exit code {self.tool.poll()}): {(words.strip().splitlines() or ['it said nothing'])[-1]}")
 
     def processes(self) -> dict[psutil.Process, str]:
         """All processes of this class, also of students, and what each of them is."""
         found = {}
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                words, environment = " ".join(process.cmdline()), process.environ()
-                if (environment.get("CLASS_FOLDER") == str(self.folder) or f"--folder={self.folder}" in words
+                command, environment = process.cmdline(), process.environ()
+                words = " ".join(command)
+                if (environment.get("CLASS_FOLDER") == str(self.folder) or f"--folder={self.folder}" in command
                         or environment.get("HOME", "").startswith(f"{self.folder}/students/")):
                     found[process] = next((kind for word, kind in KINDS.items() if word in words), "other")
         return found
@@ -134,7 +135,8 @@ class Meter:
             with contextlib.suppress(psutil.Error):
                 used = process.cpu_times()
                 # The hub waits for the copies that it starts: their time is found there when they have ended.
-                self.seconds[process] = kind, used.user + used.system
+                if kind != "copy":
+                    self.seconds[process] = kind, used.user + used.system
                 if kind == "hub":
                     self.seconds[process, "ended"] = "copy", used.children_user + used.children_system
                 memory[kind] += process.memory_full_info().pss / MEGABYTE

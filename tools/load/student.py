@@ -4,7 +4,6 @@ import asyncio
 import copy
 import json
 import re
-import time
 import uuid
 from collections import Counter
 from datetime import UTC, datetime
@@ -312,7 +311,7 @@ class Channel:
                 state = await self._kernel_state()
                 if state is None:
                     raise Gone("the kernel has died") from None
-                if (broken or kind_is_ready(reply)) and state == "idle":
+                if (broken or reply) and state == "idle":
                     return (reply, outputs) if reply else None
                 continue
             if text is None:
@@ -340,10 +339,6 @@ class Channel:
             self.socket.close()
 
 
-def kind_is_ready(reply):
-    return reply is not None
-
-
 def _add(outputs, output):
     """What is printed piece by piece is one output, as JupyterLab stores it."""
     last = outputs[-1] if outputs else None
@@ -351,13 +346,3 @@ def _add(outputs, output):
         last["text"] += output["text"]
     else:
         outputs.append(dict(output))
-
-
-class Clock:
-    """Notes when each student reached each step."""
-
-    def __init__(self):
-        self.start = time.monotonic()
-
-    def note(self, student: Student, step: str) -> None:
-        student.times[step] = time.monotonic() - self.start
