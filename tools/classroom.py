@@ -123,10 +123,11 @@ def _of_a_killed_class(folder, port):
 def check_own_users(folder: Path) -> None:
     """Exits with a sentence where a student's own user could not run the course."""
     import seats
+    user = seats.first_user(folder)
     with tempfile.TemporaryDirectory(dir=folder) as home:
-        os.chown(home, seats.FIRST_USER, seats.FIRST_USER)
+        os.chown(home, user, user)
         done = subprocess.run(
-            [*seats.as_student(Path(home), folder, seats.FIRST_USER, 1024), sys.executable, "-c", "import jupyterhub, seegrad"],
+            [*seats.as_student(Path(home), folder, user, 1024), sys.executable, "-c", "import jupyterhub, seegrad"],
             capture_output=True, text=True)
     if done.returncode:
         sys.exit("The class cannot start: as root, each student has a user number of their own, and such a user cannot run the course "
