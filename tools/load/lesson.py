@@ -67,7 +67,7 @@ class Lesson:
         self.room, self.students, self.report, self.limit = room, students, report, limit
         self.meter = Meter(room)
         self.gone: set[Student] = set()
-        self.moved = asyncio.Condition()
+        self.moved, self.one_kill = asyncio.Condition(), asyncio.Lock()
 
     def count(self, step: str) -> int:
         """How many students have come to a step."""
@@ -123,9 +123,10 @@ class Lesson:
 
     async def kill(self, kill: Kill) -> None:
         await self.until(kill.step, kill.share)
-        self.meter.sample()
-        await asyncio.to_thread(self.room.kill, *kill.kinds)
-        self.report.opened.append(await self.room.open())
+        async with self.one_kill:
+            await asyncio.to_thread(self.meter.sample)
+            await asyncio.to_thread(self.room.kill, *kill.kinds)
+            self.report.opened.append(await self.room.open())
 
     async def measure(self, moment: str) -> None:
         await self.until(moment)
