@@ -22,7 +22,7 @@ c.ClassAuthenticator.word = settings["word"]
 c.ClassAuthenticator.lecturer_word = settings["lecturer_word"]
 c.ClassAuthenticator.pins_file = str(private / "pins.json")
 c.ClassAuthenticator.allow_all = True
-c.ClassAuthenticator.admin_users = {LECTURER}
+c.ClassAuthenticator.admin_users = {LECTURER}        # sees who is there on /hub/admin, and can open each student's server
 c.JupyterHub.template_paths = [str(ROOT / "classroom/templates")]
 c.JupyterHub.template_vars = {"shared_account": not settings["own_users"]}
 
@@ -57,6 +57,4 @@ c.JupyterHub.services = [
 c.JupyterHub.load_roles = [
     {"name": "idle-culler", "services": ["idle-culler"],
      "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"]},
-    {"name": "lecturer", "users": [LECTURER],
-     "scopes": ["admin-ui", "admin:users", "admin:servers", "access:servers", "list:users", "read:hub"]},
 ]
