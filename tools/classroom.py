@@ -122,6 +122,17 @@ def _of_a_killed_class(folder, port):
         return False
 
 
+def end_left_services(folder: Path) -> None:
+    """End the services of a hub that was killed: nobody else does, and the next hub starts its own. Students' servers go on."""
+    import psutil
+    for process in psutil.process_iter():
+        try:
+            if "jupyterhub_idle_culler" in process.cmdline() and process.cwd() == str(folder / "hub"):
+                process.kill()
+        except psutil.Error:        # it has ended, or belongs to somebody else
+            continue
+
+
 def check_own_users(folder: Path) -> None:
     """Exits with a sentence where a student's own user could not run the course."""
     import seats
@@ -182,6 +193,7 @@ def main(arguments=None):
         except OSError:
             sys.exit("The class is open already: see the terminal where it was started.")
         values = settings(chosen, folder)
+        end_left_services(folder)
         check(values, folder)
         if values["own_users"]:
             check_own_users(folder)
@@ -210,6 +222,7 @@ def open_class(values: dict, folder: Path, lock: TextIO) -> int:
         for line in hub.stdout or ():
             print(line, end="", flush=True)
         code = hub.wait()
+    end_left_services(folder)
     print("The class is closed." if code == 0 else f"The hub has ended by itself (exit code {code}): see {log_file}")
     return code
 

@@ -43,8 +43,9 @@ def students_of(room: Room, count: int, notebook: str) -> list[Student]:
             for number in range(1, count + 1)]
 
 
-async def lesson(room: Room, students: list[Student], sentence: str, *kills: Kill, arrivals: float = 0, together: bool = False) -> Report:
-    """One lesson, and what is lost after it. The class is closed then."""
+async def lesson(room: Room, students: list[Student], sentence: str, *kills: Kill, arrivals: float = 0, together: bool = False,
+                 changed: set[str] = frozenset()) -> Report:
+    """One lesson, and what is lost after it. The class is closed then. changed: the ids of cells that the course has changed."""
     report = Report(len(students), arrivals, together, list(kills))
     try:
         await Lesson(room, students, report, LIMIT).give(sentence)
@@ -52,7 +53,7 @@ async def lesson(room: Room, students: list[Student], sentence: str, *kills: Kil
         raise errors.exceptions[0] from None
     finally:
         report.left_running = await asyncio.to_thread(room.close)
-    report.lost += [what for student in students for what in lost_on_disk(room, student)]
+    report.lost += [what for student in students for what in lost_on_disk(room, student, changed)]
     return report
 
 
@@ -71,7 +72,7 @@ async def two_lessons(folder: Path, count: int, notebook: str, arrivals: float) 
     room.course = folder / "changed"
     changed = change_course(COURSE, room.course, notebook)
     second = await lesson(room, students, "{name} was in the second lesson.", Kill(HUB_AND_PROXY, "lab"), Kill(HUB_AND_PROXY, "ran", 0.1),
-                          together=True)
+                          together=True, changed=changed)
     for student in students:
         if student.found is None:
             continue
@@ -181,6 +182,7 @@ def table(found: dict) -> str:
         how = "all at once" if not one["arrivals_over_seconds"] else f"within {one['arrivals_over_seconds']:g} s"
         lines += ["", f"{one['students']} students, {how}; killed: {'; '.join(one['killed']) or 'nothing'}",
                   f"  lost {one['lost']}; failed {len(one['failures'])}; tried again {sum(one['tried_again'].values())}"]
+        lines += [f"    {count} times {what}" for what, count in one["tried_again"].items()]
         lines += [f"    {failure}" for failure in one["failures"]]
         lines += [f"  the last in JupyterLab after {seconds['last_in_jupyterlab']} s, has a kernel after {seconds['last_kernel']} s, has saved "
                   f"after {seconds['last_saved']} s",

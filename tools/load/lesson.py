@@ -1,6 +1,7 @@
 """A lesson in the load test: students come, run a notebook, save and leave, while the class is killed and opened again."""
 
 import asyncio
+import copy
 import json
 import shutil
 import time
@@ -95,7 +96,8 @@ class Lesson:
                 await self.note(student, "lab")
                 step = "JupyterLab"
                 await student.load_page()
-                notebook = student.found = await student.open()
+                student.found = await student.open()
+                notebook = copy.deepcopy(student.found)
                 await student.start_kernel()
                 await self.note(student, "kernel")
                 if self.report.together:
@@ -184,8 +186,8 @@ def differences(saved: dict | None, found: dict, changed: set[str] = frozenset()
             yield f"cell {cell[0]} is another one: {cell[1][:60]!r}"
 
 
-def lost_on_disk(room: Room, student: Student) -> Iterator[str]:
-    """What a student had saved that is not in the file on the disk."""
+def lost_on_disk(room: Room, student: Student, changed: set[str] = frozenset()) -> Iterator[str]:
+    """What a student had saved that is not in the file on the disk. changed: the ids of cells that the course may have changed."""
     path = room.folder / "students" / student.name / "course" / student.notebook
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -194,7 +196,7 @@ def lost_on_disk(room: Room, student: Student) -> Iterator[str]:
         return
     if student.saved is not None and not any(differences(student.tried, found)):     # the last one may have come, though nobody said so
         return
-    yield from (f"{student.name}: on the disk, {what}" for what in differences(student.saved, found))
+    yield from (f"{student.name}: on the disk, {what}" for what in differences(student.saved, found, changed))
 
 
 def size_of(folder: Path) -> int:

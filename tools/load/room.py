@@ -83,7 +83,7 @@ class Room:
             with contextlib.suppress(psutil.Error):
                 command, environment = process.cmdline(), process.environ()
                 words = " ".join(command)
-                if (environment.get("CLASS_FOLDER") == str(self.folder) or f"--folder={self.folder}" in command
+                if (process.cwd() == str(self.folder / "hub") or f"--folder={self.folder}" in command
                         or environment.get("HOME", "").startswith(f"{self.folder}/students/")):
                     found[process] = next((kind for word, kind in KINDS.items() if word in words), "other")
         return found

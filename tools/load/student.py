@@ -4,6 +4,7 @@ import asyncio
 import copy
 import json
 import re
+import time
 import uuid
 from collections import Counter
 from datetime import UTC, datetime
@@ -17,9 +18,10 @@ from nbformat.v4 import new_markdown_cell, output_from_msg
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
 from tornado.websocket import WebSocketClosedError, WebSocketClientConnection, websocket_connect
 
-# What a browser asks for again by itself, or a student by pressing the button again: the door is closed, the hub is away, or
-# it has too many to start at once.
-LATER = {429, 500, 502, 503, 504, 599}
+# What a browser asks for again by itself, or a student by pressing the button again: the door is closed (599, 502), the hub is away,
+# it has too many to start at once (429), the proxy was started again and does not know the servers yet (404), or the hub does not (424).
+LATER = {404, 424, 429, 500, 502, 503, 504, 599}
+PATIENCE = 300          # seconds for one thing, after which a student gives up
 BREAK = 1.0             # seconds between two tries
 REQUEST = 120           # seconds for one request
 SILENCE = 5.0           # seconds without a message, after which a student looks whether the kernel still works
@@ -131,12 +133,12 @@ class Student:
     # In by the door
     async def come_in(self, start: str = "/") -> None:
         """Go on from page to page until the one of JupyterLab is there."""
-        page = start
+        page, since = start, time.monotonic()
         while True:
             try:
                 answer = await self.browser.visit(page)
                 path, door = urlsplit(answer.effective_url).path, Door(answer.body.decode(errors="replace"))
-                if answer.code in LATER or answer.code == 424:
+                if answer.code in LATER:
                     raise HTTPClientError(answer.code)
                 if path.endswith("/hub/login"):
                     answer = await self.browser.visit(urljoin(answer.effective_url, door.action or path), {
@@ -150,13 +152,13 @@ class Student:
                 elif path.startswith(self.home) and answer.code == 200:
                     self._page, self._address = door, answer.effective_url
                     return
-                elif answer.code in LATER or answer.code == 424:
+                elif answer.code in LATER:
                     raise HTTPClientError(answer.code)
                 elif answer.code >= 400:
                     raise Gone(f"at {path}: {answer.code} {answer.reason}")
                 page = "/hub/spawn"
             except HTTPClientError as error:
-                await self._again("the door", error)
+                await self._again("the door", error, since)
 
     async def _wait_for_server(self, progress: str) -> None:
         """Read the hub's report until the server is there, or cannot be."""
@@ -168,8 +170,12 @@ class Student:
             self.troubles[f"the start of the server: {events[-1].get('message', '')}"] += 1
             await asyncio.sleep(BREAK)
 
-    async def _again(self, where: str, error: HTTPClientError) -> None:
-        self.troubles[f"{where}: {error.code} {error.message if error.code == 599 else ''}".strip()] += 1
+    async def _again(self, where: str, error: HTTPClientError, since: float) -> None:
+        """Note what went wrong, and wait a little. Raises Gone where it has been so for long."""
+        what = f"{where}: {error.code} {error.message if error.code == 599 else ''}".strip()
+        self.troubles[what] += 1
+        if time.monotonic() > since + PATIENCE:
+            raise Gone(f"after {PATIENCE} s, still {what}")
         await asyncio.sleep(BREAK)
 
     async def load_page(self) -> None:
@@ -181,16 +187,16 @@ class Student:
 
     async def api(self, place: str, method: str = "GET", model: Any = None) -> HTTPResponse:
         """Ask the student's server, again and again where it is out of reach. Raises Gone where it refuses."""
-        refused = False
+        refused, since = False, time.monotonic()
         while True:
             url = urljoin(self.browser.address, self.home + place)
             try:
                 headers = {"X-XSRFToken": self.browser.token(url)} | ({"Content-Type": "application/json"} if model else {})
                 answer = await self.browser.ask(url, method, json.dumps(model) if model is not None else None, **headers)
-                if answer.code in LATER or answer.code == 424:
+                if answer.code in LATER:
                     raise HTTPClientError(answer.code)
             except HTTPClientError as error:
-                await self._again(f"{method} {place.partition('?')[0].partition('/')[0]}", error)
+                await self._again(f"{method} {place.partition('?')[0].partition('/')[0]}", error, since)
                 continue
             if (answer.code in (302, 403)) and not refused:     # logged out, or the hub was away when it was asked
                 refused = True
@@ -256,7 +262,7 @@ class Channel:
         self.socket: WebSocketClientConnection | None = None
 
     async def _connect(self) -> WebSocketClientConnection:
-        student = self.student
+        student, since = self.student, time.monotonic()
         while self.socket is None:
             url = urljoin(student.browser.address, f"{student.home}api/kernels/{student.kernel}/channels")
             token = quote(student.browser.token(url))
@@ -267,11 +273,11 @@ class Channel:
                                 connect_timeout=REQUEST), max_message_size=2**28)
             except (OSError, HTTPClientError) as error:
                 code = error.code if isinstance(error, HTTPClientError) else 599
-                if code not in LATER | {403, 404, 424}:
+                if code not in LATER | {403}:
                     raise Gone(f"at the websocket: {code}") from None
                 if code == 404 and not await self._kernel_state():
                     raise Gone("at the websocket: the kernel is gone") from None
-                await student._again("websocket", HTTPClientError(code, type(error).__name__))
+                await student._again("websocket", HTTPClientError(code, type(error).__name__), since)
         return self.socket
 
     async def _kernel_state(self):
