@@ -212,7 +212,7 @@ def open_class(values: dict, folder: Path, lock: TextIO) -> int:
         print("  only this machine reaches it; for a room: make class HOST=0.0.0.0")
     if not values["own_users"]:
         print("  all students work under your account, and could read each other's files; as root on Linux, they are kept apart")
-    environment = {**os.environ, "CLASS_FOLDER": str(folder)}
+    environment = {**os.environ, "CLASS_FOLDER": str(folder), "PYTHONPATH": str(HUB / "server")}
     with open(log_file, "a", encoding="utf-8") as log:
         # Before the hub starts, so that it does not ignore what this process ignores in the background of a shell.
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
