@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from sit_down import control_group
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
-FIRST_USER = 90_001     # above the numbers that systems give to people and services
+# User numbers above those that systems give to people and services, and below those of containers. Each class has a range of its own.
+FIRST_USER, LAST_USER, USERS = 66_000, 99_999, 500
 NEEDED_DISK = 300 * 2**20       # bytes: a copy of the course, and room to save
 MEGABYTE = 2**20
 # What a server and its kernels must be able to read, wherever the course lies.
@@ -115,6 +117,12 @@ def home_of(class_folder: Path, name: str) -> Path:
     return class_folder / "students" / name
 
 
+def first_user(class_folder: Path) -> int:
+    """The first user number of a class. Two classes on one machine have different ones, or their students would be the same users."""
+    ranges = (LAST_USER - FIRST_USER) // USERS
+    return FIRST_USER + USERS * (zlib.crc32(os.fsencode(class_folder)) % ranges)
+
+
 def make_home(class_folder: Path, name: str, own_users: bool) -> Path:
     """Make a student's folder where there is none, and return it. With own_users, a user number that nobody else has owns it."""
     home = home_of(class_folder, name)
@@ -124,7 +132,7 @@ def make_home(class_folder: Path, name: str, own_users: bool) -> Path:
     new.mkdir(mode=0o700, exist_ok=True)
     if own_users:
         taken = {folder.stat().st_uid for folder in home.parent.iterdir()} | {user.pw_uid for user in pwd.getpwall()}
-        number = next(number for number in range(FIRST_USER, 2**31) if number not in taken)
+        number = next(number for number in range(first_user(class_folder), 2**31) if number not in taken)
         os.chown(new, number, number)
     return new.rename(home)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TextIO
 
 import editions
-from project import ROOT
+from project import COURSE, ROOT
 
 HUB = ROOT / "classroom"
 PROXY = HUB / "node_modules/configurable-http-proxy/package.json"
@@ -69,7 +69,8 @@ def settings(chosen: argparse.Namespace, folder: Path) -> dict:
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     made_up = {"word": "-".join(secrets.choice(WORDS) for _ in range(2)), "lecturer_word": secrets.token_urlsafe(12),
                "proxy_token": secrets.token_hex(32)}
-    given = {name: value for name, value in vars(chosen).items() if value is not None and name not in ("folder", "install")}
+    given = {name: value for name, value in vars(chosen).items()
+             if value is not None and name not in ("folder", "course", "install")}
     values = {**made_up, **kept, **given, "own_users": os.geteuid() == 0 and sys.platform == "linux"}
     new = path.with_suffix(".new")
     new.write_text(json.dumps(values, indent=1), encoding="utf-8")
@@ -77,7 +78,7 @@ def settings(chosen: argparse.Namespace, folder: Path) -> dict:
     return values
 
 
-def publish(folder: Path, own_users: bool) -> None:
+def publish(folder: Path, own_users: bool, course: Path = COURSE) -> None:
     """Publish both editions of the course, for the students' copies and the lecturer's, which only the lecturer may read."""
     import copies
     import seats
@@ -85,7 +86,7 @@ def publish(folder: Path, own_users: bool) -> None:
     for edition in editions.EDITIONS:
         repository = folder / "published" / edition
         with tempfile.TemporaryDirectory(dir=folder / "hub") as new:
-            editions.write(edition, Path(new))
+            editions.write(edition, Path(new), course)
             copies.publish(Path(new), repository)
     repository = folder / "published" / LECTURER
     repository.chmod(0o700)
@@ -120,15 +121,27 @@ def _of_a_killed_class(folder, port):
         return False
 
 
+def end_left_services(folder: Path) -> None:
+    """End the services of a hub that was killed: nobody else does, and the next hub starts its own. Students' servers go on."""
+    import psutil
+    for process in psutil.process_iter():
+        try:
+            if "jupyterhub_idle_culler" in process.cmdline() and process.cwd() == str(folder / "hub"):
+                process.kill()
+        except psutil.Error:        # it has ended, or belongs to somebody else
+            continue
+
+
 def check_own_users(folder: Path) -> None:
     """Exits with a sentence where a student's own user could not run the course."""
     import seats
+    user = seats.first_user(folder) + seats.USERS - 1       # no student's: those may be at work, where the hub was killed
     with tempfile.TemporaryDirectory(dir=folder) as home:
-        os.chown(home, seats.FIRST_USER, seats.FIRST_USER)
+        os.chown(home, user, user)
         done = subprocess.run(
-            [*seats.as_student(Path(home), folder, seats.FIRST_USER, 1024), sys.executable, "-c", "import jupyterhub, seegrad"],
+            [*seats.as_student(Path(home), folder, user, 1024), sys.executable, "-c", "import jupyterhub, seegrad"],
             capture_output=True, text=True)
-    seats.end_all_of(seats.FIRST_USER)
+    seats.end_all_of(user)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         sys.exit(f"The class cannot start: as root, each student has an own user number, which cannot run the course ({reason}): "
@@ -160,6 +173,7 @@ def main(arguments=None):
     parser.add_argument("--idle", type=int, default=3600, help="seconds after which a server that nobody uses ends")
     parser.add_argument("--folder", type=Path, default=ROOT / "_class", help="where all that the class writes lies")
     parser.add_argument("--install", action="store_true", help="install what a class needs, and open none")
+    parser.add_argument("--course", type=Path, default=COURSE, help="the folder of notebooks that is published")
     chosen = parser.parse_args(arguments)
     if not 1024 <= chosen.port <= LAST_PORT:
         sys.exit(f"PORT={chosen.port} is no port for a class: name one from 1024 to {LAST_PORT}: make class PORT=9000")
@@ -180,10 +194,11 @@ def main(arguments=None):
         except OSError:
             sys.exit("The class is open already: see the terminal where it was started.")
         values = settings(chosen, folder)
+        end_left_services(folder)
         check(values, folder)
         if values["own_users"]:
             check_own_users(folder)
-        publish(folder, values["own_users"])
+        publish(folder, values["own_users"], chosen.course.resolve())
         sys.exit(open_class(values, folder, lock))
 
 
@@ -199,7 +214,7 @@ def open_class(values: dict, folder: Path, lock: TextIO) -> int:
     if not values["own_users"]:
         lines += ["  all students work under your account, and could read each other's files; as root on Linux, they are kept apart"]
     print("\n".join(lines), flush=True)
-    environment = {**os.environ, "CLASS_FOLDER": str(folder)}
+    environment = {**os.environ, "CLASS_FOLDER": str(folder), "PYTHONPATH": str(HUB / "server")}
     with open(log_file, "a", encoding="utf-8") as log:
         # Before the hub starts, so that it does not ignore what this process ignores in the background of a shell.
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -209,6 +224,7 @@ def open_class(values: dict, folder: Path, lock: TextIO) -> int:
         for line in hub.stdout or ():
             print(line, end="", flush=True)
         code = hub.wait()
+    end_left_services(folder)
     print("The class is closed." if code == 0 else f"The hub has ended by itself (exit code {code}): see {log_file}")
     return code
 

@@ -101,14 +101,14 @@ def linked(made: dict[str, NotebookNode], folder: Path = COURSE) -> list[str]:
     return sorted(files)
 
 
-def write(edition: str, folder: Path) -> int:
+def write(edition: str, folder: Path, course: Path = COURSE) -> int:
     """Write an edition into a folder, in its folder `notebooks`, and return how many notebooks it has.
 
-    edition: one of EDITIONS. Raises Refused where it cannot be made, and where the `notebooks` there are no edition: nothing is
+    edition: one of EDITIONS. course: the folder of notebooks that it is made from. Raises Refused where it cannot be made, and where the `notebooks` there are no edition: nothing is
     changed then.
     """
-    made = edition_of(edition)
-    files = linked(made)
+    made = edition_of(edition, course)
+    files = linked(made, course)
     target = folder / COURSE.name
     if target.exists() and not (target / MARK).is_file():
         raise Refused(f"{target} was not written by this tool, and is left as it is: name another folder.")
@@ -118,11 +118,11 @@ def write(edition: str, folder: Path) -> int:
         new.mkdir()
         for name, notebook in made.items():
             (new / name).write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
-        shutil.copytree(COURSE / "course", new / "course", ignore=WRITTEN_BY_MACHINES)
+        shutil.copytree(course / "course", new / "course", ignore=WRITTEN_BY_MACHINES)
         (new / MARK).write_text(f"{edition}\n", encoding="utf-8")
         for file in files:
             (new / file).parent.mkdir(parents=True, exist_ok=True)      # beside the notebooks, or beside their folder
-            shutil.copyfile(COURSE / file, new / file)
+            shutil.copyfile(course / file, new / file)
         if target.exists():
             target.rename(old)
         new.rename(target)
