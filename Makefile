@@ -21,7 +21,7 @@ export LOCK
 export FOR
 unexport JUPYTER_PATH PYTHONHOME PYTHONPATH
 
-.PHONY: help lab lecture class slides html student lecturer test test-browser mutants upgrade-report rounds refresh figures docs notebook lint lock benchmark environment
+.PHONY: help lab lecture class slides html student lecturer test test-browser test-class mutants upgrade-report rounds refresh figures docs notebook lint lock benchmark environment
 
 help:
 	@echo "make lab        open the notebooks in JupyterLab (FOR=lecturer shows the notes for lectures; PORT=9000, ARGS=--no-browser)"
@@ -33,6 +33,7 @@ help:
 	@echo "make lecturer   write the notebooks with everything, the notes open (FOLDER=where, else _build/lecturer)"
 	@echo "make test       run all tests and notebooks (ARGS: more options for pytest)"
 	@echo "make test-browser  open JupyterLab, slides and pages in a real browser, if there is one"
+	@echo "make test-class  open a class with its hub, and test it as students would"
 	@echo "make lint       look for common mistakes, and check the types of the library"
 	@echo "make mutants    change PyTorch on purpose, and see which cell notices it (ARGS: names of mutants)"
 	@echo "make upgrade-report  run all tests with another PyTorch, and write what is different (TORCH=2.14.0)"
@@ -69,10 +70,15 @@ student lecturer: environment
 # The workers share the processors among them; more threads would only wait for each other.
 test: export OMP_NUM_THREADS = 1
 test: environment
-	$(VENV) -m pytest -n auto --dist loadfile --ignore=tests/browser --nbval tests notebooks $(ARGS)
+	$(VENV) -m pytest -n auto --dist loadfile --ignore=tests/browser --ignore=tests/classroom --nbval tests notebooks $(ARGS)
 
 test-browser: environment
 	@$(VENV) tools/browser.py $(ARGS)
+
+test-class: export OMP_NUM_THREADS = 1
+test-class: environment
+	@$(VENV) tools/classroom.py --install
+	$(VENV) -m pytest tests/classroom $(ARGS)
 
 mutants: environment
 	@$(VENV) tests/mutants/run.py $(ARGS)

@@ -13,19 +13,18 @@ import tempfile
 from pathlib import Path
 
 BRANCH = "main"
+SETTINGS = Path(__file__).with_name("gitconfig")       # of git, for this account and for the students'
 
 
 def publish(edition: Path, repository: Path) -> None:
-    """Make a folder the newest state of a repository, where anything in it has changed; make the repository first if there is none.
+    """Make a folder the newest state of a repository, where anything in it has changed. Without a repository, one is made.
 
     Raises CalledProcessError where git fails, FileNotFoundError where there is no git.
     """
     def git(*words, **options):
         return subprocess.run(["git", *words], check=True, capture_output=True, text=True, env=environment, **options).stdout
 
-    environment = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": str(Path(__file__).with_name("gitconfig")), "GIT_CONFIG_NOSYSTEM": "1",
-                   "GIT_AUTHOR_NAME": "The course", "GIT_AUTHOR_EMAIL": "course@localhost",
-                   "GIT_COMMITTER_NAME": "The course", "GIT_COMMITTER_EMAIL": "course@localhost"}
+    environment = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": str(SETTINGS), "GIT_CONFIG_NOSYSTEM": "1"}
     if not repository.exists():
         with tempfile.TemporaryDirectory(dir=repository.parent) as new:     # a half-made one is never found
             git("init", "--bare", f"--initial-branch={BRANCH}", f"{new}/new")

@@ -22,7 +22,7 @@ c.ClassAuthenticator.word = settings["word"]
 c.ClassAuthenticator.lecturer_word = settings["lecturer_word"]
 c.ClassAuthenticator.pins_file = str(private / "pins.json")
 c.ClassAuthenticator.allow_all = True
-c.ClassAuthenticator.admin_users = {LECTURER}
+c.ClassAuthenticator.admin_users = {LECTURER}        # sees who is there on /hub/admin, and can open each student's server
 c.JupyterHub.template_paths = [str(ROOT / "classroom/templates")]
 c.JupyterHub.template_vars = {"shared_account": not settings["own_users"]}
 
@@ -53,7 +53,8 @@ c.JupyterHub.cookie_secret_file = str(private / "cookie_secret")
 # Who does what
 c.JupyterHub.services = [
     {"name": "idle-culler", "command": [sys.executable, "-m", "jupyterhub_idle_culler", f"--timeout={settings['idle']}"]},
-    {"name": "votes", "url": f"http://127.0.0.1:{port + 3}", "command": [sys.executable, str(ROOT / "classroom/votes.py")], "display": False},
+    {"name": "votes", "command": [sys.executable, str(ROOT / "classroom/votes.py")], "url": f"http://127.0.0.1:{port + 3}",
+     "display": False},
 ]
 c.JupyterHub.custom_scopes = {"custom:votes:read": {"description": "Read and clear the votes of the class."}}
 # A page of JupyterLab holds a token of who opened it. With it, the page may use the votes, as far as that person may.
@@ -63,6 +64,5 @@ c.JupyterHub.load_roles = [
     {"name": "user", "scopes": ["self", "access:services!service=votes"]},
     {"name": "idle-culler", "services": ["idle-culler"],
      "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"]},
-    {"name": "lecturer", "users": [LECTURER],
-     "scopes": ["admin-ui", "admin:users", "admin:servers", "access:servers", "list:users", "read:hub", "custom:votes:read"]},
+    {"name": "lecturer", "users": [LECTURER], "scopes": ["custom:votes:read"]},
 ]

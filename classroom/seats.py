@@ -13,6 +13,7 @@ import psutil
 from jupyterhub.spawner import LocalProcessSpawner, SpawnException
 from traitlets import Bool, Int, Unicode
 
+import copies
 from login import LECTURER
 from sit_down import control_group
 
@@ -28,8 +29,8 @@ NEEDS = [Path(sys.base_prefix).resolve(), *(ROOT / name for name in (".venv", "s
 class Seat(LocalProcessSpawner):
     """Starts a student's server on this machine.
 
-    Before that, the copy of the course is made or brought up to date. Where the hub runs as root on Linux, each student has a user
-    number of their own: the number that owns their folder.
+    Before that, the copy of the course is made or brought up to date. With own_users, each student has an own user number: the
+    one that owns their folder.
     """
 
     class_folder = Unicode(config=True, help="Where all that the class writes lies.")
@@ -59,8 +60,8 @@ class Seat(LocalProcessSpawner):
     def _check_room(self):
         free = psutil.virtual_memory().available / MEGABYTE
         if free < self.guarantee:
-            raise SpawnException("All seats are taken: this machine has no memory for one more. Tell your lecturer, and try again "
-                                 "when somebody has left.", reason="memory", status_code=503)
+            raise SpawnException("All seats are taken: this machine has no memory for one more. Tell your lecturer, and try "
+                                 "again when somebody has left.", reason="memory", status_code=503)
         if shutil.disk_usage(self.class_folder).free < NEEDED_DISK:
             raise SpawnException("The disk of this machine is full. Your work is safe; tell your lecturer, and try again when "
                                  "there is space.", reason="disk", status_code=503)
@@ -68,7 +69,7 @@ class Seat(LocalProcessSpawner):
     async def _update_course(self):
         """Only before a server starts, when no notebook is open. Where it fails, a student who has a copy works with that one."""
         edition = "lecturer" if self.user.name == LECTURER else "student"
-        command = [*self._as_student(), PYTHON, str(ROOT / "classroom/copies.py"),
+        command = [*self._as_student(), PYTHON, copies.__file__,
                    str(Path(self.class_folder, "published", edition)), str(self.home / "course")]
         process = await asyncio.create_subprocess_exec(*command, env=self.get_env(), stdout=asyncio.subprocess.PIPE,
                                                        stderr=asyncio.subprocess.STDOUT)
@@ -84,19 +85,17 @@ class Seat(LocalProcessSpawner):
         return as_student(self.home, Path(self.class_folder), user, self.memory)
 
     async def stop(self, now: bool = False) -> None:
+        """Stop the server, and what the student has left running."""
         await super().stop(now)
-        group = control_group(self.home.stat().st_uid) if self.own_users else None
-        if group:
-            with contextlib.suppress(OSError):      # a process that is left keeps it
-                group.rmdir()
+        if self.own_users:
+            end_all_of(self.home.stat().st_uid)
 
     def make_preexec_fn(self, name: str) -> None:
         """Nothing: sit_down.py does what is to be done, in a process that has no threads."""
 
     def user_env(self, env: dict[str, str]) -> dict[str, str]:
-        # git: the course is published by another account
         return {**env, "USER": self.user.name, "LOGNAME": self.user.name, "HOME": str(self.home), "SHELL": "/bin/sh",
-                "GIT_CONFIG_GLOBAL": str(ROOT / "classroom/gitconfig"),
+                "GIT_CONFIG_GLOBAL": str(copies.SETTINGS),
                 "JUPYTER_CONFIG_PATH": os.pathsep.join(map(str, (ROOT / "tools/lab", ROOT / "classroom/server"))),
                 "PYTHONPATH": str(ROOT / "classroom/server"), "PYTHONSTARTUP": str(ROOT / "classroom/server/kernel.py"),
                 "JUPYTER_PREFER_ENV_PATH": "1", "FOR": LECTURER if self.user.name == LECTURER else ""}
@@ -118,7 +117,7 @@ def home_of(class_folder: Path, name: str) -> Path:
 
 
 def make_home(class_folder: Path, name: str, own_users: bool) -> Path:
-    """Make a student's folder where there is none, and return it. Its owner is a user number that is nobody else's, with own_users."""
+    """Make a student's folder where there is none, and return it. With own_users, a user number that nobody else has owns it."""
     home = home_of(class_folder, name)
     if home.exists():
         return home
@@ -135,6 +134,18 @@ def as_student(home: Path, class_folder: Path, user: int | None, memory: int) ->
     """The beginning of a command that runs as a student. user: the user's number, or None; memory: in MB, for each process."""
     return [PYTHON, str(ROOT / "classroom/sit_down.py"), *(["--user", str(user)] if user else []), "--folder", str(home),
             "--memory", str(memory * MEGABYTE), "--needs", *map(str, [*NEEDS, class_folder / "published"]), "--"]
+
+
+def end_all_of(user: int) -> None:
+    """End all processes of a student's own user, and take the control group away."""
+    for process in psutil.process_iter(["uids"]):
+        if process.info["uids"] and process.info["uids"].real == user:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+    group = control_group(user)
+    if group:
+        with contextlib.suppress(OSError):      # the system may need a moment; the next server of this student uses it again
+            group.rmdir()
 
 
 def _made_at(pid):

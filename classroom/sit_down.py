@@ -81,7 +81,8 @@ def open_the_way(needs: list[Path]) -> None:
         mount("none", closed, "tmpfs", options=b"mode=755,size=1m")
         for path, descriptor, is_folder in held:
             (path if is_folder else path.parent).mkdir(parents=True, exist_ok=True)
-            is_folder or path.touch()
+            if not is_folder:
+                path.touch()
             mount(f"/proc/self/fd/{descriptor}", path, flags=BIND | RECURSIVE)
             os.close(descriptor)
 

