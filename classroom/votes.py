@@ -5,11 +5,11 @@
     GET    /services/votes/?question=…                          who may read: {"A": 12, "B": 5, "C": 3}
     DELETE /services/votes/?question=…                          who may read: forget the votes on a question
 
-Who asks is known by the token in the header Authorization; no cookie is read, so no other site can vote in a student's name. To vote
-needs access to the service, to read and to forget needs the scope custom:votes:read. A student has one vote on a question, the first:
-after it, the right answer is on the screen. The votes are in memory only, without names, and end with the service.
+Who asks is known by the token in the header Authorization. No cookie is read, so no other site can vote in a student's name. To
+vote needs access to the service; to read and to forget, the scope custom:votes:read. A student has one vote on a question, the
+first: after it, the right answer is on the screen. The votes are in memory only, without names, and end with the service.
 
-It needs only JupyterHub and Tornado, and one file, which a hub on a cluster can mount.
+It needs only JupyterHub and Tornado, and it is one file, which a hub on a cluster can mount.
 """
 
 import asyncio
@@ -32,10 +32,11 @@ from tornado import httpserver, web
 READ = "custom:votes:read"
 ANSWER = re.compile("[A-H]")
 LONGEST_QUESTION = 300          # letters
-LARGEST_BODY = 4096             # bytes
 MOST_OF_ONE = 200               # votes of one student: the course has fewer questions
 MOST = 300_000                  # votes of all, which take about 60 MB
 MOST_KNOWN = 10_000             # tokens that the hub is not asked about again
+LIMITS = {"max_body_size": 4096, "max_header_size": 16 * 1024,      # bytes
+          "body_timeout": 10, "idle_connection_timeout": 300}       # seconds
 
 
 class Full(Exception):
@@ -107,10 +108,12 @@ class VotesHandler(web.RequestHandler):
             raise web.HTTPError(400, reason="A vote is JSON with a question and an answer.") from None
         if not isinstance(answer, str) or not ANSWER.fullmatch(answer):
             raise web.HTTPError(400, reason="An answer is one letter from A to H.")
+        question = _checked(question)
         try:
-            self.write({"counted": self.votes.vote(self.name, _checked(question), answer)})
+            counted = not self.reads and self.votes.vote(self.name, question, answer)
         except Full as full:
             raise web.HTTPError(429, reason=str(full)) from None
+        self.write({"counted": counted})
 
     def get(self) -> None:
         question = self.get_argument("question", None)
@@ -148,8 +151,7 @@ def make_app(prefix: str, auth: HubAuth) -> web.Application:
 
 def listen(app: web.Application, port: int, host: str) -> httpserver.HTTPServer:
     """Take requests at a port. host: of the service's address; where that is not this machine's own, all others reach it too."""
-    server = httpserver.HTTPServer(app, max_body_size=LARGEST_BODY, max_header_size=16 * 1024, idle_connection_timeout=300,
-                                   body_timeout=10)
+    server = httpserver.HTTPServer(app, **LIMITS)
     server.listen(port, host if _is_loopback(host) else "")
     return server
 

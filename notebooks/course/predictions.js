@@ -131,8 +131,8 @@ if (!window.seegradPredictions) {
   };
   const readVotes = async (always) => {
     const [answers] = onTheScreen(), status = board.querySelector("span");
-    board.hidden = !answers;
-    if (!answers || document.hidden || isAnswered(answers) && !always) return;
+    board.hidden = !answers || isAnswered(answers);
+    if (!answers || document.hidden || board.hidden && !always) return;
     let says = "The votes cannot be read now.";
     try {
       const reply = await (await service)("GET", `?question=${encodeURIComponent(headingOf(answers[0]))}`);
