@@ -14,11 +14,11 @@ import psutil
 import pytest
 
 pytest.importorskip("jupyterhub", reason="no hub: make test-class installs it")
-import votes
 from jupyterhub.services.auth import HubAuth
 from tornado import web
 from tornado.testing import AsyncHTTPTestCase
 
+import votes
 from project import notebooks, read
 
 SERVICE = "/services/votes/"
@@ -244,7 +244,8 @@ def test_the_service_ends_with_its_hub(tmp_path, by):
            "time.sleep(60)")
     environment = {**os.environ, "JUPYTERHUB_SERVICE_URL": "http://127.0.0.1:0", "JUPYTERHUB_SERVICE_PREFIX": SERVICE,
                    "JUPYTERHUB_API_TOKEN": "its own", "JUPYTERHUB_SERVICE_NAME": "votes"}
-    with subprocess.Popen([sys.executable, "-c", hub, votes.__file__], env=environment, stdout=subprocess.PIPE, text=True) as parent:
+    command = [sys.executable, "-c", hub, votes.__file__]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as parent:
         service = psutil.Process(int(parent.stdout.readline()))
         wait_for(lambda: service.net_connections("tcp"))
         if by == "the hub's word":
