@@ -32,7 +32,6 @@ c.Seat.class_folder = str(folder)
 c.Seat.own_users = settings["own_users"]
 c.Seat.memory = settings["memory"]
 c.Seat.guarantee = settings["guarantee"]
-c.Seat.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
 c.Seat.notebook_dir = "~/course"
 c.Seat.default_url = "/lab/tree/notebooks/00_start_here.ipynb"
 c.Seat.start_timeout = c.Seat.http_timeout = 300         # a whole class at once waits for its turn

@@ -37,6 +37,8 @@ class Seat(LocalProcessSpawner):
     own_users = Bool(config=True, help="Whether each student has a user number of their own.")
     memory = Int(config=True, help="MB that each process of a student may take.")
     guarantee = Int(config=True, help="MB that must be free for a student to come in.")
+    cmd: Any
+    pid: int
     _started_at: float | None = None        # when the server's process was made, so that no other process is taken for it
 
     @property
@@ -49,11 +51,8 @@ class Seat(LocalProcessSpawner):
         self._check_room()
         make_home(Path(self.class_folder), self.user.name, self.own_users)
         await self._update_course()
-        command, self.cmd = self.cmd, [*self._as_student(), *self.cmd]
-        try:
-            place = await super().start()
-        finally:
-            self.cmd = command
+        self.cmd = [*self._as_student(), PYTHON, "-m", "jupyterhub.singleuser"]
+        place = await super().start()
         self._started_at = _made_at(self.pid)
         return place
 
