@@ -97,7 +97,8 @@ class Seat(LocalProcessSpawner):
     def user_env(self, env: dict[str, str]) -> dict[str, str]:
         return {**env, "USER": self.user.name, "LOGNAME": self.user.name, "HOME": str(self.home), "SHELL": "/bin/sh",
                 "GIT_CONFIG_GLOBAL": str(copies.SETTINGS),
-                "JUPYTER_CONFIG_PATH": os.pathsep.join(map(str, (ROOT / "tools/lab", ROOT / "classroom/server"))),
+                "JUPYTER_CONFIG_PATH": os.pathsep.join(map(str, (
+                    ROOT / "tools/lab", ROOT / "classroom/server", Path(self.class_folder, "published")))),
                 "PYTHONPATH": str(ROOT / "classroom/server"), "PYTHONSTARTUP": str(ROOT / "classroom/server/kernel.py"),
                 "JUPYTER_PREFER_ENV_PATH": "1", "FOR": LECTURER if self.user.name == LECTURER else ""}
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TextIO
 
 import editions
+import lecture
 from project import COURSE, ROOT
 
 HUB = ROOT / "classroom"
@@ -88,6 +89,9 @@ def publish(folder: Path, own_users: bool, course: Path = COURSE) -> None:
         with tempfile.TemporaryDirectory(dir=folder / "hub") as new:
             editions.write(edition, Path(new), course)
             copies.publish(Path(new), repository)
+    settings = folder / "published/labconfig/default_setting_overrides.json"       # of JupyterLab, for all
+    settings.parent.mkdir(exist_ok=True)
+    settings.write_text(json.dumps({"jupyterlab-rise:plugin": lecture.look_of_slides()}), encoding="utf-8")
     repository = folder / "published" / LECTURER
     repository.chmod(0o700)
     if own_users:

@@ -12,4 +12,6 @@ def without_version(model, **_):
 
 c.ContentsManager.pre_save_hook = without_version       # type: ignore[name-defined] # noqa: F821 (Jupyter gives it)
 # A page of JupyterLab holds these words; notebooks/course/predictions.js reads them.
-c.ServerApp.tornado_settings = {"page_config_data": {"courseFor": os.environ.get("FOR", "")}}     # type: ignore[name-defined] # noqa: F821
+# VOTES is the address of classroom/votes.py, on a hub that has it.
+c.ServerApp.tornado_settings = {"page_config_data": {   # type: ignore[name-defined] # noqa: F821
+    "courseFor": os.environ.get("FOR", ""), "courseVotes": os.environ.get("VOTES", "")}}
