@@ -1,4 +1,4 @@
-"""Measure what a student's kernel costs, beside `import torch`: its memory when the set-up cell has run, after Run All, and at the
+"""Measure what a kernel costs, beside `import torch`: its memory when the set-up cell has run, after Run All, and at the
 peak. And what two kernels that train at once cost each other, by how their threads wait.
 
 A kernel is started as the JupyterLab of `make lab` starts it. RSS counts all pages that a process has. Its own memory leaves out
