@@ -43,7 +43,7 @@ help:
 	@echo "make docs       write docs/ again: the plans for lectures, from the notes in the notebooks, the table of versions, the tables of messages, and the log of the error clinic"
 	@echo "make notebook   begin a notebook (N=13 TITLE=\"Mixed precision\")"
 	@echo "make lock       build .venv with the newest versions, and write constraints.txt"
-	@echo "make benchmark  measure what drawing, recording, watching, explaining, real networks and the regression run cost"
+	@echo "make benchmark  measure what drawing, recording, watching, explaining, real networks, the regression run and kernels cost"
 	@echo "Each first builds .venv where needed; another Python: make lab PYTHON=python3.12; the newest packages: make test LOCK="
 
 lab: environment
@@ -117,6 +117,7 @@ benchmark: environment
 	$(VENV) tests/benchmarks/cost_of_size.py $(ARGS)
 	$(VENV) tests/benchmarks/cost_of_real_networks.py
 	$(VENV) tests/benchmarks/cost_of_the_regression_run.py
+	$(VENV) tests/benchmarks/cost_of_kernels.py
 
 lock:
 	@"$(PYTHON)" tools/environment.py --lock
