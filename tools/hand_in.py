@@ -4,8 +4,9 @@
     make collect N=03           copies each student's notebook; in `make class` the students only save (FROM=folder for others)
     make grade N=03             a table of points, and a page for each student
 
-Of a hand-in, only the code of its answers is used. tools/sandbox.py runs each one behind walls. nbgrader keeps the points and makes
-the pages; it has an environment of its own, .venv-grading, so that nobody's JupyterLab changes. docs/hand_in.md says what is safe.
+Of a hand-in, only the code of its answers is used. tools/sandbox.py runs each one behind walls. nbgrader keeps the points and
+makes the pages; it has an environment of its own, .venv-grading, so that nobody's JupyterLab changes. What a determined cheat can
+still do stands in docs/hand_in.md.
 """
 
 import argparse
@@ -21,11 +22,10 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from nbformat import NotebookNode
 
@@ -41,6 +41,7 @@ ENVIRONMENT = ROOT / ".venv-grading"
 REQUIREMENTS = ROOT / "tools/gradebook_requirements.txt"
 PLACES = (("course", "notebooks"), ())  # in a student's folder: as `make class` has it, and as others send it
 NAME = re.compile(r"\w[\w.@-]*")
+LIMITS = Limits()
 LARGEST = 5_000_000     # bytes of a notebook that is handed in: what it prints may be in it
 MOST_SERVERS = 4        # each has PyTorch loaded
 NOTHING = "Nothing was handed in."
@@ -103,8 +104,8 @@ def assignment_of(number: str) -> Assignment:
     for place, cell in enumerate(cells):
         for name, function in CHECK.findall(cell.source):
             task = max(before for before in range(place) if cells[before].cell_type == "markdown")
-            found.append(Exercise(name, function, cell.id, _without_check(cell.source), SOLUTION.search(cells[place + 1].source)[1],
-                                  tuple(cell.id for cell in cells[task:place + 2])))
+            solution, shown = SOLUTION.findall(cells[place + 1].source)[0], tuple(cell.id for cell in cells[task:place + 2])
+            found.append(Exercise(name, function, cell.id, _without_check(cell.source), solution, shown))
     if not found:
         raise Refused(f"Notebook {number} has no exercises.")
     set_up = next(cell.source for cell in cells if cell.cell_type == "code")
@@ -114,10 +115,10 @@ def assignment_of(number: str) -> Assignment:
 # Reading a hand-in
 
 def read_hand_in(text: str, assignment: Assignment) -> tuple[dict[str, Answer], str]:
-    """What a notebook that is handed in answers: a dict from the name of an exercise to its answer, and the imports of all its cells.
+    """A dict from the name of an exercise to its answer in a notebook that is handed in, and the imports of all cells there.
 
-    An answer stands in the cell of its exercise, known by its id. Where that cell is gone, or as it was handed out, it is the last
-    other cell that calls the check of the exercise. Raises ValueError with a sentence for what is no notebook.
+    An answer stands in the cell of its exercise, known by its id. Where that cell is gone, or as it was handed out, it is the
+    last other cell that calls the check of the exercise. Raises ValueError with a sentence for what is no notebook.
     """
     try:
         cells = [cell for cell in json.loads(text)["cells"] if cell.get("cell_type") == "code"]
@@ -127,7 +128,8 @@ def read_hand_in(text: str, assignment: Assignment) -> tuple[dict[str, Answer], 
     answers = {}
     for exercise in assignment.exercises:
         own = [source for cell, source in sources if cell == exercise.cell]
-        others = [source for cell, source in sources if cell != exercise.cell and f'check("{exercise.name}"' in source.replace("'", '"')]
+        calls = re.compile(rf"""\bcheck\(\s*["']{re.escape(exercise.name)}["']""")
+        others = [source for cell, source in sources if cell != exercise.cell and calls.search(source)]
         written = [source for source in own if not _same(source, exercise.code)] or others[-1:] or own
         if written:
             answers[exercise.name] = Answer(_without_check(written[-1]), _checked(written[-1], exercise))
@@ -156,9 +158,14 @@ def _imports(source: str) -> Iterable[str]:
     return (ast.unparse(node) for node in _nodes(source) if isinstance(node, (ast.Import, ast.ImportFrom)))
 
 
+def _plain(source: str) -> str:
+    """A cell without the lines that are for IPython."""
+    return re.sub(r"^[%!].*$", "", source, flags=re.MULTILINE)
+
+
 def _nodes(source: str) -> Iterable[ast.AST]:
     try:
-        return ast.walk(ast.parse(source))
+        return ast.walk(ast.parse(_plain(source)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ()
 
@@ -168,8 +175,8 @@ def _nodes(source: str) -> Iterable[ast.AST]:
 def collect(assignment: Assignment, students: Path, folder: Path = GRADING) -> dict[str, str]:
     """Copy the notebook of each student into a folder, and return a dict from their names to a sentence on what was found.
 
-    students: a folder with one for each student. What a student has made in there is not trusted: no link is followed, and what is
-    too large, or no file, is not read. A copy from before is written over, and stays where there is nothing new.
+    students: a folder with one for each student. What a student has made in there is not trusted: no link is followed, and what
+    is too large, or no file, is not read. A copy from before is written over, and stays where there is nothing new.
     """
     if not students.is_dir():
         raise Refused(f"There is no folder {students}: name the one that has a folder for each student, as in FROM=hand-ins.")
@@ -236,8 +243,8 @@ def _step(held: int, part: str, flags: int) -> int:
 
 # Grading
 
-def grade(assignment: Assignment, folder: Path = GRADING, limits: Limits = Limits()) -> dict[str, dict[str, Grade]]:
-    """Grade what was collected: a dict from each student to one from each exercise to its grade. All is written into a folder too.
+def grade(assignment: Assignment, folder: Path = GRADING, limits: Limits = LIMITS) -> dict[str, dict[str, Grade]]:
+    """Grade what was collected: a dict from each student to one from each exercise to its grade. A folder gets all of it too.
 
     Raises Refused where nothing was collected, and where the check of an exercise, behind the walls, does not accept the solution
     of the course.
@@ -260,20 +267,22 @@ def grade(assignment: Assignment, folder: Path = GRADING, limits: Limits = Limit
             def judge(exercise: Exercise, answer: Answer, imports: str) -> Said:
                 sandbox = servers.get()
                 try:
-                    return sandbox.judge(Job(exercise.name, (assignment.set_up, imports), answer.code, answer.argument, exercise.code,
-                                             exercise.function))
+                    return sandbox.judge(Job(exercise.name, (assignment.set_up, imports), answer.code, answer.argument,
+                                             exercise.code, exercise.function))
                 finally:
                     servers.put(sandbox)
 
             def one(path: Path, exercise: Exercise) -> Grade:
-                return _grade(path, assignment, exercise, found.get(path.stem, ""), judge, (path.stem, exercise.name) in accepted
-                              and accepted[path.stem, exercise.name])
+                said_of_copy, mark = found.get(path.stem, ""), accepted.get((path.stem, exercise.name))
+                return _grade(path, assignment, exercise, said_of_copy, judge, mark)
 
-            for exercise, said in zip(assignment.exercises, pool.map(
-                    lambda exercise: judge(exercise, Answer(exercise.solution, exercise.function), ""), assignment.exercises)):
+            def solve(exercise: Exercise) -> Said:
+                return judge(exercise, Answer(exercise.solution, exercise.function), "")
+
+            for exercise, said in zip(assignment.exercises, pool.map(solve, assignment.exercises)):
                 if said.state != RIGHT or said.tampered:
-                    raise Refused(f"Nothing is graded: the check of {exercise.name} does not take the solution of the course here "
-                                  f"({said.state}: {said.sentence}).")
+                    raise Refused(f"Nothing is graded: the check of {exercise.name} does not take the solution of the course "
+                                  f"here ({said.state}: {said.sentence}).")
             wanted = [(path, exercise) for path in copies for exercise in assignment.exercises]
             graded = list(pool.map(lambda pair: one(*pair), wanted))
     table: dict[str, dict[str, Grade]] = {path.stem: {} for path in copies}
@@ -283,7 +292,8 @@ def grade(assignment: Assignment, folder: Path = GRADING, limits: Limits = Limit
     return table
 
 
-def _grade(path: Path, assignment: Assignment, exercise: Exercise, found: str, judge: Any, accepted: Any) -> Grade:
+def _grade(path: Path, assignment: Assignment, exercise: Exercise, found: str, judge: Callable[[Exercise, Answer, str], Said],
+           accepted: str | None) -> Grade:
     text = path.read_text(encoding="utf-8")
     if not text:
         return Grade(0, Said(OPEN, found or NOTHING))
@@ -299,15 +309,15 @@ def _grade(path: Path, assignment: Assignment, exercise: Exercise, found: str, j
     said = judge(exercise, answer, imports)
     to_read = ["its check accepts what it must refuse"] * said.tampered
     if said.state == RIGHT:
-        to_read += beyond("\n".join([imports_of_the_student(imports, assignment), answer.code, answer.argument]), assignment.set_up)
+        own = "\n".join([_own_imports(imports, assignment), answer.code, answer.argument])
+        to_read += beyond(own, _plain(assignment.set_up))
     is_right = said.state == RIGHT and (not to_read or accepted == _mark(answer.code))
     return Grade(int(is_right), said, answer.code, tuple(to_read) * (not is_right))
 
 
-def imports_of_the_student(imports: str, assignment: Assignment) -> str:
+def _own_imports(imports: str, assignment: Assignment) -> str:
     """The imports of a hand-in that are not those of our own notebook."""
     ours = {line for cell in assignment.notebook.cells if cell.cell_type == "code" for line in _imports(cell.source)}
-    ours |= set(_imports(assignment.set_up.replace("%xmode Minimal\n", "")))
     return "\n".join(line for line in imports.splitlines() if line not in ours)
 
 
@@ -365,9 +375,9 @@ def install() -> Path:
     shutil.rmtree(ENVIRONMENT, ignore_errors=True)
     site = Path(os.__file__).parent.name
     packages = Path(sys.prefix, "lib", site, "site-packages")
+    pip = [str(python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--quiet"]
     steps = [[sys.executable, "-m", "venv", str(ENVIRONMENT)],
-             [str(python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--quiet", "-r", str(REQUIREMENTS), "-c",
-              str(ROOT / "constraints.txt")]]
+             [*pip, "-r", str(REQUIREMENTS), "-c", str(ROOT / "constraints.txt")]]
     for step in steps:
         ran = subprocess.run(step, capture_output=True, text=True)
         if ran.returncode:
@@ -381,8 +391,9 @@ def install() -> Path:
 
 def run_gradebook(command: str, number: str) -> None:
     """Run tools/gradebook.py, which needs nbgrader. Raises Refused where it fails."""
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    ran = subprocess.run([install(), str(ROOT / "tools/gradebook.py"), command, number], env={**os.environ, "PYTHONPATH": path})
+    python = install()
+    path = os.pathsep.join([str(python.parent), os.environ.get("PATH", "")])        # nbgrader calls alembic, which is there
+    ran = subprocess.run([python, str(ROOT / "tools/gradebook.py"), command, number], env={**os.environ, "PATH": path})
     if ran.returncode:
         raise Refused("nbgrader failed: what it said stands above.")
 
@@ -405,8 +416,8 @@ def main(arguments=None):
             print("".join(f"{student}: {words}\n" for student, words in found.items()), end="")
         else:
             if not walls() and not options.with_my_rights:
-                raise Refused("Answers are programs of other people, and only root on Linux can run them behind walls: sudo make grade "
-                              f"N={options.number}, or where you trust all of them: make grade N={options.number} "
+                raise Refused("Answers are programs of other people, and only root on Linux can run them behind walls: sudo make "
+                              f"grade N={options.number}, or where you trust all of them: make grade N={options.number} "
                               "ARGS=--with-my-rights.")
             if options.accept:
                 accept(assignment, options.accept)

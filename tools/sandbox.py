@@ -14,7 +14,6 @@ import contextlib
 import ctypes
 import json
 import os
-import pwd
 import resource
 import secrets
 import select
@@ -38,8 +37,8 @@ LARGEST_SAID = 100_000  # bytes
 LARGEST_FILE = 10 * 2**20       # bytes
 SCRATCH = b"mode=1777,size=64m"
 PROCESSES = 64          # with threads
-LOADED = ("torch._dynamo.utils", "torch.utils.checkpoint", "torch.distributed", "torch.nn.parallel", "torch.func", "course.checking",
-          "course.processes", "seegrad", "IPython.core.interactiveshell", "matplotlib.pyplot", "psutil")
+LOADED = ("torch._dynamo.utils", "torch.utils.checkpoint", "torch.distributed", "torch.nn.parallel", "torch.func",
+          "course.checking", "course.processes", "seegrad", "IPython.core.interactiveshell", "matplotlib.pyplot", "psutil")
 NEW_PROCESSES, NEW_NETWORK, NEW_MOUNTS, NEW_MESSAGES = 0x20000000, 0x40000000, 0x20000, 0x8000000      # as Linux numbers them
 BIND, RECURSIVE, PRIVATE, NO_NEW_PRIVILEGES = 0x1000, 0x4000, 0x40000, 38
 
@@ -50,6 +49,9 @@ class Limits:
 
     seconds: float = 60
     memory: int = 2 * 2**30
+
+
+LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def walls() -> bool:
 class Sandbox:
     """A server that runs one job after the other. Close it, or use it in a `with`."""
 
-    def __init__(self, edition: Path, slot: int = 0, limits: Limits = Limits()) -> None:
+    def __init__(self, edition: Path, slot: int = 0, limits: Limits = LIMITS) -> None:
         """edition: the folder of notebooks that has `course` beside it. slot: the number of this sandbox among those at work."""
         path = os.pathsep.join([str(edition), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
         variables = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
@@ -131,8 +133,7 @@ def serve(edition: Path, slot: int, limits: Limits) -> None:
     for module in LOADED:
         importlib.import_module(module)
     for line in sys.stdin:
-        job = json.loads(line)
-        print(json.dumps(asdict(_watched(Job(**{**job, "set_up": tuple(job["set_up"])}), edition, FIRST_USER + slot, limits))), flush=True)
+        print(json.dumps(asdict(_watched(Job(**json.loads(line)), edition, FIRST_USER + slot, limits))), flush=True)
 
 
 def _watched(job: Job, edition: Path, user: int, limits: Limits) -> Said:
@@ -163,8 +164,9 @@ def _watch(job: Job, edition: Path, user: int, folder: Path, limits: Limits) -> 
     """Fork the first process of a job and, from that, the one that runs the answer. When the first one ends, all others do."""
     nonce = secrets.token_hex()
     if walls():
-        _out_of_sight([Path(sys.base_prefix), Path(sys.prefix), Path(sys.executable), *map(Path, sys.path), ROOT / "seegrad", edition,
-                       folder], folder)
+        python = map(Path, [sys.base_prefix, sys.prefix, sys.executable, *sys.path])
+        python_only = [path for path in python if path not in (ROOT, ROOT / "tools")]
+        _out_of_sight([*python_only, ROOT / "seegrad", edition, folder], folder)
     ours, theirs = os.pipe()
     first = os.fork()
     if not first:
@@ -204,8 +206,8 @@ def _listen(pipe: int, first: int, nonce: str, limits: Limits) -> Said:
         said = json.loads(text.partition(b"\n")[0])
         if said.pop("nonce") != nonce or said["state"] not in STATES:
             raise ValueError
-        return Said(said["state"], *(str(said[field])[:LONGEST] for field in ("sentence", "line", "picture")),
-                    tampered=said["tampered"] is not False)
+        sentence, line, picture = (str(said[field])[:LONGEST] for field in ("sentence", "line", "picture"))
+        return Said(said["state"], sentence, line, picture, said["tampered"] is not False)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return Said(STOPPED, "Its process wrote what only the check may write.", tampered=True)
 
@@ -249,7 +251,7 @@ def _out_of_sight(needs: list[Path], scratch: Path) -> None:
     if libc.unshare(NEW_PROCESSES | NEW_NETWORK | NEW_MOUNTS | NEW_MESSAGES):
         return
 
-    def mount(source, target, kind=None, flags=0, options=None):
+    def mount(source, target, kind=None, flags=0, options=b""):
         words = (ctypes.c_char_p(os.fsencode(word) if word else None) for word in (source, target, kind))
         if libc.mount(*words, ctypes.c_ulong(flags), ctypes.c_char_p(options)):
             raise OSError(ctypes.get_errno(), f"{target} cannot be covered")
@@ -257,8 +259,8 @@ def _out_of_sight(needs: list[Path], scratch: Path) -> None:
     _raise_loopback()
     mount(None, "/", flags=RECURSIVE | PRIVATE)
     needs = [path.resolve() for path in needs if path.exists()]
-    closed = [next((folder for folder in reversed(path.parents) if not folder.stat().st_mode & 0o001), None) for path in needs]
-    covered = {Path(path).resolve() for path in (ROOT, "/home", "/root", "/tmp", "/var/tmp", "/dev/shm", *filter(None, closed))}
+    covered = {folder for path in needs for folder in path.parents if not folder.stat().st_mode & 0o001}
+    covered |= {Path(path).resolve() for path in (ROOT, "/home", "/root", "/tmp", "/var/tmp", "/dev/shm")}
     for cover in covered:
         if not cover.is_dir() or covered & set(cover.parents):
             continue
@@ -266,7 +268,8 @@ def _out_of_sight(needs: list[Path], scratch: Path) -> None:
         mount("none", cover, "tmpfs", options=SCRATCH)
         for path, descriptor, is_folder in held:
             (path if is_folder else path.parent).mkdir(parents=True, exist_ok=True)
-            is_folder or path.touch()
+            if not is_folder:
+                path.touch()
             if path != scratch:
                 mount(f"/proc/self/fd/{descriptor}", path, flags=BIND | RECURSIVE)
             os.close(descriptor)
@@ -323,10 +326,11 @@ def _give_up(user: int, folder: Path, limits: Limits, pipe: int) -> None:
 
 def _run(job: Job) -> Said:
     """Run the cells of a job as a notebook does, and then the check: of the answer, and of what it must refuse."""
-    from course.checking import verdict_on
     from IPython.core.interactiveshell import InteractiveShell
-    shell = InteractiveShell.instance(history_load_length=0)
-    shell.history_manager.enabled = False
+    from traitlets.config import Config
+
+    from course.checking import verdict_on
+    shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
     shell.user_ns["__name__"] = "__main__"
 
     def run(cell: str) -> BaseException | None:
@@ -354,7 +358,7 @@ def _run(job: Job) -> Said:
 
 
 @contextlib.contextmanager
-def sandboxes(edition: Path, count: int, limits: Limits = Limits()) -> Iterator[list[Sandbox]]:
+def sandboxes(edition: Path, count: int, limits: Limits = LIMITS) -> Iterator[list[Sandbox]]:
     """Several sandboxes, each with a server of its own."""
     with contextlib.ExitStack() as stack:
         yield [stack.enter_context(Sandbox(edition, slot, limits)) for slot in range(count)]

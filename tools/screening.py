@@ -1,7 +1,7 @@
 """Tell what in an answer no exercise needs: what could reach the check that judges it, or the machine.
 
-An answer and its check share a process, so no wall stands between them. Therefore an answer may use what exercises need, and where
-it uses more, its point waits until a person has read it. Reading is all that it costs: nobody is called a cheat here.
+An answer and its check share a process, so no wall stands between them. Therefore an answer may use what exercises need, and
+where it uses more, its point waits until a person has read it. Reading is all that it costs: nobody is called a cheat here.
 """
 
 import ast
@@ -22,13 +22,13 @@ NOT_TO_CHANGE = {"isinstance", "issubclass"}      # a class may be handed to the
 UNDERSCORED = {"_", "__init__", "__call__", "__len__", "__iter__", "__next__", "__getitem__", "__enter__", "__exit__", "__name__",
                "_version", "_base"}
 # Attributes that lead from a value to the frames that run, and from PyTorch to files, to other code, and to what it is made of.
-LEADING_OUT = {"f_back", "f_builtins", "f_code", "f_globals", "f_locals", "f_trace", "tb_frame", "tb_next", "gi_frame", "cr_frame",
-               "ag_frame", "gi_code", "cr_code", "gi_yieldfrom", "cr_await", "mro", "with_traceback", "format", "format_map",
+LEADING_OUT = {"f_back", "f_builtins", "f_code", "f_globals", "f_locals", "f_trace", "tb_frame", "tb_next", "gi_frame",
+               "cr_frame", "ag_frame", "gi_code", "cr_code", "gi_yieldfrom", "cr_await", "mro", "with_traceback", "format", "format_map",
                "tofile", "fromfile", "memmap", "loadtxt", "savetxt", "genfromtxt", "ctypeslib", "frombuffer", "from_file", "load",
                "save", "hub", "jit", "compile", "compiler", "fx", "library", "classes", "ops", "package", "serialization",
                "overrides", "multiprocessing", "cpp_extension", "onnx", "export", "testing", "data_ptr", "set_default_dtype",
                "get_type_hints", "ForwardRef", "f2py"}
-MEANT_OTHERWISE = {"array", "chunk", "copy", "select", "signal", "trace", "random"}      # modules too, but these are of PyTorch and NumPy
+MEANT_OTHERWISE = {"array", "chunk", "copy", "select", "signal", "trace", "random"}     # modules too
 
 
 def beyond(source: str, set_up: str = "") -> list[str]:
