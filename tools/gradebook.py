@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import sys
+import warnings
 from pathlib import Path
 
 import nbformat
@@ -26,6 +27,7 @@ from nbgrader.preprocessors import (
     SaveCells,
 )
 from nbgrader.utils import is_grade
+from sqlalchemy.exc import SAWarning
 from traitlets.config import Config
 
 from editions import WRITTEN_BY_MACHINES, for_students
@@ -98,7 +100,7 @@ def settings() -> Config:
 
 
 def notebook_of(assignment: Assignment, answers: dict[str, str]) -> NotebookNode:
-    """A notebook with the exercises only, each with the cell of its check, which is worth a point. answers: by their exercises."""
+    """A notebook with the exercises only, each with a cell for its check, which is worth a point. answers: by their exercises."""
     notebook = for_students(assignment.notebook)
     cells = {cell.id: cell for cell in notebook.cells}
     first = next(cell for cell in notebook.cells if cell.cell_type == "code")
@@ -159,11 +161,14 @@ def ask(answer: dict) -> None:
 
 def main(command: str, number: str) -> None:
     assignment = assignment_of(number)
+    warnings.filterwarnings("ignore", category=SAWarning)      # of nbgrader's own: SQLAlchemy 2.1 is stricter
     api = NbGraderAPI(config=settings())
     try:
         with Gradebook(f"sqlite:///{GRADING}/gradebook.db", "course") as gradebook:
-            is_known = number in [each.name for each in gradebook.assignments]
-        if command == "assignment" or not is_known:
+            known = {each.name: bool(each.notebooks) for each in gradebook.assignments}
+            if known.get(number) is False:      # it was begun, and not made
+                gradebook.remove_assignment(number)
+        if command == "assignment" or not known.get(number):
             make_assignment(api, assignment)
         if command == "record":
             record(api, assignment_of(number))

@@ -393,7 +393,8 @@ def run_gradebook(command: str, number: str) -> None:
     """Run tools/gradebook.py, which needs nbgrader. Raises Refused where it fails."""
     python = install()
     path = os.pathsep.join([str(python.parent), os.environ.get("PATH", "")])        # nbgrader calls alembic, which is there
-    ran = subprocess.run([python, str(ROOT / "tools/gradebook.py"), command, number], env={**os.environ, "PATH": path})
+    variables = {**os.environ, "PATH": path, "JUPYTER_PATH": str(Path(sys.prefix, "share/jupyter"))}     # templates of pages
+    ran = subprocess.run([python, str(ROOT / "tools/gradebook.py"), command, number], env=variables)
     if ran.returncode:
         raise Refused("nbgrader failed: what it said stands above.")
 
