@@ -69,9 +69,9 @@ def rendered(chart, values):
     loaded = helm.Chart.load(str(chart))
     loaded.validate_schema(values)
     objects = {}
-    for text in loaded.render(values, name="class", namespace="class").values():
-        for one in yaml.safe_load_all(text):
-            if one and "kind" in one:
+    for template, text in loaded.render(values, name="class", namespace="class").items():
+        for one in yaml.safe_load_all(text) if template.endswith(".yaml") else []:
+            if one:
                 objects[one["kind"], one["metadata"]["name"]] = one
     return objects
 
@@ -104,18 +104,25 @@ def config(chart, values, rendered):
 
 
 @pytest.fixture(scope="module")
-def pod(config):
+def spawner(config):
+    """A student's KubeSpawner. It asks for the cluster as soon as it is made, and there is none. Raises TraitError for a wrong type."""
+    import kubespawner.spawner
+    user = SimpleNamespace(name="ada", escaped_name="ada", id=1, url="/user/ada/", settings={}, server=None, admin=False, groups=[])
+    hub = SimpleNamespace(public_host="", url="/hub/", base_url="/hub/", api_url="http://hub:8081/hub/api")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kubespawner.spawner, "load_config", lambda **_: None)
+        patch.setattr(kubespawner.spawner, "shared_client", lambda *_: None)
+        made = kubespawner.KubeSpawner(config=config, user=user, hub=hub, _mock=True)
+    made.orm_spawner = SimpleNamespace(name="", state={}, user=user, user_options={}, server=None)
+    made.api_token, made.oauth_client_id = "token", "client"
+    return made
+
+
+@pytest.fixture(scope="module")
+def pod(spawner):
     """The pod of a student's server, as KubeSpawner would send it."""
     from kubernetes_asyncio.client import ApiClient
-    user = SimpleNamespace(name="ada", escaped_name="ada", id=1, url="/user/ada/", settings={}, server=None, admin=False, groups=[])
-
-    async def make():
-        spawner = kubespawner.KubeSpawner(config=config, user=user, hub=SimpleNamespace(
-            public_host="", url="/hub/", base_url="/hub/", api_url="http://hub:8081/hub/api"), _mock=True)
-        spawner.orm_spawner = SimpleNamespace(name="", state={}, user=user, user_options={})
-        spawner.api_token, spawner.oauth_client_id = "token", "client"
-        return spawner, ApiClient().sanitize_for_serialization(await spawner.get_pod_manifest())
-    return asyncio.run(make())
+    return ApiClient().sanitize_for_serialization(asyncio.run(spawner.get_pod_manifest()))
 
 
 def test_kubernetes_understands_all_that_the_chart_makes(rendered):
@@ -125,7 +132,7 @@ def test_kubernetes_understands_all_that_the_chart_makes(rendered):
             ("DaemonSet", "continuous-image-puller")} <= set(rendered)
 
 
-def test_the_hub_takes_all_settings(config):
+def test_the_hub_takes_all_settings(config, spawner):
     """traitlets only logs what it does not know: each setting must be a trait of its class."""
     from jupyterhub.app import JupyterHub
     from jupyterhub.auth import Authenticator
@@ -135,14 +142,12 @@ def test_the_hub_takes_all_settings(config):
     for section, settings in config.items():
         if section in classes:
             assert not set(settings) - set(classes[section].class_trait_names()), section
-    spawner = kubespawner.KubeSpawner(config=config, _mock=True)        # raises where a value is of a wrong type
     assert spawner.mem_limit > spawner.mem_guarantee > 0
 
 
 def test_a_servers_pod(pod, values):
-    _, manifest = pod
-    validate.validate({**manifest, "apiVersion": "v1", "kind": "Pod"}, KUBERNETES, strict=True)
-    spec = manifest["spec"]
+    validate.validate({**pod, "apiVersion": "v1", "kind": "Pod"}, KUBERNETES, strict=True)
+    spec = pod["spec"]
     server, = spec["containers"]
     assert "initContainers" not in spec     # the chart's own would be root
     assert server["args"] == ["jupyterhub-singleuser"] and "command" not in server      # the image's start is run before it
@@ -158,15 +163,14 @@ def test_a_servers_pod(pod, values):
 
 
 def test_a_placeholder_holds_the_place_of_one_server(pod, rendered):
-    spawner, manifest = pod
     placeholder = rendered["StatefulSet", "user-placeholder"]["spec"]["template"]["spec"]
     wanted = placeholder["containers"][0]["resources"]["requests"]
-    asked = manifest["spec"]["containers"][0]["resources"]["requests"]
+    asked = pod["spec"]["containers"][0]["resources"]["requests"]
     in_bytes = {"G": 10**9, "M": 10**6, "Gi": 2**30, "Mi": 2**20}
     amount, unit = re.fullmatch(r"(\d+)(\w*)", str(wanted["memory"])).groups()
     assert int(amount) * in_bytes.get(unit, 1) == pytest.approx(int(asked["memory"]), rel=0.05)
     assert float(wanted["cpu"]) == float(asked["cpu"])
-    assert placeholder["priorityClassName"] != manifest["spec"]["priorityClassName"]
+    assert placeholder["priorityClassName"] != pod["spec"]["priorityClassName"]
 
 
 def test_a_server_reaches_the_hub_and_the_web_only(rendered):
