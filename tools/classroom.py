@@ -145,8 +145,8 @@ def check_own_users(folder: Path) -> None:
     seats.end_all_of(user)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        sys.exit(f"The class cannot start: as root, each student has an own user number, and it cannot run the course ({reason}): "
-                 "move the course and its Python to where all accounts may read, or start the class from an account that is not "
+        sys.exit("The class cannot start: as root, each student has an own user number, and it cannot run the course "
+                 f"({reason}): move the course and its Python to where all accounts may read, or start the class from an account that is not "
                  "root.")
 
 
@@ -185,7 +185,7 @@ def main(arguments=None):
         return
     sys.path.insert(0, str(HUB))
     os.umask(0o022)         # students read the course; what they must not read lies in folders that are closed
-    for part, mode in ((folder, 0o711), (folder / "hub", 0o700), (folder / "students", 0o711)):
+    for part, mode in ((folder, 0o711), (folder / "hub", 0o700), (folder / "students", 0o711), (folder / "published", 0o755)):
         part.mkdir(mode=mode, parents=True, exist_ok=True)
     with open(folder / "hub/lock", "a") as lock:
         try:
