@@ -12,6 +12,7 @@ TORCH =
 FOLDER =
 FROM =
 ACCEPT =
+STUDENTS = 30
 # The versions of all packages; empty for the newest ones.
 LOCK = constraints.txt
 ARGS =
@@ -23,7 +24,7 @@ export LOCK
 export FOR
 unexport JUPYTER_PATH PYTHONHOME PYTHONPATH
 
-.PHONY: help lab lecture class slides html student lecturer assignment collect grade test test-browser test-class mutants \
+.PHONY: help lab lecture class slides html student lecturer assignment collect grade test test-browser test-class load-test mutants \
   upgrade-report rounds refresh figures docs notebook lint lock benchmark environment
 
 help:
@@ -40,6 +41,7 @@ help:
 	@echo "make test       run all tests and notebooks (ARGS: more options for pytest)"
 	@echo "make test-browser  open JupyterLab, slides and pages in a real browser, if there is one"
 	@echo "make test-class  open a class with its hub, and test it as students would"
+	@echo "make load-test  simulated students in a class on this machine, with its hub killed in the middle (STUDENTS=30, ARGS=--store for docs/class.json)"
 	@echo "make lint       look for common mistakes, and check the types of the library"
 	@echo "make mutants    change PyTorch on purpose, and see which cell notices it (ARGS: names of mutants)"
 	@echo "make upgrade-report  run all tests with another PyTorch, and write what is different (TORCH=2.14.0)"
@@ -88,6 +90,11 @@ test-class: export OMP_NUM_THREADS = 1
 test-class: environment
 	@$(VENV) tools/classroom.py --install
 	$(VENV) -m pytest tests/classroom $(ARGS)
+
+# Ctrl+C reaches the tool itself, which ends the class that it opened.
+load-test: export OMP_NUM_THREADS = 1
+load-test: environment
+	@exec $(VENV) tools/load_test.py --students="$(STUDENTS)" $(ARGS)
 
 mutants: environment
 	@$(VENV) tests/mutants/run.py $(ARGS)

@@ -20,7 +20,7 @@ from sit_down import control_group
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
-# User numbers above those that systems give to people and services, and below those of containers. Each class has a range of its own.
+# User numbers above those that systems give to people and services, and below those of containers; each class has so many.
 FIRST_USER, LAST_USER, USERS = 66_000, 99_999, 500
 NEEDED_DISK = 300 * 2**20       # bytes: a copy of the course, and room to save
 MEGABYTE = 2**20
@@ -119,7 +119,7 @@ def home_of(class_folder: Path, name: str) -> Path:
 
 
 def first_user(class_folder: Path) -> int:
-    """The first user number of a class. Two classes on one machine have different ones, or their students would be the same users."""
+    """The first user number of a class: where two classes on one machine had the same, their students would be the same users."""
     ranges = (LAST_USER - FIRST_USER) // USERS
     return FIRST_USER + USERS * (zlib.crc32(os.fsencode(class_folder)) % ranges)
 

@@ -104,8 +104,8 @@ def linked(made: dict[str, NotebookNode], folder: Path = COURSE) -> list[str]:
 def write(edition: str, folder: Path, course: Path = COURSE) -> int:
     """Write an edition into a folder, in its folder `notebooks`, and return how many notebooks it has.
 
-    edition: one of EDITIONS. course: the folder of notebooks that it is made from. Raises Refused where it cannot be made, and where the `notebooks` there are no edition: nothing is
-    changed then.
+    edition: one of EDITIONS. course: the folder of notebooks that it is made from. Raises Refused where it cannot be made, and
+    where the `notebooks` there are no edition: nothing is changed then.
     """
     made = edition_of(edition, course)
     files = linked(made, course)

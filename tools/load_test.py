@@ -24,7 +24,18 @@ from tornado.httpclient import AsyncHTTPClient
 
 import classroom
 from load import model
-from load.lesson import HUB, HUB_AND_PROXY, NEW_NOTEBOOK, NEW_SENTENCE, Kill, Lesson, Report, change_course, differences, lost_on_disk
+from load.lesson import (
+    HUB,
+    HUB_AND_PROXY,
+    NEW_NOTEBOOK,
+    NEW_SENTENCE,
+    Kill,
+    Lesson,
+    Report,
+    change_course,
+    differences,
+    lost_on_disk,
+)
 from load.room import MEGABYTE, NoClass, Room
 from load.student import Student
 from project import COURSE, ROOT, notebooks, write
@@ -230,7 +241,7 @@ def main(arguments=None):
 
     async def all_of_it():
         reports = []
-        for size in chosen.sizes:
+        for size in [*chosen.sizes, *[chosen.students] * bool(chosen.sizes)]:      # the last one tests the model
             print(f"{size} students, whom nobody disturbs.", flush=True)
             reports.append(await small(folder / str(size), size, chosen.notebook))
         print(f"{chosen.students} students, twice.", flush=True)

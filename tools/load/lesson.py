@@ -188,13 +188,15 @@ def differences(saved: dict | None, found: dict, changed: set[str] = frozenset()
 
 def lost_on_disk(room: Room, student: Student, changed: set[str] = frozenset()) -> Iterator[str]:
     """What a student had saved that is not in the file on the disk. changed: the ids of cells that the course may have changed."""
+    if student.saved is None:
+        return
     path = room.folder / "students" / student.name / "course" / student.notebook
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         yield f"{student.name}: the notebook on the disk cannot be read: {type(error).__name__}"
         return
-    if student.saved is not None and not any(differences(student.tried, found)):     # the last one may have come, though nobody said so
+    if not any(differences(student.tried, found)):      # the last one may have come, though nobody said so
         return
     yield from (f"{student.name}: on the disk, {what}" for what in differences(student.saved, found, changed))
 

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from nbformat.v4 import new_markdown_cell, output_from_msg
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
-from tornado.websocket import WebSocketClosedError, WebSocketClientConnection, websocket_connect
+from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
 
 # What a browser asks for again by itself, or a student by pressing the button again: the door is closed (599, 502), the hub is away,
 # it has too many to start at once (429), the proxy was started again and does not know the servers yet (404), or the hub does not (424).
