@@ -49,7 +49,8 @@ def bring_up_to_date(repository: Path, folder: Path) -> None:
     for path, content in changed.items():
         if not _is_json(content):
             new = ["git", "show", f"origin/{BRANCH}:{path.relative_to(folder).as_posix()}"]
-            path.with_stem(path.stem + "_new").write_bytes(subprocess.run(new, cwd=folder, check=True, capture_output=True).stdout)
+            path.with_stem(path.stem + "_new").write_bytes(subprocess.run(new, cwd=folder, check=True,
+                                                                          capture_output=True).stdout)
             path.write_bytes(before[path])
     _trust(path for path, content in changed.items() if _is_json(content))
 
@@ -71,7 +72,8 @@ def _trust(paths):
     from nbformat.sign import NotebookNotary
     with NotebookNotary() as notary:
         for path in paths:
-            notary.sign(nbformat.v4.reads(path.read_text(encoding="utf-8")))     # nbformat.read would validate each, which is slow
+            # nbformat.read would validate each, which is slow
+            notary.sign(nbformat.v4.reads(path.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

@@ -216,7 +216,7 @@ def open_class(values: dict, folder: Path, lock: TextIO) -> int:
     if values["host"] == "127.0.0.1":
         lines += ["  only this machine reaches it; for a room: make class HOST=0.0.0.0"]
     if not values["own_users"]:
-        lines += ["  all students work under your account, and could read each other's files; as root on Linux, they are kept apart"]
+        lines += ["  all students work under your account, and could read each other's files; root on Linux keeps them apart"]
     print("\n".join(lines), flush=True)
     environment = {**os.environ, "CLASS_FOLDER": str(folder), "PYTHONPATH": str(HUB / "server")}
     with open(log_file, "a", encoding="utf-8") as log:

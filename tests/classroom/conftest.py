@@ -17,7 +17,8 @@ from project import ROOT
 
 PATIENCE = 120      # seconds until a server must be there, on a machine that has much else to do
 AS_ROOT = os.geteuid() == 0 and sys.platform == "linux"
-needs_root = pytest.mark.skipif(not AS_ROOT, reason="students have own user numbers only where the class is opened by root on Linux")
+needs_root = pytest.mark.skipif(not AS_ROOT,
+                                reason="students have own user numbers only where the class is opened by root on Linux")
 
 
 class Room:

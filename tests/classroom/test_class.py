@@ -139,7 +139,8 @@ def test_the_hub_is_killed_and_students_work_on(room):
 
 
 def test_a_class_that_is_open_is_not_opened_twice(room):
-    done = subprocess.run([sys.executable, ROOT / "tools/classroom.py", f"--folder={room.folder}"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, ROOT / "tools/classroom.py", f"--folder={room.folder}"], capture_output=True,
+                          text=True)
     assert done.returncode != 0 and done.stderr.strip() == "The class is open already: see the terminal where it was started."
 
 

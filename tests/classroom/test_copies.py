@@ -5,12 +5,13 @@ import os
 import shutil
 import subprocess
 
-import copies
 import nbformat
 import pytest
 from nbformat.sign import NotebookNotary
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from nbgitpuller.pull import GitPuller
+
+import copies
 
 # nbgitpuller leaves it to Python to close the pipes of its commands.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")

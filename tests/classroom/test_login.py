@@ -4,15 +4,17 @@ import asyncio
 import json
 import os
 
-import login
 import pytest
 from tornado import web
+
+import login
 
 
 @pytest.fixture
 def door(tmp_path, monkeypatch):
     monkeypatch.setattr(login, "PATIENCE", 0)
-    return login.ClassAuthenticator(word="Lemon-Island", lecturer_word="secret", pins_file=str(tmp_path / "pins.json"), allow_all=True)
+    return login.ClassAuthenticator(word="Lemon-Island", lecturer_word="secret", pins_file=str(tmp_path / "pins.json"),
+                                    allow_all=True)
 
 
 def come(door, name, word="Lemon-Island", pin="1234"):
@@ -54,7 +56,8 @@ def test_names_are_written_in_one_way(door, written, name):
     assert come(door, written) == name
 
 
-@pytest.mark.parametrize("written", ["", " ", "..", ".anna", "-anna", "a/b", "../anna", "a" * 31, "a\0b", "a%2fb", "<b>", "a'b", "a;b"])
+@pytest.mark.parametrize("written",
+                         ["", " ", "..", ".anna", "-anna", "a/b", "../anna", "a" * 31, "a\0b", "a%2fb", "<b>", "a'b", "a;b"])
 def test_a_name_that_could_be_a_path_or_a_command_is_refused(door, written):
     assert come(door, written) == "A name has 1 to 30 letters, digits or hyphens: write another name."
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from conftest import needs_root
+
 import seats
 import sit_down
-from conftest import needs_root
 
 USER, OTHER = 90_101, 90_102
 
@@ -63,7 +64,8 @@ def test_a_student_cannot_come_to_what_is_not_theirs(class_folder, code):
 
 @needs_root
 def test_no_program_gives_root_back(class_folder):
-    assert run("print(open('/proc/self/status').read().split('NoNewPrivs:')[1].split()[0])", class_folder / "students/anna", USER) == "1"
+    assert run("print(open('/proc/self/status').read().split('NoNewPrivs:')[1].split()[0])", class_folder / "students/anna",
+               USER) == "1"
 
 
 @needs_root
@@ -135,7 +137,8 @@ print("killed", any(end == 9 for end in ends))
 @needs_root
 def test_what_a_student_left_running_ends_with_the_server(class_folder):
     home = class_folder / "students/anna"
-    said = run("import subprocess; print(subprocess.Popen(['sleep', '600'], start_new_session=True, stdout=-3, stderr=-3).pid)", home, USER)
+    said = run("import subprocess; print(subprocess.Popen(['sleep', '600'], start_new_session=True, stdout=-3, stderr=-3).pid)",
+               home, USER)
     left = psutil.Process(int(said))
     assert left.uids().real == USER
     seats.end_all_of(USER)
@@ -171,7 +174,8 @@ def test_a_process_that_has_the_number_of_a_dead_server_is_not_taken_for_it():
 
 
 def test_the_labs_settings_are_those_that_are_documented():
-    settings = json.loads(Path(seats.ROOT, "classroom/server/labconfig/default_setting_overrides.json").read_text(encoding="utf-8"))
+    settings = json.loads(Path(seats.ROOT,
+                               "classroom/server/labconfig/default_setting_overrides.json").read_text(encoding="utf-8"))
     schemas = Path(sys.prefix, "share/jupyter/lab/schemas")
     for name, values in settings.items():
         plugin, file = name.split(":")

@@ -58,7 +58,8 @@ print(counter.frame_count, counter.op_count, torch._dynamo.utils.counters["stats
 def python(source, paths=(ROOT, COURSE)):
     """What a Python of its own prints."""
     variables = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths)), "OMP_NUM_THREADS": "1"}
-    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", source], capture_output=True, text=True, env=variables, cwd=COURSE)
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", source], capture_output=True, text=True, env=variables,
+                         cwd=COURSE)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
@@ -95,7 +96,8 @@ def test_a_set_up_kernel_holds_little_more_than_pytorch():
     if not Path("/proc/self/status").exists():
         pytest.skip("memory is read from /proc, which this system does not have")
     rss = "print(*(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmRSS')))"
-    bare, ours = (int(python(f"{source}\n{rss}")) for source in ("import torch, IPython", "import torch, IPython, course, seegrad"))
+    bare, ours = (int(python(f"{source}\n{rss}"))
+                  for source in ("import torch, IPython", "import torch, IPython, course, seegrad"))
     assert ours < 1.1 * bare
 
 

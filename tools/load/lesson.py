@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,7 +83,8 @@ class Lesson:
         """Wait until a share of the students has come to a step; who has failed comes no more."""
         async with self.moved:
             await self.moved.wait_for(
-                lambda: sum(step in student.times or student in self.gone for student in self.students) >= share * len(self.students))
+                lambda: sum(step in student.times or student in self.gone
+                            for student in self.students) >= share * len(self.students))
 
     async def attend(self, student: Student, arrival: float, sentence: str, shut_down: bool) -> None:
         """One student's lesson. What goes wrong ends it, and is told in the report."""
@@ -159,7 +160,8 @@ class Lesson:
 
     def _write_down(self):
         report = self.report
-        report.seconds = {step: sorted(student.times[step] for student in self.students if step in student.times) for step in STEPS}
+        report.seconds = {step: sorted(student.times[step] for student in self.students if step in student.times)
+                          for step in STEPS}
         report.waited = [student.times["lab"] - student.times["arrived"] for student in self.students if "lab" in student.times]
         report.peak, report.machine = self.meter.peak, self.meter.machine
         for student in self.students:
@@ -171,11 +173,12 @@ class Lesson:
 
 def cells_of(notebook: dict) -> list[tuple]:
     """What a student would miss of a notebook: its cells, in order, with what they put out."""
-    notebook = nbformat.reads(json.dumps(notebook), as_version=4)
-    return [(cell.id, cell.source, cell.get("execution_count"), json.dumps(cell.get("outputs"), sort_keys=True)) for cell in notebook.cells]
+    whole = nbformat.reads(json.dumps(notebook), as_version=4)
+    return [(cell.id, cell.source, cell.get("execution_count"), json.dumps(cell.get("outputs"), sort_keys=True))
+            for cell in whole.cells]
 
 
-def differences(saved: dict | None, found: dict, changed: set[str] = frozenset()) -> Iterator[str]:
+def differences(saved: dict | None, found: dict, changed: Set = frozenset()) -> Iterator[str]:
     """What is not in a notebook any more that was saved in it. changed: the ids of cells that the course has changed since."""
     saved_cells = cells_of(saved) if saved else []
     there = {cell[0]: cell for cell in cells_of(found)}
@@ -186,8 +189,8 @@ def differences(saved: dict | None, found: dict, changed: set[str] = frozenset()
             yield f"cell {cell[0]} is another one: {cell[1][:60]!r}"
 
 
-def lost_on_disk(room: Room, student: Student, changed: set[str] = frozenset()) -> Iterator[str]:
-    """What a student had saved that is not in the file on the disk. changed: the ids of cells that the course may have changed."""
+def lost_on_disk(room: Room, student: Student, changed: Set = frozenset()) -> Iterator[str]:
+    """What a student had saved that is not in the file on the disk. changed: the ids of cells that may have changed."""
     if student.saved is None:
         return
     path = room.folder / "students" / student.name / "course" / student.notebook
@@ -207,7 +210,9 @@ def size_of(folder: Path) -> int:
 
 
 def change_course(course: Path, changed: Path, notebook: str) -> set[str]:
-    """Write the course with a new sentence in a notebook, and with a new notebook. Return the ids of the cells that are changed."""
+    """Write the course with a new sentence in a notebook, and with a new notebook. Return the ids of the cells that are
+    changed.
+    """
     shutil.copytree(course, changed, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     path = changed / notebook
     model = nbformat.read(path, as_version=4)

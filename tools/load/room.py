@@ -1,4 +1,6 @@
-"""The class that is tested: opened by the tool of `make class`, killed, opened again, measured, and ended with all its processes."""
+"""The class that is tested: opened by the tool of `make class`, killed, opened again, measured, and ended with all its
+processes.
+"""
 
 import asyncio
 import contextlib
@@ -20,7 +22,8 @@ CLOSES_WITHIN = 120
 SAMPLES_EVERY = 2.0     # seconds
 MEGABYTE = 2**20
 # What a process is, by a word of its command line; the first that fits.
-KINDS = {"jupyterhub.singleuser": "server", "ipykernel_launcher": "kernel", "classroom/hub.py": "hub", "configurable-http-proxy": "proxy",
+KINDS = {"jupyterhub.singleuser": "server", "ipykernel_launcher": "kernel", "classroom/hub.py": "hub",
+         "configurable-http-proxy": "proxy",
          "jupyterhub_idle_culler": "culler", "classroom/copies.py": "copy", "tools/classroom.py": "tool"}
 CLASS = ("hub", "proxy", "culler", "tool")      # what is there before the first student comes
 
@@ -74,7 +77,8 @@ class Room:
             if self.tool.poll() is not None:
                 break
             await asyncio.sleep(0.1)
-        raise NoClass(f"The class did not open (exit code {self.tool.poll()}): {(words.strip().splitlines() or ['it said nothing'])[-1]}")
+        last = (words.strip().splitlines() or ["it said nothing"])[-1]
+        raise NoClass(f"The class did not open (exit code {self.tool.poll()}): {last}")
 
     def processes(self) -> dict[psutil.Process, str]:
         """All processes of this class, also of students, and what each of them is."""
@@ -115,7 +119,8 @@ class Room:
 class Meter:
     """What the class costs: the memory and the processor time of its processes, by what they are.
 
-    Memory is PSS in MB, in which a page that n processes share counts 1/n for each. memory: the last sample. peak: the largest sum of
+    Memory is PSS in MB, in which a page that n processes share counts 1/n for each. memory: the last sample. peak: the
+    largest sum of
     each kind, and of all ("all"); machine: the most that the machine used, whoever used it. own: the processor time of this
     test itself.
     """
