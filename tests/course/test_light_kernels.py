@@ -1,5 +1,6 @@
 """What a kernel does not load, does not keep and does not do while it waits: what a class on one machine lives on."""
 
+import ctypes
 import json
 import os
 import subprocess
@@ -55,11 +56,10 @@ print(counter.frame_count, counter.op_count, torch._dynamo.utils.counters["stats
 """
 
 
-def python(source, paths=(ROOT, COURSE)):
-    """What a Python of its own prints."""
-    variables = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths)), "OMP_NUM_THREADS": "1"}
-    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", source], capture_output=True, text=True, env=variables,
-                         cwd=COURSE)
+def python(source):
+    """What a Python of its own prints, in the folder of the notebooks."""
+    variables = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", source], cwd=COURSE, env=variables, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
@@ -96,8 +96,7 @@ def test_a_set_up_kernel_holds_little_more_than_pytorch():
     if not Path("/proc/self/status").exists():
         pytest.skip("memory is read from /proc, which this system does not have")
     rss = "print(*(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmRSS')))"
-    bare, ours = (int(python(f"{source}\n{rss}"))
-                  for source in ("import torch, IPython", "import torch, IPython, course, seegrad"))
+    bare, ours = (int(python(f"import torch, IPython{more}\n{rss}")) for more in ("", ", course, seegrad"))
     assert ours < 1.1 * bare
 
 
@@ -151,7 +150,7 @@ assert sym_eq((2, 3), (2, 3)) is True and sym_eq((2,), (2, 3)) is False
 
 
 def test_freed_memory_is_given_back_after_each_cell():
-    if sys.platform != "linux" or not hasattr(__import__("ctypes").CDLL(None), "malloc_trim"):
+    if sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "malloc_trim"):
         pytest.skip("the C library of this system has no malloc_trim")
     printed = python("""
 import ctypes, course.memory
