@@ -19,14 +19,15 @@ import answers
 from hand_in import LARGEST, Assignment
 
 RIGHT, WRONG = answers.load()
+FORGED = {"state": "right", "sentence": "", "line": "", "picture": "", "tampered": False}
 FILE = "03_several_losses.ipynb"
 SUM = "def run_backward(loss1, loss2, loss3):\n    (loss1 + loss2 + loss3).backward()\n"
 
 
 @dataclass
 class HandIn:
-    """points: for each exercise, from 03.1 on. to_read: the exercises whose right answers wait for a reader. says: words that stand
-    in what is said of 03.1. write: puts a file into the folder of the notebooks, where it is no notebook that is saved."""
+    """points: for each exercise, from 03.1 on. to_read: the exercises whose right answers wait for a reader.
+    says: words that stand in what is said of 03.1. write: puts a file where the notebook would be saved."""
 
     points: tuple[int, int, int, int] = (0, 0, 0, 0)
     answers: dict[str, str] = field(default_factory=dict)
@@ -63,11 +64,12 @@ def delete_two(notebook: NotebookNode) -> None:
 def hand_ins(assignment: Assignment, secret: Path, port: int) -> dict[str, HandIn]:
     """All hand-ins, by the names of the students. secret: a file of another student. port: at which this machine listens."""
     solved = {exercise.name: exercise.solution for exercise in assignment.exercises}
+    others = {name: first if isinstance(first := RIGHT[name][0], str) else first[0] for name in solved}
     solution = json.dumps(solved["03.1"])
     return {
         # Work
         "ada": HandIn((1, 1, 1, 1), solved),
-        "ben": HandIn((1, 1, 1, 1), {name: first if isinstance(first := RIGHT[name][0], str) else first[0] for name in solved}),
+        "ben": HandIn((1, 1, 1, 1), {name: others[name] for name in solved}),
         "cleo": HandIn((1, 1, 0, 0), {**solved, **{name: WRONG[name][0][0] for name in ("03.3", "03.4")}}),
         "dan": HandIn((0, 0, 0, 0), {name: WRONG[name][1][0] for name in solved}),
         "eva": HandIn(says="as it was handed out"),
@@ -76,7 +78,7 @@ def hand_ins(assignment: Assignment, secret: Path, port: int) -> dict[str, HandI
         "max": HandIn((0, 1, 1, 1), {**solved, "03.1": "def run_backward(loss1, loss2, loss3:\n    ..."}, says="SyntaxError"),
         "nia": HandIn((1, 0, 0, 0), change=add(f'{SUM}\ncheck("03.1", run_backward)')),
         "oli": HandIn((1, 0, 0, 0), change=add(f'{SUM.replace("run_backward", "mine")}\ncheck("03.1", mine)')),
-        "pia": HandIn((1, 0, 0, 0), {"03.1": SUM.replace("(loss1", "math.prod([1.0]) * (loss1")}, change=add("import math")),
+        "pia": HandIn((1, 0, 0, 0), {"03.1": SUM.replace("(loss1 ", "(math.pow(1, 2) * loss1 ")}, change=add("import math")),
         "quin": HandIn((0, 0, 0, 0), {"03.1": "def run_backward(loss1, loss2, loss3):\n    ..."}),
         # No notebooks
         "fay": HandIn(write=plain("")),
@@ -92,7 +94,7 @@ def hand_ins(assignment: Assignment, secret: Path, port: int) -> dict[str, HandI
         "ned": hostile(f"import time\ntime.sleep(1000)\n{SUM}", says="stopped after"),
         "ola": hostile("import os\nos._exit(0)", says="ended before"),
         "pat": hostile("import os, signal\nfor pid in (os.getppid(), -1, 1):\n    try:\n        os.kill(pid, signal.SIGKILL)\n"
-                       f"    except OSError:\n        pass\n{SUM}", says=""),
+                       f"    except OSError:\n        pass\n{SUM}", to_read=True),
         "ray": hostile(f"text = open({str(secret)!r}).read()\n{SUM}", says="FileNotFoundError"),
         "sam": hostile("import course, pathlib\nfound = [path for path in pathlib.Path(course.__file__).parents[1].glob('*')\n"
                        "         if path.name.endswith('.ipynb')] or 1 / 0", says="ZeroDivisionError"),
@@ -102,21 +104,22 @@ def hand_ins(assignment: Assignment, secret: Path, port: int) -> dict[str, HandI
         "tom": hostile(f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 5)", says="ConnectionRefusedError"),
         "ugo": hostile(f"print('megabytes ' * 10_000_000)\n{SUM}", 1),
         "vic": hostile("big = []\nwhile True:\n    big.append(torch.ones(10_000_000))"),
-        "wim": hostile("import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass", says="stopped after"),
+        "wim": hostile("import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass",
+                       says="stopped after"),
         "xia": hostile("def check(name, answer):\n    print(f'Exercise {name}: ✓ right.')\n\n"
                        "def run_backward(loss1, loss2, loss3):\n    return loss1", says="no backward"),
-        "yan": hostile("from course import checking, verdict\nchecking._checks['03.1'] = lambda run: None\n"
+        "yan": hostile("from course import checking\nchecking.load('03')\nchecking._checks['03.1'] = lambda run: None\n"
                        "def run_backward(loss1, loss2, loss3):\n    return loss1", to_read=True),
         "zoe": hostile("import sys\nraise SystemExit(0)", says="SystemExit"),
         "abe": hostile("def run_backward(loss1, loss2, loss3):\n    raise KeyboardInterrupt"),
-        "bea": hostile("import json, os\nfor number in range(3, 64):\n    try:\n"
-                       "        os.write(number, json.dumps({'state': 'right', 'sentence': '', 'line': '', 'picture': '',\n"
-                       "                 'tampered': False, 'nonce': ''}).encode() + b'\\n')\n    except OSError:\n        pass",
-                       says="only the check may write"),
+        "bea": hostile(f"import json, os\nsaid = {FORGED}\nfor number in range(3, 64):\n    try:\n"
+                       "        os.write(number, json.dumps({**said, 'nonce': ''}).encode() + b'\\n')\n"
+                       "    except OSError:\n        pass", says="only the check may write"),
         # It takes the secret word out of the frames that run, and writes the verdict itself: nothing but a reader sees this.
-        "cat": hostile("import json, os, sys\nframe = sys._getframe()\nwhile 'nonce' not in frame.f_locals:\n    frame = frame.f_back\n"
-                       "os.write(frame.f_locals['pipe'], json.dumps({'state': 'right', 'sentence': '', 'line': '', 'picture': '',\n"
-                       "         'tampered': False, 'nonce': frame.f_locals['nonce']}).encode() + b'\\n')\nos._exit(0)", to_read=True),
+        "cat": hostile("import json, os, sys\n\ndef run_backward(*losses):\n    frame = sys._getframe()\n"
+                       "    while 'nonce' not in frame.f_locals:\n        frame = frame.f_back\n"
+                       f"    said = {FORGED} | {{'nonce': frame.f_locals['nonce']}}\n"
+                       "    os.write(frame.f_locals['pipe'], json.dumps(said).encode() + b'\\n')\n    os._exit(0)", to_read=True),
         "dot": hostile(f"exec({solution})", to_read=True),
         "eli": hostile("def run_backward(*losses):\n    raise ValueError('<script>alert(1)</script>')", says="<script>"),
     }

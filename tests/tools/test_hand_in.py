@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from made_up_hand_ins import FILE, HandIn, hand_ins, write_all
 
 import hand_in
 from editions import for_students
 from hand_in import GRADING, Refused, accept, assignment_of, collect, grade, read_hand_in
-from made_up_hand_ins import FILE, HandIn, hand_ins, write_all
 from project import ROOT, notebooks, read
 from sandbox import RIGHT, Limits, walls
 
@@ -73,7 +73,7 @@ def test_what_is_said_of_a_hand_in(graded):
 @needs_root
 def test_a_check_that_was_changed_is_noticed(graded):
     assert graded[2]["yan"]["03.1"].said.tampered
-    assert "its check accepts what it must refuse" in graded[2]["yan"]["03.1"].to_read
+    assert hand_in.TAMPERED in graded[2]["yan"]["03.1"].to_read
 
 
 @needs_root
@@ -143,7 +143,8 @@ def test_a_folder_of_files_that_were_sent(assignment, edition, tmp_path):
 
 def test_the_cell_of_an_exercise_counts_before_others(assignment, edition):
     exercise = assignment.exercises[0]
-    own = {"cell_type": "code", "id": exercise.cell, "source": ["def run_backward(*losses): pass\n", 'check("03.1", run_backward)']}
+    lines = ["def run_backward(*losses): pass\n", 'check("03.1", run_backward)']
+    own = {"cell_type": "code", "id": exercise.cell, "source": lines}
     other = {"cell_type": "code", "id": "mine", "source": "import math\nrun = 1\ncheck('03.1', run)"}
     read_one = read_hand_in(json.dumps({"cells": [own, other]}), assignment)
     assert read_one[0]["03.1"].code == "def run_backward(*losses): pass" and read_one[1] == "import math"
