@@ -32,7 +32,7 @@ from nbformat import NotebookNode
 from editions import WRITTEN_BY_MACHINES
 from project import COURSE, ROOT, notebooks, read, write
 from rules import CHECK, SOLUTION
-from sandbox import OPEN, RIGHT, Job, Limits, Said, sandboxes, walls
+from sandbox import OPEN, RIGHT, Job, Limits, Said, hides, sandboxes, walls
 from screening import beyond
 
 CLASS = ROOT / "_class/students"        # where `make class` has a folder for each student
@@ -426,6 +426,9 @@ def main(arguments=None):
                 raise Refused("Answers are programs of other people, and only root on Linux can run them behind walls: sudo make "
                               f"grade N={options.number}, or where you trust all of them: make grade N={options.number} "
                               "ARGS=--with-my-rights.")
+            if walls() and not hides():
+                print("This system does not let root hide its network and disk from answers: they can read what all users can, the "
+                      "solutions too where others may read this folder, and reach the network.", flush=True)
             if options.accept:
                 accept(assignment, options.accept)
             table = grade(assignment)

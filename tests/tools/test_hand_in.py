@@ -41,7 +41,7 @@ def graded(assignment, edition, tmp_path_factory):
         write_all(students, edition, assignment, made_up)
         before = secret.read_bytes()
         found = collect(assignment, students, folder)
-        table = grade(assignment, folder, Limits(seconds=40, memory=1500 * 2**20))
+        table = grade(assignment, folder, Limits(seconds=20, memory=1500 * 2**20))
     assert secret.read_bytes() == before
     return made_up, found, table, folder
 
