@@ -135,10 +135,10 @@ def make_assignment(api: NbGraderAPI, assignment: Assignment) -> None:
     shutil.rmtree(source, ignore_errors=True)
     source.mkdir(parents=True)
     GRADING.chmod(0o700)
-    shutil.copytree(COURSE / "course", source / "course", ignore=WRITTEN_BY_MACHINES)
     nbformat.write(notebook_of(assignment, {}), source / assignment.file)
     shutil.rmtree(GRADING / "release" / assignment.number, ignore_errors=True)
     ask(api.generate_assignment(assignment.number, force=True, create=True))
+    shutil.copytree(COURSE / "course", GRADING / "release" / assignment.number / "course", ignore=WRITTEN_BY_MACHINES)
 
 
 def record(api: NbGraderAPI, assignment: Assignment) -> None:

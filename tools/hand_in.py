@@ -32,7 +32,7 @@ from nbformat import NotebookNode
 from editions import WRITTEN_BY_MACHINES
 from project import COURSE, ROOT, notebooks, read, write
 from rules import CHECK, SOLUTION
-from sandbox import OPEN, RIGHT, Job, Limits, Said, sandboxes, walls
+from sandbox import OPEN, RIGHT, Job, Limits, Said, hides, sandboxes, walls
 from screening import beyond
 
 CLASS = ROOT / "_class/students"        # where `make class` has a folder for each student
@@ -45,6 +45,7 @@ LIMITS = Limits()
 LARGEST = 5_000_000     # bytes of a notebook that is handed in: what it prints may be in it
 MOST_SERVERS = 4        # each has PyTorch loaded
 NOTHING = "Nothing was handed in."
+TAMPERED = "after it, the check accepts what it must refuse"
 UNCHANGED = "The cell is as it was handed out."
 
 
@@ -86,12 +87,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class Grade:
-    """What an answer is worth. points: 1 or 0. to_read: why a person has to read it before it is. said: what came of it."""
+    """What an answer is worth. points: 1 or 0. said: what came of it. code: of its cell.
+
+    to_read: why a person has to read it before it has its point. mark: by which it is known then, with its imports.
+    """
 
     points: int
     said: Said
     code: str = ""
     to_read: tuple[str, ...] = ()
+    mark: str = ""
 
 
 def assignment_of(number: str) -> Assignment:
@@ -307,12 +312,13 @@ def _grade(path: Path, assignment: Assignment, exercise: Exercise, found: str, j
     if _same(answer.code, exercise.code):
         return Grade(0, Said(OPEN, UNCHANGED), answer.code)
     said = judge(exercise, answer, imports)
-    to_read = ["its check accepts what it must refuse"] * said.tampered
-    if said.state == RIGHT:
-        own = "\n".join([_own_imports(imports, assignment), answer.code, answer.argument])
-        to_read += beyond(own, _plain(assignment.set_up))
-    is_right = said.state == RIGHT and (not to_read or accepted == _mark(answer.code))
-    return Grade(int(is_right), said, answer.code, tuple(to_read) * (not is_right))
+    if said.state != RIGHT:
+        return Grade(0, said, answer.code)
+    own = "\n".join([_own_imports(imports, assignment), answer.code, answer.argument])
+    to_read = [TAMPERED] * said.tampered + beyond(own, _plain(assignment.set_up))
+    if to_read and accepted != _mark(own):
+        return Grade(0, said, answer.code, tuple(to_read), _mark(own))
+    return Grade(1, said, answer.code)
 
 
 def _own_imports(imports: str, assignment: Assignment) -> str:
@@ -330,7 +336,7 @@ def accept(assignment: Assignment, which: list[str], folder: Path = GRADING) -> 
         grades = json.loads(path.read_text(encoding="utf-8")) if NAME.fullmatch(student) and path.is_file() else {}
         if not grades.get(name, {}).get("to_read"):
             raise Refused(f"{each} does not wait for a reader: name the student and the exercise, as in ACCEPT=ada/03.2.")
-        accepted[each] = _mark(grades[name]["code"])
+        accepted[each] = grades[name]["mark"]
     write(folder / f"accepted_{assignment.number}.json", json.dumps(accepted, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -420,6 +426,9 @@ def main(arguments=None):
                 raise Refused("Answers are programs of other people, and only root on Linux can run them behind walls: sudo make "
                               f"grade N={options.number}, or where you trust all of them: make grade N={options.number} "
                               "ARGS=--with-my-rights.")
+            if walls() and not hides():
+                print("This system does not let root hide its network and disk from answers: they can read what all users can, the "
+                      "solutions too where others may read this folder, and reach the network.", flush=True)
             if options.accept:
                 accept(assignment, options.accept)
             table = grade(assignment)

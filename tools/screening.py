@@ -24,11 +24,10 @@ UNDERSCORED = {"_", "__init__", "__call__", "__len__", "__iter__", "__next__", "
 # Attributes that lead from a value to the frames that run, and from PyTorch to files, to other code, and to what it is made of.
 LEADING_OUT = {"f_back", "f_builtins", "f_code", "f_globals", "f_locals", "f_trace", "tb_frame", "tb_next", "gi_frame",
                "cr_frame", "ag_frame", "gi_code", "cr_code", "gi_yieldfrom", "cr_await", "mro", "with_traceback", "format",
-               "format_map",
-               "tofile", "fromfile", "memmap", "loadtxt", "savetxt", "genfromtxt", "ctypeslib", "frombuffer", "from_file", "load",
-               "save", "hub", "jit", "compile", "compiler", "fx", "library", "classes", "ops", "package", "serialization",
-               "overrides", "multiprocessing", "cpp_extension", "onnx", "export", "testing", "data_ptr", "set_default_dtype",
-               "get_type_hints", "ForwardRef", "f2py"}
+               "format_map", "tofile", "fromfile", "memmap", "loadtxt", "savetxt", "genfromtxt", "ctypeslib", "frombuffer",
+               "from_file", "load", "save", "hub", "jit", "compile", "compiler", "fx", "library", "classes", "ops", "package",
+               "serialization", "overrides", "multiprocessing", "cpp_extension", "onnx", "export", "testing", "data_ptr",
+               "set_default_dtype", "get_type_hints", "ForwardRef", "f2py"}
 MEANT_OTHERWISE = {"array", "chunk", "copy", "select", "signal", "trace", "random"}     # modules too
 
 
