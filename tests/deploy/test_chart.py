@@ -126,7 +126,10 @@ def spawner(config):
 def pod(spawner):
     """The pod of a student's server, as KubeSpawner would send it."""
     from kubernetes_asyncio.client import ApiClient
-    return ApiClient().sanitize_for_serialization(asyncio.run(spawner.get_pod_manifest()))
+
+    async def make():
+        return ApiClient().sanitize_for_serialization(await spawner.get_pod_manifest())
+    return asyncio.run(make())
 
 
 def test_kubernetes_understands_all_that_the_chart_makes(rendered):
