@@ -165,8 +165,8 @@ def _is_loopback(host):
 
 async def main() -> None:
     address = urlsplit(os.environ["JUPYTERHUB_SERVICE_URL"])
-    listen(make_app(os.environ["JUPYTERHUB_SERVICE_PREFIX"], HubAuth.instance()), 80 if address.port is None else address.port,
-           address.hostname or "")
+    port = 80 if address.port is None else address.port
+    listen(make_app(os.environ["JUPYTERHUB_SERVICE_PREFIX"], HubAuth.instance()), port, address.hostname or "")
     hub, told_to_end = os.getppid(), asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, told_to_end.set)
