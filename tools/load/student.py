@@ -18,8 +18,8 @@ from nbformat.v4 import new_markdown_cell, output_from_msg
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
 from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
 
-# What a browser asks for again by itself, or a student by pressing the button again: the door is closed (599, 502), the hub is away,
-# it has too many to start at once (429), the proxy was started again and does not know the servers yet (404), or the hub does not (424).
+# What a browser asks for again by itself, or a student by pressing the button again: nobody answers (599), the hub is away (503),
+# it has too many to start at once (429), or the proxy (404) or the hub (424) was started again and does not know the servers yet.
 LATER = {404, 424, 429, 500, 502, 503, 504, 599}
 PATIENCE = 300          # seconds for one thing, after which a student gives up
 BREAK = 1.0             # seconds between two tries
@@ -266,7 +266,8 @@ class Channel:
         while self.socket is None:
             url = urljoin(student.browser.address, f"{student.home}api/kernels/{student.kernel}/channels")
             token = quote(student.browser.token(url))
-            headers = {"Cookie": student.browser.cookie_header(url), "Origin": student.browser.address, "Sec-Fetch-Mode": "websocket"}
+            headers = {"Cookie": student.browser.cookie_header(url), "Origin": student.browser.address,
+                       "Sec-Fetch-Mode": "websocket"}
             try:
                 self.socket = await websocket_connect(
                     HTTPRequest(f"ws{url.removeprefix('http')}?session_id={self.session}&_xsrf={token}", headers=headers,
@@ -308,7 +309,8 @@ class Channel:
 
     async def _listen(self, wanted):
         """The reply to a message, and the outputs; None where both got lost."""
-        reply, outputs, idle, broken = None, [], False, False
+        reply, idle, broken = None, False, False
+        outputs: list[dict] = []
         while reply is None or not idle:
             socket = await self._connect()
             try:
