@@ -11,6 +11,8 @@ TITLE =
 TORCH =
 FOLDER =
 STUDENTS = 30
+FROM =
+ACCEPT =
 # The versions of all packages; empty for the newest ones.
 LOCK = constraints.txt
 ARGS =
@@ -22,7 +24,8 @@ export LOCK
 export FOR
 unexport JUPYTER_PATH PYTHONHOME PYTHONPATH
 
-.PHONY: help lab lecture class slides html student lecturer test test-browser test-class load-test mutants upgrade-report rounds refresh figures docs notebook lint lock benchmark environment
+.PHONY: help lab lecture class slides html student lecturer assignment collect grade test test-browser test-class load-test mutants \
+  upgrade-report rounds refresh figures docs notebook lint lock benchmark environment
 
 help:
 	@echo "make lab        open the notebooks in JupyterLab (FOR=lecturer shows the notes for lectures; PORT=9000, ARGS=--no-browser)"
@@ -32,6 +35,9 @@ help:
 	@echo "make html       write the notebooks as pages to read, without Python and without a network"
 	@echo "make student    write the notebooks without solutions and notes for the lecturer (FOLDER=where, else _build/student)"
 	@echo "make lecturer   write the notebooks with everything, the notes open (FOLDER=where, else _build/lecturer)"
+	@echo "make assignment write the exercises of a notebook as an assignment (N=03)"
+	@echo "make collect    copy what each student has saved of a notebook (N=03; FROM=folder with one for each student, else _class/students)"
+	@echo "make grade      grade what was collected by the checks of the course (N=03; ACCEPT=ada/03.2 lets an answer count that you have read)"
 	@echo "make test       run all tests and notebooks (ARGS: more options for pytest)"
 	@echo "make test-browser  open JupyterLab, slides and pages in a real browser, if there is one"
 	@echo "make test-class  open a class with its hub, and test it as students would"
@@ -45,7 +51,7 @@ help:
 	@echo "make docs       write docs/ again: the plans for lectures, from the notes in the notebooks, the table of versions, the tables of messages, and the log of the error clinic"
 	@echo "make notebook   begin a notebook (N=13 TITLE=\"Mixed precision\")"
 	@echo "make lock       build .venv with the newest versions, and write constraints.txt"
-	@echo "make benchmark  measure what drawing, recording, watching, explaining, real networks and the regression run cost"
+	@echo "make benchmark  measure what drawing, recording, watching, explaining, real networks, the regression run and kernels cost"
 	@echo "Each first builds .venv where needed; another Python: make lab PYTHON=python3.12; the newest packages: make test LOCK="
 
 lab: environment
@@ -68,6 +74,9 @@ html: environment
 
 student lecturer: environment
 	@$(VENV) tools/editions.py $@ $(if $(FOLDER),"$(FOLDER)")
+
+assignment collect grade: environment
+	@$(VENV) tools/hand_in.py $@ "$(N)" $(if $(FROM),--from "$(FROM)") $(if $(ACCEPT),--accept $(ACCEPT)) $(ARGS)
 
 # The workers share the processors among them; more threads would only wait for each other.
 test: export OMP_NUM_THREADS = 1
@@ -124,6 +133,7 @@ benchmark: environment
 	$(VENV) tests/benchmarks/cost_of_size.py $(ARGS)
 	$(VENV) tests/benchmarks/cost_of_real_networks.py
 	$(VENV) tests/benchmarks/cost_of_the_regression_run.py
+	$(VENV) tests/benchmarks/cost_of_kernels.py
 
 lock:
 	@"$(PYTHON)" tools/environment.py --lock

@@ -42,49 +42,36 @@ def bring_up_to_date(repository: Path, folder: Path) -> None:
     A notebook which the merge of both sides' lines has broken is the student's own again, and the new one lies beside it.
     """
     from nbgitpuller.pull import GitPuller
-    puller = GitPuller(f"file://{repository}", str(folder), branch=BRANCH)
-    before = _state(folder)
-    for line in puller.pull():
+    before = _notebooks(folder)
+    for line in GitPuller(f"file://{repository}", str(folder), branch=BRANCH).pull():
         print(line, end="")
-    changed = _changed(folder, before)
-    _undo_broken_merges(folder, changed)
-    _trust(folder / name for name in changed)
+    changed = {path: content for path, content in _notebooks(folder).items() if content != before.get(path)}
+    for path, content in changed.items():
+        if not _is_json(content):
+            new = ["git", "show", f"origin/{BRANCH}:{path.relative_to(folder).as_posix()}"]
+            path.with_stem(path.stem + "_new").write_bytes(subprocess.run(new, cwd=folder, check=True, capture_output=True).stdout)
+            path.write_bytes(before[path])
+    _trust(path for path, content in changed.items() if _is_json(content))
 
 
-def _git(folder, *words):
-    return subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True).stdout
+def _notebooks(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*.ipynb")}
 
 
-def _state(folder):
-    """The newest commit of the student's copy."""
-    return _git(folder, "rev-parse", "HEAD").decode().strip() if (folder / ".git").exists() else None
-
-
-def _changed(folder, before):
-    """The names of the notebooks that are other ones than in an earlier state."""
-    words = ["diff", "--name-only", before, "HEAD"] if before else ["ls-files"]
-    return _git(folder, *words, "-z", "--", "*.ipynb").decode().split("\0")[:-1]
-
-
-def _undo_broken_merges(folder, changed):
-    for path in (folder / name for name in changed):
-        try:
-            json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:       # the new course has it no more
-            pass
-        except ValueError:
-            name = path.relative_to(folder).as_posix()
-            mine, new = (_git(folder, "show", f"{state}:{name}") for state in ("HEAD^1", f"origin/{BRANCH}"))
-            path.write_bytes(mine)
-            path.with_stem(path.stem + "_new").write_bytes(new)
+def _is_json(content):
+    try:
+        json.loads(content)
+    except ValueError:
+        return False
+    return True
 
 
 def _trust(paths):
     import nbformat
     from nbformat.sign import NotebookNotary
     with NotebookNotary() as notary:
-        for path in filter(Path.exists, paths):
-            notary.sign(nbformat.v4.reads(path.read_text(encoding="utf-8")))     # nbformat.read also validates it, which is slow
+        for path in paths:
+            notary.sign(nbformat.v4.reads(path.read_text(encoding="utf-8")))     # nbformat.read would validate each, which is slow
 
 
 if __name__ == "__main__":

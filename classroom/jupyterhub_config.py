@@ -32,7 +32,6 @@ c.Seat.class_folder = str(folder)
 c.Seat.own_users = settings["own_users"]
 c.Seat.memory = settings["memory"]
 c.Seat.guarantee = settings["guarantee"]
-c.Seat.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
 c.Seat.notebook_dir = "~/course"
 c.Seat.default_url = "/lab/tree/notebooks/00_start_here.ipynb"
 c.Seat.start_timeout = c.Seat.http_timeout = 300         # a whole class at once waits for its turn
@@ -53,8 +52,16 @@ c.JupyterHub.cookie_secret_file = str(private / "cookie_secret")
 # Who does what
 c.JupyterHub.services = [
     {"name": "idle-culler", "command": [sys.executable, "-m", "jupyterhub_idle_culler", f"--timeout={settings['idle']}"]},
+    {"name": "votes", "command": [sys.executable, str(ROOT / "classroom/votes.py")], "url": f"http://127.0.0.1:{port + 3}",
+     "display": False},
 ]
+c.JupyterHub.custom_scopes = {"custom:votes:read": {"description": "Read and clear the votes of the class."}}
+# A page of JupyterLab holds a token of who opened it. With it, the page may use the votes, as far as that person may.
+c.Seat.oauth_client_allowed_scopes = ["access:services!service=votes", "custom:votes:read"]
+c.Seat.environment = {"VOTES": "/services/votes/"}
 c.JupyterHub.load_roles = [
+    {"name": "user", "scopes": ["self", "access:services!service=votes"]},
     {"name": "idle-culler", "services": ["idle-culler"],
      "scopes": ["list:users", "read:users:activity", "read:servers", "delete:servers"]},
+    {"name": "lecturer", "users": [LECTURER], "scopes": ["custom:votes:read"]},
 ]

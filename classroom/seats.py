@@ -39,6 +39,8 @@ class Seat(LocalProcessSpawner):
     own_users = Bool(config=True, help="Whether each student has a user number of their own.")
     memory = Int(config=True, help="MB that each process of a student may take.")
     guarantee = Int(config=True, help="MB that must be free for a student to come in.")
+    cmd: Any
+    pid: int
     _started_at: float | None = None        # when the server's process was made, so that no other process is taken for it
 
     @property
@@ -51,11 +53,8 @@ class Seat(LocalProcessSpawner):
         self._check_room()
         make_home(Path(self.class_folder), self.user.name, self.own_users)
         await self._update_course()
-        command, self.cmd = self.cmd, [*self._as_student(), *self.cmd]
-        try:
-            place = await super().start()
-        finally:
-            self.cmd = command
+        self.cmd = [*self._as_student(), PYTHON, "-m", "jupyterhub.singleuser"]
+        place = await super().start()
         self._started_at = _made_at(self.pid)
         return place
 
@@ -98,7 +97,8 @@ class Seat(LocalProcessSpawner):
     def user_env(self, env: dict[str, str]) -> dict[str, str]:
         return {**env, "USER": self.user.name, "LOGNAME": self.user.name, "HOME": str(self.home), "SHELL": "/bin/sh",
                 "GIT_CONFIG_GLOBAL": str(copies.SETTINGS),
-                "JUPYTER_CONFIG_PATH": os.pathsep.join(map(str, (ROOT / "tools/lab", ROOT / "classroom/server"))),
+                "JUPYTER_CONFIG_PATH": os.pathsep.join(map(str, (
+                    ROOT / "tools/lab", ROOT / "classroom/server", Path(self.class_folder, "published")))),
                 "PYTHONPATH": str(ROOT / "classroom/server"), "PYTHONSTARTUP": str(ROOT / "classroom/server/kernel.py"),
                 "JUPYTER_PREFER_ENV_PATH": "1", "FOR": LECTURER if self.user.name == LECTURER else ""}
 

@@ -293,7 +293,7 @@ def _counting(counts: _Counts) -> Iterator[None]:
     try:
         yield
     finally:
-        if compiles_first and torch._dynamo.utils.counters["inductor"]:
+        if compiles_first and _INDUCTOR in sys.modules and torch._dynamo.utils.counters["inductor"]:
             _note(_IN_KERNELS, _here.counts)
         _here.counts.pop()
         with _lock:

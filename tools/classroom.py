@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TextIO
 
 import editions
+import lecture
 from project import COURSE, ROOT
 
 HUB = ROOT / "classroom"
@@ -85,10 +86,12 @@ def publish(folder: Path, own_users: bool, course: Path = COURSE) -> None:
     from login import LECTURER
     for edition in editions.EDITIONS:
         repository = folder / "published" / edition
-        repository.parent.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder / "hub") as new:
             editions.write(edition, Path(new), course)
             copies.publish(Path(new), repository)
+    settings = folder / "published/labconfig/default_setting_overrides.json"       # of JupyterLab, for all
+    settings.parent.mkdir(exist_ok=True)
+    settings.write_text(json.dumps({"jupyterlab-rise:plugin": lecture.look_of_slides()}), encoding="utf-8")
     repository = folder / "published" / LECTURER
     repository.chmod(0o700)
     if own_users:
@@ -127,7 +130,8 @@ def end_left_services(folder: Path) -> None:
     import psutil
     for process in psutil.process_iter():
         try:
-            if "jupyterhub_idle_culler" in process.cmdline() and process.cwd() == str(folder / "hub"):
+            is_proxy = any("configurable-http-proxy" in word for word in process.cmdline())      # students work by it, until the next hub
+            if process.cwd() == str(folder / "hub") and not is_proxy:
                 process.kill()
         except psutil.Error:        # it has ended, or belongs to somebody else
             continue
@@ -145,8 +149,8 @@ def check_own_users(folder: Path) -> None:
     seats.end_all_of(user)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        sys.exit("The class cannot start: as root, each student has an own user number, and it cannot run the course "
-                 f"({reason}): move the course and its Python to where all accounts may read, or start the class from an account that is not "
+        sys.exit(f"The class cannot start: as root, each student has an own user number, which cannot run the course ({reason}): "
+                 "move the course and its Python to where all accounts may read, or start the class from an account that is not "
                  "root.")
 
 
@@ -167,6 +171,7 @@ def main(arguments=None):
     parser.add_argument("--host", default="127.0.0.1", help="the address it is reached at; 0.0.0.0 for all of this machine's")
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--word", help="the word of the class; without it, one is made up and kept")
+    parser.add_argument("--lecturer-word", help="the lecturer's own word, the same way")
     parser.add_argument("--seats", type=int, default=60, help="how many can be in at once")
     parser.add_argument("--memory", type=int, default=1024, help="MB that a process of a student may take")
     parser.add_argument("--guarantee", type=int, default=512, help="MB that must be free for a student to come in")
@@ -186,7 +191,8 @@ def main(arguments=None):
     sys.path.insert(0, str(HUB))
     os.umask(0o022)         # students read the course; what they must not read lies in folders that are closed
     for part, mode in ((folder, 0o711), (folder / "hub", 0o700), (folder / "students", 0o711), (folder / "published", 0o755)):
-        part.mkdir(mode=mode, parents=True, exist_ok=True)
+        part.mkdir(parents=True, exist_ok=True)
+        part.chmod(mode)
     with open(folder / "hub/lock", "a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)        # freed when the hub ends, however it does
@@ -204,14 +210,15 @@ def main(arguments=None):
 def open_class(values: dict, folder: Path, lock: TextIO) -> int:
     """Run the hub until it ends or Ctrl+C ends it; return its exit code."""
     log_file = os.path.relpath(folder / "hub/hub.log")
-    print(f"The class opens at {addresses(values['host'], values['port'])}\n"
-          f"  students: a name, the word {values['word']} and a PIN that they choose\n"
-          f"  you: the name lecturer and the word {values['lecturer_word']}; who is there: /hub/admin\n"
-          f"  students' files: {os.path.relpath(folder / 'students')}; the log: {log_file}; Ctrl+C ends the class")
+    lines = [f"The class opens at {addresses(values['host'], values['port'])}",
+             f"  students: a name, the word {values['word']} and a PIN that they choose",
+             f"  you: the name lecturer and the word {values['lecturer_word']}; who is there: /hub/admin",
+             f"  students' files: {os.path.relpath(folder / 'students')}; the log: {log_file}; Ctrl+C ends the class"]
     if values["host"] == "127.0.0.1":
-        print("  only this machine reaches it; for a room: make class HOST=0.0.0.0")
+        lines += ["  only this machine reaches it; for a room: make class HOST=0.0.0.0"]
     if not values["own_users"]:
-        print("  all students work under your account, and could read each other's files; as root on Linux, they are kept apart")
+        lines += ["  all students work under your account, and could read each other's files; as root on Linux, they are kept apart"]
+    print("\n".join(lines), flush=True)
     environment = {**os.environ, "CLASS_FOLDER": str(folder), "PYTHONPATH": str(HUB / "server")}
     with open(log_file, "a", encoding="utf-8") as log:
         # Before the hub starts, so that it does not ignore what this process ignores in the background of a shell.

@@ -11,11 +11,16 @@ from pathlib import Path
 from project import ROOT, notebooks
 
 
+def look_of_slides() -> dict[str, str | bool]:
+    """The settings of RISE for a lecture."""
+    style = (ROOT / "tools/deck/slides.css").read_text(encoding="utf-8")
+    return {"overlay": f"<style>{style}</style>", "theme": "white", "center": False, "transition": "none"}
+
+
 def settings(folder: Path | str) -> None:
     """Write the settings of JupyterLab for a lecture into a folder: the look of the slides, and no questions about news."""
-    look = (ROOT / "tools/deck/slides.css").read_text(encoding="utf-8")
     for name, values in {
-        "jupyterlab-rise/plugin": {"overlay": f"<style>{look}</style>", "theme": "white", "center": False, "transition": "none"},
+        "jupyterlab-rise/plugin": look_of_slides(),
         "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     }.items():
         file = Path(folder, f"{name}.jupyterlab-settings")

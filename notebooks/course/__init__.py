@@ -11,7 +11,11 @@ if not find_spec("seegrad"):
     raise ModuleNotFoundError("seegrad, which draws the graphs, is not installed for this kernel: run `make lab` in the folder "
                               "of the course, or here %pip install .. and then this cell again.", name="seegrad")
 
+from . import late_compiler, memory
 from .checking import check, progress
 from .predictions import predictions
+
+late_compiler.install()
+memory.after_each_cell()
 
 __all__ = ["check", "predictions", "progress"]

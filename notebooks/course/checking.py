@@ -17,7 +17,7 @@ from .running import Run, bounded, in_words
 from .verdict import OPEN, RIGHT, WRONG, Idea, Verdict, Wrong
 
 __all__ = ["Idea", "Run", "Wrong", "bounded", "check", "exercise", "has_numbers", "in_words", "is_tracked", "load", "progress",
-           "quietly", "same_numbers", "telling_cuts", "without_graphs"]
+           "quietly", "same_numbers", "telling_cuts", "verdict_on", "without_graphs"]
 
 Check = Callable[[Run], Idea | None]        # it raises Wrong
 
@@ -44,24 +44,31 @@ def check(name: str, answer: object) -> None:
     name: as in "03.1". answer: what the exercise asks for, mostly a function. Where ``...`` stands in it, the exercise is not
     answered yet. Raises ValueError for an exercise that does not exist.
     """
+    verdict = verdict_on(name, answer)
+    if verdict is None:
+        print(f"Exercise {name}: {OPEN}.")
+        return
+    if verdict.state == RIGHT:
+        _solved.add(name)
+    display(verdict)
+
+
+def verdict_on(name: str, answer: object) -> Verdict | None:
+    """The verdict on the answer of an exercise; None where it is not answered yet. name, answer, and errors: as in `check`."""
     load(str(name).partition(".")[0])
     if name not in _checks:
         raise ValueError(f"there is no exercise {name!r}: the names are {', '.join(sorted(_checks))}.")
     run = Run(answer)
     if run.is_open():
-        print(f"Exercise {name}: {OPEN}.")
-        return
+        return None
     try:
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             idea = _checks[name](run) or Idea("")
-        verdict = Verdict(name, RIGHT, idea.sentence, picture=idea.picture)
+        return Verdict(name, RIGHT, idea.sentence, picture=idea.picture)
     except Wrong as wrong:
-        verdict = _refusal(name, run, wrong)
+        return _refusal(name, run, wrong)
     except Exception as error:      # of the check itself: it met something that it did not expect
-        verdict = Verdict(name, WRONG, f"The check cannot use what your function returned or did ({in_words(error)}).")
-    if verdict.state == RIGHT:
-        _solved.add(name)
-    display(verdict)
+        return Verdict(name, WRONG, f"The check cannot use what your function returned or did ({in_words(error)}).")
 
 
 def _refusal(name, run, wrong):

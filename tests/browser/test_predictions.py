@@ -158,9 +158,30 @@ def test_in_a_lecture_the_vote_has_a_slide_and_the_run_the_next_one(request, ope
     press(page, "b")
     expect(answer(slide, "B").locator("p").first).to_contain_text("✓ Right. ")
     expect(answer(slide, "A").locator("p").first).to_be_hidden()
+    press(page, "a")        # the other letters open the other answers of this slide, and of no other one
+    expect(answer(slide, "A").locator("p").first).to_contain_text("✗ No. ")
+    expect(page.locator("details.answer[open]")).to_have_count(2)
     page.locator("body").click(position={"x": 1200, "y": 400})
     page.keyboard.press("Space")
     expect(slide.locator("figure").first).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["lab/tree/lecture.ipynb?reset", "rise/lecture.ipynb"])
+def test_where_no_hub_counts_votes_nothing_is_asked_for(open_page, lab, path):
+    page = open_page(f"{lab}/{path}", viewport=SCREEN)
+    expect(page.locator("details.answer").first).to_be_attached()
+    asked = []
+    page.on("request", lambda sent: asked.append(sent.url))
+    page.reload()
+    first = page.locator("details.answer").first
+    expect(first).to_be_attached()
+    if "lab" in path:
+        first.scroll_into_view_if_needed()
+        first.locator("summary").click()
+        expect(first.locator("p").first).to_be_visible()
+    page.wait_for_load_state("networkidle")
+    assert [url for url in asked if "votes" in url or url.endswith("/lab")] == []
+    expect(page.locator(".course-votes")).to_have_count(0)
 
 
 def test_notes_for_the_lecturer_are_shown_to_lecturers_only(open_lab, notebooks, tmp_path):

@@ -1,7 +1,13 @@
-"""Settings of the JupyterLab that `make lab` and `make lecture` open: what it saves has no trace of the machine, and the notes
-for lecturers are shown with FOR=lecturer."""
+"""Settings of the JupyterLab that `make lab` and `make lecture` open: what it saves has no trace of the machine, the notes
+for lecturers are shown with FOR=lecturer, and its kernels leave the processors to others where they wait."""
 
 import os
+
+# A kernel inherits these from its server, before it loads PyTorch. PyTorch's threads would keep a processor busy while they wait
+# for each other: two kernels that train on two processors then take ten times as long (make benchmark).
+KERNELS = {"OMP_WAIT_POLICY": "passive"}
+for name, value in KERNELS.items():
+    os.environ.setdefault(name, value)
 
 
 def without_version(model, **_):
@@ -12,4 +18,6 @@ def without_version(model, **_):
 
 c.ContentsManager.pre_save_hook = without_version       # type: ignore[name-defined] # noqa: F821 (Jupyter gives it)
 # A page of JupyterLab holds these words; notebooks/course/predictions.js reads them.
-c.ServerApp.tornado_settings = {"page_config_data": {"courseFor": os.environ.get("FOR", "")}}     # type: ignore[name-defined] # noqa: F821
+# VOTES is the address of classroom/votes.py, on a hub that has it.
+c.ServerApp.tornado_settings = {"page_config_data": {   # type: ignore[name-defined] # noqa: F821
+    "courseFor": os.environ.get("FOR", ""), "courseVotes": os.environ.get("VOTES", "")}}
