@@ -30,7 +30,7 @@ class Kill:
 NEW_SENTENCE = "This is new since the last lesson."
 NEW_NOTEBOOK = "99_new_material.ipynb"
 HUB = ("hub",)
-HUB_AND_PROXY = ("tool", "hub", "culler", "proxy")
+HUB_AND_PROXY = ("tool", "hub", "culler", "votes", "proxy")
 
 
 @dataclass

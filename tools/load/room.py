@@ -21,6 +21,7 @@ MEGABYTE = 2**20
 # What a process is, by a word of its command line; the first that fits.
 KINDS = {"jupyterhub.singleuser": "server", "ipykernel_launcher": "kernel", "classroom/hub.py": "hub",
          "configurable-http-proxy": "proxy", "jupyterhub_idle_culler": "culler", "classroom/copies.py": "copy",
+         "classroom/votes.py": "votes",
          "tools/classroom.py": "tool"}
 
 

@@ -293,7 +293,8 @@ class Channel:
         press Run again.
         """
         while True:
-            message = {"header": {"msg_id": uuid.uuid4().hex, "msg_type": kind, "username": self.student.name, "version": "5.4",
+            wanted = uuid.uuid4().hex
+            message = {"header": {"msg_id": wanted, "msg_type": kind, "username": self.student.name, "version": "5.4",
                                   "session": self.session, "date": datetime.now(UTC).isoformat()},
                        "parent_header": {}, "metadata": metadata, "content": content, "channel": "shell", "buffers": []}
             socket = await self._connect()
@@ -302,7 +303,7 @@ class Channel:
             except WebSocketClosedError:
                 self.socket = None
                 continue
-            answer = await self._listen(message["header"]["msg_id"])
+            answer = await self._listen(wanted)
             if answer:
                 return answer
             self.student.troubles[f"{kind} was sent again"] += 1
