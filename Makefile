@@ -10,9 +10,9 @@ N =
 TITLE =
 TORCH =
 FOLDER =
+STUDENTS = 30
 FROM =
 ACCEPT =
-STUDENTS = 30
 # The versions of all packages; empty for the newest ones.
 LOCK = constraints.txt
 ARGS =

@@ -72,8 +72,7 @@ def _trust(paths):
     from nbformat.sign import NotebookNotary
     with NotebookNotary() as notary:
         for path in paths:
-            # nbformat.read would validate each, which is slow
-            notary.sign(nbformat.v4.reads(path.read_text(encoding="utf-8")))
+            notary.sign(nbformat.v4.reads(path.read_text(encoding="utf-8")))     # nbformat.read would validate each, which is slow
 
 
 if __name__ == "__main__":

@@ -34,8 +34,10 @@ c.Seat.memory = settings["memory"]
 c.Seat.guarantee = settings["guarantee"]
 c.Seat.notebook_dir = "~/course"
 c.Seat.default_url = "/lab/tree/notebooks/00_start_here.ipynb"
-c.Seat.start_timeout = c.Seat.http_timeout = 300         # a whole class at once waits for its turn
-c.JupyterHub.concurrent_spawn_limit = 4 * (os.cpu_count() or 1)
+c.Seat.turns = 4 * (os.cpu_count() or 1)
+c.Seat.start_timeout = 900                  # a whole class at once waits for its turn
+c.Seat.http_timeout = 300
+c.JupyterHub.concurrent_spawn_limit = 0     # with a limit of the hub's, who is one too many gets an error page, not a turn
 c.JupyterHub.active_server_limit = settings["seats"]
 
 # Where: all but the door itself is reached from this machine only.

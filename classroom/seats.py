@@ -7,11 +7,13 @@ import pwd
 import shutil
 import sys
 import zlib
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import psutil
 from jupyterhub.spawner import LocalProcessSpawner, SpawnException
+from jupyterhub.utils import can_connect, exponential_backoff
 from traitlets import Bool, Int, Unicode
 
 import copies
@@ -39,8 +41,10 @@ class Seat(LocalProcessSpawner):
     own_users = Bool(config=True, help="Whether each student has a user number of their own.")
     memory = Int(config=True, help="MB that each process of a student may take.")
     guarantee = Int(config=True, help="MB that must be free for a student to come in.")
+    turns = Int(config=True, help="How many servers start at the same time; the others wait.")
     cmd: Any
     pid: int
+    _free_turns: ClassVar[asyncio.Semaphore | None] = None
     _started_at: float | None = None        # when the server's process was made, so that no other process is taken for it
 
     @property
@@ -49,14 +53,39 @@ class Seat(LocalProcessSpawner):
         return home_of(Path(self.class_folder), self.user.name)
 
     async def start(self) -> Any:
-        """Start the server. Raises SpawnException with a sentence for the student where there is no room."""
-        self._check_room()
-        make_home(Path(self.class_folder), self.user.name, self.own_users)
-        await self._update_course()
-        self.cmd = [*self._as_student(), PYTHON, "-m", "jupyterhub.singleuser"]
-        place = await super().start()
-        self._started_at = _made_at(self.pid)
+        """Start the server, when it is its turn. Raises SpawnException with a sentence for the student where there is no room."""
+        Seat._free_turns = turns = Seat._free_turns or asyncio.Semaphore(self.turns)
+        await turns.acquire()
+        try:
+            self._check_room()
+            make_home(Path(self.class_folder), self.user.name, self.own_users)
+            await self._update_course()
+            self.cmd = [*self._as_student(), PYTHON, "-m", "jupyterhub.singleuser"]
+            place = await super().start()
+            self._started_at = _made_at(self.pid)
+        except BaseException:
+            turns.release()
+            raise
+        self._turn = asyncio.create_task(self._end_turn(turns, *place))
         return place
+
+    async def _end_turn(self, turns, address, port):
+        """Let the next one start when this server has started. The hub knows of it before, should it be killed meanwhile."""
+        async def has_started():
+            return can_connect(address or "127.0.0.1", port) or await self.poll() is not None
+
+        try:
+            await exponential_backoff(has_started, "The server does not answer.", timeout=self.http_timeout, max_wait=1)
+        except TimeoutError:
+            self.log.error("The server of %s has not answered for %s s.", self.user.name, self.http_timeout)
+        finally:
+            turns.release()
+
+    async def progress(self) -> AsyncIterator[dict[str, Any]]:
+        """What the page says while a student waits."""
+        waits = Seat._free_turns is not None and Seat._free_turns.locked()
+        yield {"progress": 10, "message": "Many come at the same time: you are let in when it is your turn." if waits
+               else "Your JupyterLab starts."}
 
     def _check_room(self):
         free = psutil.virtual_memory().available / MEGABYTE
@@ -111,6 +140,9 @@ class Seat(LocalProcessSpawner):
         self._started_at = state.get("started_at")
         if self.pid and _made_at(self.pid) != self._started_at:
             self.pid = 0
+        elif self.pid and not _listens(self.pid):       # it needed the hub to start, and ends soon: the student gets another one
+            psutil.Process(self.pid).kill()
+            self.pid = 0
 
 
 def home_of(class_folder: Path, name: str) -> Path:
@@ -154,6 +186,14 @@ def end_all_of(user: int) -> None:
     if group:
         with contextlib.suppress(OSError):      # the system may need a moment; the next server of this student uses it again
             group.rmdir()
+
+
+def _listens(pid):
+    """Whether a server has started so far that browsers reach it."""
+    try:
+        return any(place.status == psutil.CONN_LISTEN for place in psutil.Process(pid).net_connections("inet"))
+    except psutil.AccessDenied:
+        return True
 
 
 def _made_at(pid):

@@ -130,7 +130,8 @@ def end_left_services(folder: Path) -> None:
     import psutil
     for process in psutil.process_iter():
         try:
-            if "jupyterhub_idle_culler" in process.cmdline() and process.cwd() == str(folder / "hub"):
+            is_proxy = any("configurable-http-proxy" in word for word in process.cmdline())      # students go on by it
+            if process.cwd() == str(folder / "hub") and not is_proxy:
                 process.kill()
         except psutil.Error:        # it has ended, or belongs to somebody else
             continue

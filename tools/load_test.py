@@ -1,9 +1,8 @@
 """Try the class on this machine with simulated students: make load-test STUDENTS=30
 
 They log in as browsers do, open a notebook, run all of it, write a sentence, save and leave, in the real hub of `make class`.
-In the middle it is killed, and opened again. Then what they saved is compared with what is on the disk, and with what is served.
-They come
-twice; in between the course is published again, changed. All traffic stays on this machine, and all processes end with the test.
+It is killed in the middle, and opened again. Then what they saved is compared with what is on the disk, and what is served. They
+come twice; in between the course is published again, changed. All traffic stays on this machine; all processes end with the test.
 """
 
 import argparse
@@ -15,7 +14,7 @@ import shutil
 import signal
 import statistics
 import sys
-from collections.abc import Set
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import date
 from importlib.metadata import version
@@ -57,7 +56,7 @@ def students_of(room: Room, count: int, notebook: str) -> list[Student]:
 
 
 async def lesson(room: Room, students: list[Student], sentence: str, *kills: Kill, arrivals: float = 0, together: bool = False,
-                 changed: Set = frozenset()) -> Report:
+                 changed: Collection[str] = ()) -> Report:
     """One lesson, and what is lost after it. The class is closed then. changed: the ids of cells that the course has changed."""
     report = Report(len(students), arrivals, together, list(kills))
     try:
@@ -77,18 +76,15 @@ async def small(folder: Path, count: int, notebook: str) -> Report:
 
 
 async def two_lessons(folder: Path, count: int, notebook: str, arrivals: float) -> list[Report]:
-    """The same students twice, in one class: spread, with the hub killed; and all at once, with all of the class killed but
-    servers.
-    """
+    """The same students twice: spread, with the hub killed; and all at once, with all killed but the students' own servers."""
     room = Room(folder / "class", count)
     students = students_of(room, count, notebook)
     first = await lesson(room, students, "{name} was in the first lesson.", Kill(HUB, "lab"), arrivals=arrivals)
     before = {student: student.saved for student in students}
     room.course = folder / "changed"
     changed = change_course(COURSE, room.course, notebook)
-    second = await lesson(room, students, "{name} was in the second lesson.", Kill(HUB_AND_PROXY, "lab"),
-                          Kill(HUB_AND_PROXY, "ran", 0.1),
-                          together=True, changed=changed)
+    kills = Kill(HUB_AND_PROXY, "lab"), Kill(HUB_AND_PROXY, "ran", 0.1)
+    second = await lesson(room, students, "{name} was in the second lesson.", *kills, together=True, changed=changed)
     for student in students:
         if student.found is None:
             continue
@@ -106,13 +102,9 @@ def costs_of(reports: list[Report]) -> model.Costs:
     def of(value):
         return model.line(*((report.students, value(report)) for report in reports))
 
-    def spent(report, until, since, *kinds):
-        used = report.spent[until] - report.spent[since]
-        return sum(used[kind] for kind in kinds or [kind for kind in used if kind != "test"])
-
     return model.Costs(
-        login=of(lambda report: spent(report, "kernel", "open")), run=of(lambda report: spent(report, "saved", "kernel")),
-        hub=of(lambda report: spent(report, "saved", "open", "hub")), idle=of(lambda report: report.memory["kernel"]["all"]),
+        login=of(lambda report: report.used_by_all("kernel")), run=of(lambda report: report.used_by_all("saved", "kernel")),
+        hub=of(lambda report: report.used("saved")["hub"]), idle=of(lambda report: report.memory["kernel"]["all"]),
         active=of(lambda report: report.memory["saved"]["all"]), peak=of(lambda report: report.peak["all"]),
         disk=of(lambda report: report.disk * report.students))
 
@@ -128,8 +120,8 @@ def figures(report: Report) -> dict:
         return [round(statistics.median(values), 1), round(max(values), 1)] if values else None
 
     def per_student(counts, digits):
-        return {kind: round(counts[kind] / n, digits) for kind in ("server", "kernel", "copy") if counts[kind]} | {
-            f"{kind}_of_all": round(counts[kind], digits) for kind in ("hub", "proxy") if counts[kind]}
+        return {kind: round(counts[kind] / n, digits) for kind in ("server", "kernel", "copy") if counts.get(kind)} | {
+            f"{kind}_of_all": round(counts[kind], digits) for kind in ("hub", "proxy", "test") if counts.get(kind)}
 
     return {
         "students": n, "arrivals_over_seconds": report.arrivals, "run_all_at_once": report.together,
@@ -141,9 +133,8 @@ def figures(report: Report) -> dict:
                     "run_all_middle_and_worst": middle_and_worst(report.running)},
         "memory_mb": {moment: per_student(memory, 1) | {"all": round(memory["all"])} for moment, memory in report.memory.items()}
         | {"peak_of_all": round(report.peak["all"]), "peak_of_the_machine": round(report.machine)},
-        "processor_seconds": {f"until_{moment}": per_student(spent - report.spent["open"],
-                                                             2) | {"test_of_all": round(spent["test"], 1)}
-                              for moment, spent in report.spent.items() if moment != "open"},
+        "processor_seconds": {f"until_{moment}": per_student(report.used(moment), 2) for moment in ("kernel", "saved")
+                              if moment in report.spent},
         "disk_mb_per_student": round(report.disk, 1),
     }
 
@@ -158,8 +149,8 @@ def prediction(costs: model.Costs, report: Report, cores: int) -> dict:
     pairs = {
         "idle_mb": (costs.idle(report.students), report.memory["kernel"]["all"]),
         "peak_mb": (costs.peak(report.students), report.peak["all"]),
-        "login_processor_seconds": (costs.login(report.students), sum((report.spent["kernel"] - report.spent["open"]).values())
-                                    - (report.spent["kernel"] - report.spent["open"])["test"]),
+        "login_processor_seconds": (costs.login(report.students), report.used_by_all("kernel")),
+        "run_all_processor_seconds": (costs.run(report.students), report.used_by_all("saved", "kernel")),
         "last_kernel_seconds": (times["login_seconds"], report.seconds["kernel"][-1]),
         "last_run_all_seconds": (times["run_all_seconds"], max(report.running)),
     }
@@ -204,11 +195,10 @@ def table(found: dict) -> str:
                   f"  lost {one['lost']}; failed {len(one['failures'])}; tried again {sum(one['tried_again'].values())}"]
         lines += [f"    {count} times {what}" for what, count in one["tried_again"].items()]
         lines += [f"    {failure}" for failure in one["failures"]]
-        lines += [f"  the last in JupyterLab after {seconds['last_in_jupyterlab']} s, "
-                  f"has a kernel after {seconds['last_kernel']} s, has saved "
-                  f"after {seconds['last_saved']} s",
-                  f"  login: {seconds['login_middle_and_worst']} s, "
-                  f"Run All: {seconds['run_all_middle_and_worst']} s (middle, worst)",
+        login, run = seconds["login_middle_and_worst"], seconds["run_all_middle_and_worst"]
+        lines += [f"  the last in JupyterLab after {seconds['last_in_jupyterlab']} s, has a kernel after "
+                  f"{seconds['last_kernel']} s, has saved after {seconds['last_saved']} s",
+                  f"  middle and worst: login {login} s, Run All {run} s",
                   f"  memory: {memory['peak_of_all']} MB for all at the peak; each server and kernel after Run All: "
                   f"{memory.get('saved', {}).get('server')} and {memory.get('saved', {}).get('kernel')} MB"]
     if "model" in found:
@@ -222,9 +212,8 @@ def check(count: int, folder: Path) -> None:
         sys.exit(f"STUDENTS={count} is no class for this test: name 1 to {MOST}: make load-test STUDENTS=30")
     free = psutil.virtual_memory().available / MEGABYTE
     if free < count * MEMORY:
-        sys.exit(f"{count} students need about {count * MEMORY / 1024:.0f} GB of memory, "
-                 f"and {free / 1024:.0f} GB are free: name fewer, "
-                 f"make load-test STUDENTS={max(1, int(free // MEMORY))}")
+        sys.exit(f"{count} students need about {count * MEMORY / 1024:.0f} GB of memory, and {free / 1024:.0f} GB are free: name "
+                 f"fewer: make load-test STUDENTS={max(1, int(free // MEMORY))}")
     if folder.exists() and any(folder.iterdir()) and not (folder / ".load-test").exists():
         sys.exit(f"{folder} is not a folder of this test, and is left as it is: name another one.")
 
@@ -235,8 +224,7 @@ def main(arguments=None):
     parser.add_argument("--notebook", default="03_several_losses.ipynb", help="the one that they run")
     parser.add_argument("--arrivals", type=float, default=60, help="seconds over which the first lesson's students come")
     parser.add_argument("--sizes", type=int, nargs="*", default=SMALL, help="the undisturbed classes that the model is made from")
-    parser.add_argument("--shared", action="store_true",
-                        help="say in the results that the machine had other work at the same time")
+    parser.add_argument("--shared", action="store_true", help="say in the results that the machine had other work")
     parser.add_argument("--store", action="store_true", help=f"write the results to {RESULTS.relative_to(ROOT)}")
     parser.add_argument("--folder", type=Path, default=ROOT / "_build/load-test", help="where the class lies; it is emptied")
     chosen = parser.parse_args(arguments)

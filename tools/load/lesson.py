@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Set
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class Kill:
 NEW_SENTENCE = "This is new since the last lesson."
 NEW_NOTEBOOK = "99_new_material.ipynb"
 HUB = ("hub",)
-HUB_AND_PROXY = ("tool", "hub", "culler", "proxy")
+HUB_AND_PROXY = ("tool", "hub", "culler", "votes", "proxy")
 
 
 @dataclass
@@ -49,16 +49,24 @@ class Report:
     seconds: dict[str, list[float]] = field(default_factory=dict)
     waited: list[float] = field(default_factory=list)
     running: list[float] = field(default_factory=list)
-    memory: dict[str, Counter] = field(default_factory=dict)
-    spent: dict[str, Counter] = field(default_factory=dict)
-    peak: Counter = field(default_factory=Counter)
+    memory: dict[str, dict[str, float]] = field(default_factory=dict)
+    spent: dict[str, dict[str, float]] = field(default_factory=dict)
+    peak: dict[str, float] = field(default_factory=dict)
     machine: float = 0.0
     opened: list[float] = field(default_factory=list)
-    troubles: Counter = field(default_factory=Counter)
+    troubles: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     left_running: list[str] = field(default_factory=list)
     disk: float = 0.0
+
+    def used(self, until: str, since: str = "open") -> dict[str, float]:
+        """Seconds of processor time by kind, between two moments."""
+        return {kind: seconds - self.spent[since].get(kind, 0) for kind, seconds in self.spent[until].items()}
+
+    def used_by_all(self, until: str, since: str = "open") -> float:
+        """The same for the class, without this test itself."""
+        return sum(seconds for kind, seconds in self.used(until, since).items() if kind != "test")
 
 
 class Lesson:
@@ -82,9 +90,8 @@ class Lesson:
     async def until(self, step: str, share: float = 1.0) -> None:
         """Wait until a share of the students has come to a step; who has failed comes no more."""
         async with self.moved:
-            await self.moved.wait_for(
-                lambda: sum(step in student.times or student in self.gone
-                            for student in self.students) >= share * len(self.students))
+            await self.moved.wait_for(lambda: sum(step in student.times or student in self.gone for student in self.students)
+                                      >= share * len(self.students))
 
     async def attend(self, student: Student, arrival: float, sentence: str, shut_down: bool) -> None:
         """One student's lesson. What goes wrong ends it, and is told in the report."""
@@ -160,8 +167,8 @@ class Lesson:
 
     def _write_down(self):
         report = self.report
-        report.seconds = {step: sorted(student.times[step] for student in self.students if step in student.times)
-                          for step in STEPS}
+        for step in STEPS:
+            report.seconds[step] = sorted(student.times[step] for student in self.students if step in student.times)
         report.waited = [student.times["lab"] - student.times["arrived"] for student in self.students if "lab" in student.times]
         report.peak, report.machine = self.meter.peak, self.meter.machine
         for student in self.students:
@@ -173,12 +180,11 @@ class Lesson:
 
 def cells_of(notebook: dict) -> list[tuple]:
     """What a student would miss of a notebook: its cells, in order, with what they put out."""
-    whole = nbformat.reads(json.dumps(notebook), as_version=4)
     return [(cell.id, cell.source, cell.get("execution_count"), json.dumps(cell.get("outputs"), sort_keys=True))
-            for cell in whole.cells]
+            for cell in nbformat.reads(json.dumps(notebook), as_version=4).cells]
 
 
-def differences(saved: dict | None, found: dict, changed: Set = frozenset()) -> Iterator[str]:
+def differences(saved: dict | None, found: dict, changed: Collection[str] = ()) -> Iterator[str]:
     """What is not in a notebook any more that was saved in it. changed: the ids of cells that the course has changed since."""
     saved_cells = cells_of(saved) if saved else []
     there = {cell[0]: cell for cell in cells_of(found)}
@@ -189,8 +195,8 @@ def differences(saved: dict | None, found: dict, changed: Set = frozenset()) -> 
             yield f"cell {cell[0]} is another one: {cell[1][:60]!r}"
 
 
-def lost_on_disk(room: Room, student: Student, changed: Set = frozenset()) -> Iterator[str]:
-    """What a student had saved that is not in the file on the disk. changed: the ids of cells that may have changed."""
+def lost_on_disk(room: Room, student: Student, changed: Collection[str] = ()) -> Iterator[str]:
+    """What a student had saved that is not in the file on the disk. changed: the ids of cells that the course has changed."""
     if student.saved is None:
         return
     path = room.folder / "students" / student.name / "course" / student.notebook
@@ -210,9 +216,7 @@ def size_of(folder: Path) -> int:
 
 
 def change_course(course: Path, changed: Path, notebook: str) -> set[str]:
-    """Write the course with a new sentence in a notebook, and with a new notebook. Return the ids of the cells that are
-    changed.
-    """
+    """Write the course with a new sentence in a notebook, and a new notebook. Return the ids of the cells that are changed."""
     shutil.copytree(course, changed, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     path = changed / notebook
     model = nbformat.read(path, as_version=4)

@@ -2,16 +2,12 @@
 
 The assumptions:
 
-- A cost is a line: what the class takes with nobody in it, and as much again for each student. Two measured classes give the
-line.
-- Processor time is what a login and a Run All take; nobody waits for the disk or the network. The other machine's cores are
-as fast
-  as those that were measured.
+- A cost is a line: what the class takes with nobody in it, and as much again for each student. Two measured classes give it.
+- What takes time is the work of the processor; nobody waits for the disk or the network. Other cores are as fast as these.
 - The hub is one process with one thread. It uses one core at the most, so it has a time of its own, however many cores there are.
-- Students share what they read: PyTorch's libraries are in memory once on each machine. On a cluster of many machines, and in
-  containers of different images, they are there once per machine.
-- In a rush of R minutes, arrivals are spread evenly over it, and `USED` of the cores is used: with all of it, the queue only
-grows.
+- Students share what they read: PyTorch's libraries are in memory once on each machine. Where a class is on many machines, each
+  has them, and the system, once.
+- In a rush of R minutes, students arrive evenly, and `USED` of the cores' time is planned with: with all of it, a queue grows.
 """
 
 from dataclasses import dataclass
@@ -36,23 +32,23 @@ class Line:
 
 
 def line(*points: tuple[float, float]) -> Line:
-    """The straight line that is nearest to points (students, cost), by least squares. Raises ValueError for fewer than two
-    sizes.
-    """
+    """The straight line nearest to points (students, cost), by least squares. Raises ValueError for fewer than two sizes."""
     count = len(points)
     middle, level = sum(x for x, _ in points) / count, sum(y for _, y in points) / count
     spread = sum((x - middle) ** 2 for x, _ in points)
     if not spread:
-        raise ValueError(f"A line needs classes of two sizes, given were {count} of {middle:g} students: measure another size.")
+        raise ValueError(f"A line needs classes of two sizes, and was given {count} of {middle:g} students: measure another.")
     each = sum((x - middle) * (y - level) for x, y in points) / spread
     return Line(level - each * middle, each)
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What was measured. login, run: seconds of processor time until all have a kernel, and for Run All; hub: those of the
-    hub's one
-    process for both. idle, active, peak: MB with a kernel that has run nothing, after Run All, and at the most. disk: MB."""
+    """What was measured.
+
+    login, run: seconds of processor time until all have a kernel, and for Run All; hub: those of the hub's one process, for both.
+    idle, active, peak: MB with a kernel that has run nothing, after Run All, and at the most. disk: MB.
+    """
 
     login: Line
     run: Line

@@ -1,6 +1,4 @@
-"""The class that is tested: opened by the tool of `make class`, killed, opened again, measured, and ended with all its
-processes.
-"""
+"""The class that is tested: opened by the tool of `make class`, killed, opened again, measured, and ended with all of it."""
 
 import asyncio
 import contextlib
@@ -10,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -23,9 +20,9 @@ SAMPLES_EVERY = 2.0     # seconds
 MEGABYTE = 2**20
 # What a process is, by a word of its command line; the first that fits.
 KINDS = {"jupyterhub.singleuser": "server", "ipykernel_launcher": "kernel", "classroom/hub.py": "hub",
-         "configurable-http-proxy": "proxy",
-         "jupyterhub_idle_culler": "culler", "classroom/copies.py": "copy", "tools/classroom.py": "tool"}
-CLASS = ("hub", "proxy", "culler", "tool")      # what is there before the first student comes
+         "configurable-http-proxy": "proxy", "jupyterhub_idle_culler": "culler", "classroom/copies.py": "copy",
+         "classroom/votes.py": "votes",
+         "tools/classroom.py": "tool"}
 
 
 class NoClass(Exception):
@@ -119,23 +116,20 @@ class Room:
 class Meter:
     """What the class costs: the memory and the processor time of its processes, by what they are.
 
-    Memory is PSS in MB, in which a page that n processes share counts 1/n for each. memory: the last sample. peak: the
-    largest sum of
-    each kind, and of all ("all"); machine: the most that the machine used, whoever used it. own: the processor time of this
-    test itself.
+    Memory is PSS in MB, in which a page that n processes share counts 1/n for each. memory: the last sample. peak: the largest
+    sum of each kind, and of all ("all"). machine: the most that the machine used, whoever used it.
     """
 
     def __init__(self, room: Room):
         self.room = room
-        self.seconds: dict[psutil.Process, tuple[str, float]] = {}
-        self.memory: Counter[str] = Counter()
-        self.count: Counter[str] = Counter()
-        self.peak: Counter[str] = Counter()
+        self.seconds: dict[object, tuple[str, float]] = {}
+        self.memory: dict[str, float] = {}
+        self.peak: dict[str, float] = {}
         self.machine = 0.0
         self._own = sum(os.times()[:2])
 
     def sample(self) -> None:
-        memory, count = Counter(), Counter()
+        memory: dict[str, float] = {}
         for process, kind in self.room.processes().items():
             with contextlib.suppress(psutil.Error):
                 used = process.cpu_times()
@@ -144,19 +138,18 @@ class Meter:
                     self.seconds[process] = kind, used.user + used.system
                 if kind == "hub":
                     self.seconds[process, "ended"] = "copy", used.children_user + used.children_system
-                memory[kind] += process.memory_full_info().pss / MEGABYTE
-                count[kind] += 1
+                memory[kind] = memory.get(kind, 0) + process.memory_full_info().pss / MEGABYTE
         memory["all"] = sum(memory.values())
-        self.memory, self.count = memory, count
+        self.memory = memory
         for kind in memory:
-            self.peak[kind] = max(self.peak[kind], memory[kind])
+            self.peak[kind] = max(self.peak.get(kind, 0), memory[kind])
         self.machine = max(self.machine, psutil.virtual_memory().used / MEGABYTE)
 
-    def spent(self) -> Counter[str]:
+    def spent(self) -> dict[str, float]:
         """Seconds of processor time so far, by kind; "test" is this test itself."""
-        total: Counter[str] = Counter()
+        total: dict[str, float] = {}
         for kind, seconds in self.seconds.values():
-            total[kind] += seconds
+            total[kind] = total.get(kind, 0) + seconds
         total["test"] = sum(os.times()[:2]) - self._own
         return total
 

@@ -18,10 +18,8 @@ from nbformat.v4 import new_markdown_cell, output_from_msg
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest, HTTPResponse
 from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
 
-# What a browser asks for again by itself, or a student by pressing the button again: the door is closed (599, 502), the hub is
-# away,
-# it has too many to start at once (429), the proxy was started again and does not know the servers yet (404), or the hub does
-# not (424).
+# What a browser asks for again by itself, or a student by pressing the button again: nobody answers (599), the hub is away (503),
+# it has too many to start at once (429), or the proxy (404) or the hub (424) was started again and does not know the servers yet.
 LATER = {404, 424, 429, 500, 502, 503, 504, 599}
 PATIENCE = 300          # seconds for one thing, after which a student gives up
 BREAK = 1.0             # seconds between two tries
@@ -295,7 +293,8 @@ class Channel:
         press Run again.
         """
         while True:
-            message = {"header": {"msg_id": uuid.uuid4().hex, "msg_type": kind, "username": self.student.name, "version": "5.4",
+            wanted = uuid.uuid4().hex
+            message = {"header": {"msg_id": wanted, "msg_type": kind, "username": self.student.name, "version": "5.4",
                                   "session": self.session, "date": datetime.now(UTC).isoformat()},
                        "parent_header": {}, "metadata": metadata, "content": content, "channel": "shell", "buffers": []}
             socket = await self._connect()
@@ -304,14 +303,15 @@ class Channel:
             except WebSocketClosedError:
                 self.socket = None
                 continue
-            answer = await self._listen(message["header"]["msg_id"])
+            answer = await self._listen(wanted)
             if answer:
                 return answer
             self.student.troubles[f"{kind} was sent again"] += 1
 
     async def _listen(self, wanted):
         """The reply to a message, and the outputs; None where both got lost."""
-        reply, outputs, idle, broken = None, [], False, False
+        reply, idle, broken = None, False, False
+        outputs: list[dict] = []
         while reply is None or not idle:
             socket = await self._connect()
             try:
