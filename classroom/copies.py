@@ -72,7 +72,8 @@ def _trust(paths):
     from nbformat.sign import NotebookNotary
     with NotebookNotary() as notary:
         for path in paths:
-            notary.sign(nbformat.v4.reads(path.read_text(encoding="utf-8")))     # nbformat.read would validate each, which is slow
+            # nbformat.read would validate each, which is slow
+            notary.sign(nbformat.v4.reads(path.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

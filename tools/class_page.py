@@ -45,7 +45,8 @@ def tables() -> str:
     disk, cpu, node = megabytes(server["storage"]["capacity"]), server["cpu"]["guarantee"], costs["node"]
     fit = students_on_a_node(node, guarantee, cpu)
     each, base = min(fit.values()), costs["server_mb"]
-    lines = ["", "### One student", "", f"A student's server takes {base} MB, and each open notebook a kernel beside it. Measured in "
+    lines = ["", "### One student", "",
+             f"A student's server takes {base} MB, and each open notebook a kernel beside it. Measured in "
              f"{costs['measured_in']}.", "",
              "| Notebook | Kernel at rest | after Run All | peak | server and kernel at the peak |", "|---|---|---|---|---|"]
     for name, kernel in costs["kernel_mb"].items():
@@ -78,7 +79,8 @@ def tables() -> str:
 
 def one_machine(costs: dict, base: int) -> list[str]:
     students, system = CLASSES[0], 2
-    lines = ["", "### One machine", "", f"For `make class` with {students} students, all with one notebook at its peak, and {system} GB for "
+    lines = ["", "### One machine", "",
+             f"For `make class` with {students} students, all with one notebook at its peak, and {system} GB for "
              "the system and the hub:", "", "| Notebook | Memory |", "|---|---|"]
     for name, kernel in costs["kernel_mb"].items():
         lines.append(f"| {name} | {students} × {base + kernel['peak']} MB + {system} GB = "
@@ -92,7 +94,8 @@ def load_test() -> list[str]:
         return ["", "### Simulated students", "", "Nothing is measured yet: `make load-test ARGS=--store`."]
     found = json.loads(LOAD.read_text(encoding="utf-8"))
     lines = ["", "### Simulated students", "",
-             f"`make load-test` on a machine with {found['machine']}, {found['date']}. All do: log in, open 03, Run All, save.", "",
+             f"`make load-test` on a machine with {found['machine']}, {found['date']}. All do: log in, open 03, Run All, save.",
+             "",
              "| Students | Came | Hub killed | The last has a kernel after | has saved after | Memory of all at the peak | Lost |",
              "|---|---|---|---|---|---|---|"]
     for one in found["lessons"]:

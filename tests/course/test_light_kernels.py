@@ -59,7 +59,8 @@ print(counter.frame_count, counter.op_count, torch._dynamo.utils.counters["stats
 def python(source):
     """What a Python of its own prints, in the folder of the notebooks."""
     variables = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", source], cwd=COURSE, env=variables, capture_output=True, text=True)
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", source], cwd=COURSE, env=variables, capture_output=True,
+                         text=True)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
