@@ -117,6 +117,7 @@ docs: environment
 	@$(VENV) tools/versions.py
 	@$(VENV) tools/clinic_tables.py
 	@$(VENV) tools/clinic_log.py
+	@$(VENV) tools/class_page.py
 
 notebook: environment
 	@$(VENV) tools/new_notebook.py "$(N)" $(if $(TITLE),--title "$(TITLE)")
