@@ -27,7 +27,7 @@ def run(room, name, kernel, code):
     file = next(room.home(name).glob(f".local/share/jupyter/runtime/kernel-{kernel}.json"))
     client = jupyter_client.blocking.BlockingKernelClient(connection_file=str(file))
     client.load_connection_file()
-    client.start_channels()
+    client.start_channels(hb=False)     # a kernel that is about to start has no heartbeat yet, and is not dead
     printed = []
     try:
         client.wait_for_ready(60)
