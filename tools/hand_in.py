@@ -427,8 +427,8 @@ def main(arguments=None):
                               f"grade N={options.number}, or where you trust all of them: make grade N={options.number} "
                               "ARGS=--with-my-rights.")
             if walls() and not hides():
-                print("This system does not let root hide its network and disk from answers: they can read what all users can, the "
-                      "solutions too where others may read this folder, and reach the network.", flush=True)
+                print("This system does not let root hide its network and disk from answers: they can read what all users can, "
+                      "the solutions too where others may read this folder, and reach the network.", flush=True)
             if options.accept:
                 accept(assignment, options.accept)
             table = grade(assignment)
