@@ -39,7 +39,7 @@ SCRATCH = b"mode=1777,size=64m"
 PROCESSES = 64          # with threads
 LOADED = ("torch._dynamo.utils", "torch.utils.checkpoint", "torch.distributed", "torch.nn.parallel", "torch.func",
           "course.checking", "course.processes", "seegrad", "IPython.core.interactiveshell", "matplotlib.pyplot", "psutil")
-OF_ITS_OWN = 1 << 40
+OF_ITS_OWN = 0x20000000 | 0x40000000 | 0x20000 | 0x8000000      # processes, network, mounts and messages, as Linux numbers them
 BIND, RECURSIVE, PRIVATE, NO_NEW_PRIVILEGES = 0x1000, 0x4000, 0x40000, 38
 
 
@@ -256,7 +256,7 @@ def _out_of_sight(needs: list[Path], scratch: Path) -> None:
     Does as much as the system lets root do: in a container, that may be nothing.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    if True:
+    if libc.unshare(OF_ITS_OWN):
         return
 
     def mount(source, target, kind=None, flags=0, options=b""):
