@@ -88,8 +88,9 @@ if (!window.seegradPredictions) {
   const service = settingsOfLab().then(({ courseVotes, token }) => courseVotes &&
     (async (method, asks = "", body = undefined) => {
       const reply = await fetch(courseVotes + asks, { method, body, headers: { Authorization: `token ${token}` } });
-      if (reply.status >= 500) throw new Error(reply.statusText);
-      return reply;
+      const says = await reply.text();
+      if (reply.status >= 500) throw new Error(says);
+      return reply.ok && JSON.parse(says || "{}");
     }));
   // Ask again where the service is not there: it comes back.
   const ask = async (...request) => {
@@ -135,8 +136,8 @@ if (!window.seegradPredictions) {
     if (!answers || document.hidden || board.hidden && !always) return;
     let says = "The votes cannot be read now.";
     try {
-      const reply = await (await service)("GET", `?question=${encodeURIComponent(headingOf(answers[0]))}`);
-      if (reply.ok) says = draw(answers, await reply.json());
+      const counts = await (await service)("GET", `?question=${encodeURIComponent(headingOf(answers[0]))}`);
+      if (counts) says = draw(answers, counts);
     } catch { /* says so */ }
     if (status.textContent !== says) status.textContent = says;       // or it would be read out each second
   };
@@ -151,8 +152,8 @@ if (!window.seegradPredictions) {
     await ask("DELETE", `?question=${encodeURIComponent(barsOf)}`);
     readVotes(true);
   };
-  ask("GET").then(async (reply) => {
-    if (!reply?.ok || !(await reply.json()).reads) return;
+  ask("GET").then((who) => {
+    if (!who?.reads) return;
     makeBoard();
     setInterval(readVotes, 1000);
   });
