@@ -28,7 +28,7 @@ validate = pytest.importorskip("kubernetes_validate", reason="the schemas of Kub
 
 VERSION = re.search(r"^CHART=(\S+)", (DEPLOY / "install").read_text(), re.MULTILINE)[1]
 KUBERNETES = "1.32"
-SIZES = {"300": [], "3000": ["values-3000.yaml"]}
+SIZES = {"300": [], "1000": ["values-1000.yaml"]}
 
 
 def merge(*many):
