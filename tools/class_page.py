@@ -47,7 +47,7 @@ def tables() -> str:
     each, base = min(fit.values()), costs["server_mb"]
     lines = ["", "### One student", "", f"A student's server takes {base} MB, and each open notebook a kernel beside it. Measured in "
              f"{costs['measured_in']}.", "",
-             "| Notebook | Kernel at rest | after Run All | peak | server and kernel at the peak |", "|---|---|---|---|---|"]
+             "| Notebook | Kernel after the set-up cell | after Run All | peak | server and kernel at the peak |", "|---|---|---|---|---|"]
     for name, kernel in costs["kernel_mb"].items():
         lines.append(f"| {name} | {kernel['at rest']} MB | {kernel['after Run All']} MB | {kernel['peak']} MB | {base + kernel['peak']} MB |")
     worst = base + max(kernel["peak"] for kernel in costs["kernel_mb"].values())
