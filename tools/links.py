@@ -15,7 +15,8 @@ from project import COURSE, notebooks
 def link(hub: str, repository: str, file: str, branch: str = "main", folder: str = "course") -> str:
     """The link to a file of a git repository on a hub.
 
-    hub: where it is, as https://hub.example.org; repository: what its servers clone; file: a path in it; folder: the student's copy.
+    hub: where it is, as https://hub.example.org; repository: what its servers clone; file: a path in it; folder: the student's
+    copy.
     """
     query = {"repo": repository, "branch": branch, "targetPath": folder, "urlpath": f"lab/tree/{folder}/{file}"}
     return f"{hub.rstrip('/')}/hub/user-redirect/git-pull?{urlencode(query)}"
@@ -31,7 +32,8 @@ def main(arguments=None):
         if urlsplit(address).scheme not in ("http", "https"):
             sys.exit(f"{address} is no address: name one that begins with https://")
     for path in notebooks():
-        print(f"- [{path.stem.replace('_', ' ')}]({link(chosen.hub, chosen.repository, f'{COURSE.name}/{path.name}', chosen.branch)})")
+        address = link(chosen.hub, chosen.repository, f"{COURSE.name}/{path.name}", chosen.branch)
+        print(f"- [{path.stem.replace('_', ' ')}]({address})")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ if not CHART:
     pytest.skip("CHART does not name the folder of the chart: see this file", allow_module_level=True)
 helm = pytest.importorskip("helm_python", reason="the chart is rendered with helm-python-sdk: tests/deploy/requirements.txt")
 kubespawner = pytest.importorskip("kubespawner", reason="servers are KubeSpawner's: tests/deploy/requirements.txt")
-validate = pytest.importorskip("kubernetes_validate", reason="the schemas of Kubernetes are from there: tests/deploy/requirements.txt")
+validate = pytest.importorskip("kubernetes_validate", reason="it has the schemas of Kubernetes: tests/deploy/requirements.txt")
 
 VERSION = re.search(r"^CHART=(\S+)", (DEPLOY / "install").read_text(), re.MULTILINE)[1]
 KUBERNETES = "1.32"
@@ -105,9 +105,10 @@ def config(chart, values, rendered):
 
 @pytest.fixture(scope="module")
 def spawner(config):
-    """A student's KubeSpawner. It asks for the cluster as soon as it is made, and there is none. Raises TraitError for a wrong type."""
+    """A student's KubeSpawner. It asks for the cluster as soon as it is made, and there is none. A wrong type is refused."""
     import kubespawner.spawner
-    user = SimpleNamespace(name="ada", escaped_name="ada", id=1, url="/user/ada/", settings={}, server=None, admin=False, groups=[])
+    user = SimpleNamespace(name="ada", escaped_name="ada", id=1, url="/user/ada/", settings={}, server=None, admin=False,
+                           groups=[])
     hub = SimpleNamespace(public_host="", url="/hub/", base_url="/hub/", api_url="http://hub:8081/hub/api")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kubespawner.spawner, "load_config", lambda **_: None)
