@@ -115,6 +115,7 @@ figures: environment
 docs: environment
 	@$(VENV) tools/lecturing.py
 	@$(VENV) tools/versions.py
+	@$(VENV) tools/class_page.py
 	@$(VENV) tools/clinic_tables.py
 	@$(VENV) tools/clinic_log.py
 	@$(VENV) tools/class_page.py

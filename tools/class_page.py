@@ -39,80 +39,111 @@ def needs(students: int, costs: dict, guarantee: float, cpu: float) -> dict[str,
 
 
 def tables() -> str:
-    import yaml
-    costs, server = json.loads(COSTS.read_text(encoding="utf-8")), yaml.safe_load(VALUES.read_text(encoding="utf-8"))["singleuser"]
-    guarantee, limit = (megabytes(server["memory"][name]) for name in ("guarantee", "limit"))
-    disk, cpu, node = megabytes(server["storage"]["capacity"]), server["cpu"]["guarantee"], costs["node"]
-    fit = students_on_a_node(node, guarantee, cpu)
-    each, base = min(fit.values()), costs["server_mb"]
-    lines = ["", "### One student", "",
-             f"A student's server takes {base} MB, and each open notebook a kernel beside it. Measured in "
-             f"{costs['measured_in']}.", "",
-             "| Notebook | Kernel at rest | after Run All | peak | server and kernel at the peak |", "|---|---|---|---|---|"]
-    for name, kernel in costs["kernel_mb"].items():
-        lines.append(f"| {name} | {kernel['at rest']} MB | {kernel['after Run All']} MB | {kernel['peak']} MB | {base + kernel['peak']} MB |")
-    worst = base + max(kernel["peak"] for kernel in costs["kernel_mb"].values())
-    typical = base + costs["kernel_mb"]["06"]["peak"]
-    lines += ["", f"- **Guaranteed: {guarantee:.0f} MB.** Enough for one notebook at its peak in 00 to 06 ({typical} MB in 06).",
-              f"- **Limit: {limit:.0f} MB.** The largest peak is {worst} MB. Over the limit, Kubernetes ends the kernel, or the server.",
-              f"- **Promised more than there is: {limit / guarantee:.1f} times.** If all went to the limit at once, a node would be short.",
-              "", "### One node", "",
-              f"As an example, {node['memory_gb']} GB and {node['cores']} cores, of which Kubernetes keeps {node['kept_by_kubernetes']:.0%}:", "",
-              f"- memory: {node['memory_gb']} × 1000 × {1 - node['kept_by_kubernetes']:.1f} / {guarantee:.0f} = {fit['memory']} students;",
-              f"- processors: {node['cores']} × {1 - node['kept_by_kubernetes']:.1f} / {cpu} = {fit['processors']} students;",
-              f"- pods: Kubernetes runs {node['most_pods']} on a node, and about {node['pods_of_the_system']} are its own: {fit['pods']} students.",
-              "", f"So {each} students fit on it. If each had 06 at its peak, they would use {each * typical / 1000:.0f} GB.",
-              "", "### A class", "",
-              "| Students at once | Nodes | Disk for homes | Processor time to start | Run All of 06, all at once | Node-hours of a lecture |",
-              "|---|---|---|---|---|---|"]
-    for students in CLASSES[1:]:
-        need = needs(students, costs, guarantee, cpu)
-        lines.append(f"| {students:,} | {need['nodes']} + 1 | {students * disk / 1000:.0f} GB | {need['start']:.0f} s | {need['run']:.0f} s "
-                     f"| {need['node_hours']:.0f} |")
-    parts = costs["processor_seconds"]
-    lines += ["", f"Nodes: students / {each}, and one more for those who come late. Node-hours: all of them for {costs['hours']} hours, "
-              "which is the lecture, and the time before it; times the price of an hour at your provider. Processor time to start: "
-              f"students × ({parts['server']} + {parts['copy of the course']} + {parts['kernel and set-up cell']}) s / all cores: no start "
-              "can be faster than that."]
-    return "\n".join(lines + one_machine(costs, base) + load_test()) + "\n"
+    """The generated part of the page."""
+    import yaml     # type: ignore[import-untyped]
+    costs = json.loads(COSTS.read_text(encoding="utf-8"))
+    server = yaml.safe_load(VALUES.read_text(encoding="utf-8"))["singleuser"]
+    parts = [one_student(costs, server["memory"]), one_node(costs, server), classes(costs, server), one_machine(costs), load_test()]
+    return "\n" + "\n\n".join(parts) + "\n"
 
 
-def one_machine(costs: dict, base: int) -> list[str]:
-    students, system = CLASSES[0], 2
-    lines = ["", "### One machine", "",
-             f"For `make class` with {students} students, all with one notebook at its peak, and {system} GB for "
-             "the system and the hub:", "", "| Notebook | Memory |", "|---|---|"]
-    for name, kernel in costs["kernel_mb"].items():
-        lines.append(f"| {name} | {students} × {base + kernel['peak']} MB + {system} GB = "
-                     f"{students * (base + kernel['peak']) / 1000 + system:.0f} GB |")
-    return lines
+def rows(*cells: tuple) -> str:
+    """A table in Markdown: the first row is its head."""
+    head, *others = ("| " + " | ".join(map(str, row)) + " |" for row in cells)
+    return "\n".join([head, "|---" * len(cells[0]) + "|", *others])
 
 
-def load_test() -> list[str]:
+def one_student(costs: dict, memory: dict) -> str:
+    guarantee, limit = megabytes(memory["guarantee"]), megabytes(memory["limit"])
+    base, kernels = costs["server_mb"], costs["kernel_mb"]
+    head = ("Notebook", "Kernel after the set-up cell", "after Run All", "peak", "server and kernel at the peak")
+    table = rows(head, *((name, *(f"{kernel[state]} MB" for state in ("at rest", "after Run All", "peak")),
+                          f"{base + kernel['peak']} MB") for name, kernel in kernels.items()))
+    return f"""### One student
+
+A student's server takes {base} MB, and each open notebook a kernel beside it. Measured in {costs["measured_in"]}.
+
+{table}
+
+- **Guaranteed: {guarantee:.0f} MB.** Enough for one notebook at its peak in 00 to 06 ({base + kernels["06"]["peak"]} MB in 06).
+- **Limit: {limit:.0f} MB.** The largest peak is {base + max(kernel["peak"] for kernel in kernels.values())} MB. Over the limit,
+  Kubernetes ends the kernel, or the server.
+- **Promised more than there is: {limit / guarantee:.1f} times.** If all went to the limit at once, a node would be short."""
+
+
+def one_node(costs: dict, server: dict) -> str:
+    guarantee, cpu, node = megabytes(server["memory"]["guarantee"]), server["cpu"]["guarantee"], costs["node"]
+    fit, left = students_on_a_node(node, guarantee, cpu), 1 - node["kept_by_kubernetes"]
+    each, peak = min(fit.values()), costs["server_mb"] + costs["kernel_mb"]["06"]["peak"]
+    return f"""### One node
+
+As an example, {node["memory_gb"]} GB and {node["cores"]} cores, of which Kubernetes keeps {node["kept_by_kubernetes"]:.0%}:
+
+- memory: {node["memory_gb"]} × 1000 × {left:.1f} / {guarantee:.0f} = {fit["memory"]} students;
+- processors: {node["cores"]} × {left:.1f} / {cpu} = {fit["processors"]} students;
+- pods: Kubernetes runs {node["most_pods"]} on a node, and about {node["pods_of_the_system"]} are its own: {fit["pods"]} students.
+
+So {each} students fit on it. If each had 06 at its peak, they would use {each} × {peak} MB = {each * peak / 1000:.0f} GB."""
+
+
+def classes(costs: dict, server: dict) -> str:
+    guarantee, cpu = megabytes(server["memory"]["guarantee"]), server["cpu"]["guarantee"]
+    disk, parts = megabytes(server["storage"]["capacity"]), costs["processor_seconds"]
+    each = min(students_on_a_node(costs["node"], guarantee, cpu).values())
+    wanted = {students: needs(students, costs, guarantee, cpu) for students in CLASSES[1:]}
+    head = "Students at once", "Nodes", "Disk for homes", "Time to start", "Run All of 06, all at once", "Node-hours of a lecture"
+    table = rows(head, *((f"{students:,}", f"{need['nodes']} + 1", f"{students * disk / 1000:,.0f} GB", f"{need['start']:.0f} s",
+                          f"{need['run']:.0f} s", f"{need['node_hours']:.0f}") for students, need in wanted.items()))
+    return f"""### A class
+
+{table}
+
+Nodes: students / {each}, and one more for those who come late. Node-hours: all nodes for {costs["hours"]} hours, which are the
+lecture and the time before it; times the price of an hour at your provider. Time to start: students ×
+({parts["server"]} + {parts["copy of the course"]} + {parts["kernel and set-up cell"]}) seconds of a processor / all cores. No start
+can be faster than that."""
+
+
+def one_machine(costs: dict) -> str:
+    students, system, base = CLASSES[0], 2, costs["server_mb"]
+    table = rows(("Notebook", "Memory"), *(
+        (name, f"{students} × {base + kernel['peak']} MB + {system} GB = {students * (base + kernel['peak']) / 1000 + system:.0f} GB")
+        for name, kernel in costs["kernel_mb"].items()))
+    return f"""### One machine
+
+For `make class` with {students} students, all with one notebook at its peak, and {system} GB for the system and the hub:
+
+{table}"""
+
+
+def load_test() -> str:
     """What the load test has measured, where its results are there."""
+    title = "### Simulated students\n\n"
     if not LOAD.exists():
-        return ["", "### Simulated students", "", "Nothing is measured yet: `make load-test ARGS=--store`."]
+        return title + "Nothing is measured yet: `make load-test ARGS=--store`."
     found = json.loads(LOAD.read_text(encoding="utf-8"))
-    lines = ["", "### Simulated students", "",
-             f"`make load-test` on a machine with {found['machine']}, {found['date']}. All do: log in, open 03, Run All, save.",
-             "",
-             "| Students | Came | Hub killed | The last has a kernel after | has saved after | Memory of all at the peak | Lost |",
-             "|---|---|---|---|---|---|---|"]
-    for one in found["lessons"]:
-        over = one["arrivals_over_seconds"]
-        lines.append(f"| {one['students']} | {f'within {over:g} s' if over else 'at once'} | {len(one['killed'])} times "
-                     f"| {one['seconds']['last_kernel']} s | {one['seconds']['last_saved']} s "
-                     f"| {one['memory_mb']['peak_of_all'] / 1000:.1f} GB | {one['lost']} |")
-    if "model" in found:
-        model = found["model"]
-        lines += ["", f"A model from the classes of {' and '.join(map(str, model['made_from_classes_of']))}, for one machine with enough "
-                  f"cores, when all come within {model['rush_minutes']} minutes:", "",
-                  "| Students | Cores | Memory | Disk | The hub's own processor time |", "|---|---|---|---|---|"]
-        for size, need in model["classes"].items():
-            lines.append(f"| {size} | {need['cores_for_the_rush']} | {need['memory_gb']} GB | {need['disk_gb']} GB | {need['hub_seconds']} s |")
-        lines += ["", "The hub is one process, and uses one core at the most. So it starts at most "
-                  f"{60 * CLASSES[1] / model['classes'][str(CLASSES[1])]['hub_seconds']:.0f} students in a minute, on cores like these."]
-    return lines
+    head = "Students", "Came", "Hub killed", "The last has a kernel after", "has saved after", "Memory of all at the peak", "Lost"
+    table = rows(head, *((one["students"], f"within {one['arrivals_over_seconds']:g} s" if one["arrivals_over_seconds"] else "at once",
+                          len(one["killed"]), f"{one['seconds']['last_kernel']} s", f"{one['seconds']['last_saved']} s",
+                          f"{one['memory_mb']['peak_of_all'] / 1000:.1f} GB", one["lost"]) for one in found["lessons"]))
+    text = f"""{title}`make load-test` on a machine with {found["machine"]}, {found["date"]}. All do: log in, open 03, Run All, save.
+
+{table}"""
+    return f"{text}\n\n{modelled(found['model'])}" if "model" in found else text
+
+
+def modelled(model: dict) -> str:
+    head = "Students", "Cores", "Memory", "Disk", "The hub's own processor time"
+    table = rows(head, *((size, need["cores_for_the_rush"], f"{need['memory_gb']} GB", f"{need['disk_gb']} GB",
+                          f"{need['hub_seconds']} s") for size, need in model["classes"].items()))
+    middle = str(CLASSES[1])
+    return f"""A model from the classes of {" and ".join(map(str, model["made_from_classes_of"]))}, for one machine with enough cores,
+when all come within {model["rush_minutes"]} minutes:
+
+{table}
+
+The hub is one process, and uses one core at the most. So it starts at most
+{60 * CLASSES[1] / model["classes"][middle]["hub_seconds"]:.0f} students in a minute, on cores like these."""
 
 
 def main(arguments=None):

@@ -15,8 +15,8 @@ from project import COURSE, notebooks
 def link(hub: str, repository: str, file: str, branch: str = "main", folder: str = "course") -> str:
     """The link to a file of a git repository on a hub.
 
-    hub: where it is, as https://hub.example.org; repository: what its servers clone; file: a path in it; folder: the
-    student's copy.
+    hub: where it is, as https://hub.example.org; repository: what its servers clone; file: a path in it; folder: the student's
+    copy.
     """
     query = {"repo": repository, "branch": branch, "targetPath": folder, "urlpath": f"lab/tree/{folder}/{file}"}
     return f"{hub.rstrip('/')}/hub/user-redirect/git-pull?{urlencode(query)}"

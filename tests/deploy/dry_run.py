@@ -123,8 +123,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--argument", action="append", default=[], metavar="NAME=VALUE", help="an ARG of the Dockerfile")
-    parser.add_argument("--share", action="append", default=[], type=Path,
-                        help="a path of this machine that the steps may read too")
+    parser.add_argument("--share", action="append", default=[], type=Path, help="a path of this machine that the steps may read")
     parser.add_argument("--built", action="store_true", help="the folder is made already: only start the command")
     parser.add_argument("--command", type=shlex.split, help="what is started in it; without one, the image's own")
     options = parser.parse_args()

@@ -24,12 +24,11 @@ if not CHART:
     pytest.skip("CHART does not name the folder of the chart: see this file", allow_module_level=True)
 helm = pytest.importorskip("helm_python", reason="the chart is rendered with helm-python-sdk: tests/deploy/requirements.txt")
 kubespawner = pytest.importorskip("kubespawner", reason="servers are KubeSpawner's: tests/deploy/requirements.txt")
-validate = pytest.importorskip("kubernetes_validate",
-                               reason="the schemas of Kubernetes are from there: tests/deploy/requirements.txt")
+validate = pytest.importorskip("kubernetes_validate", reason="it has the schemas of Kubernetes: tests/deploy/requirements.txt")
 
 VERSION = re.search(r"^CHART=(\S+)", (DEPLOY / "install").read_text(), re.MULTILINE)[1]
 KUBERNETES = "1.32"
-SIZES = {"300": [], "3000": ["values-3000.yaml"]}
+SIZES = {"300": [], "1000": ["values-1000.yaml"]}
 
 
 def merge(*many):
@@ -106,9 +105,7 @@ def config(chart, values, rendered):
 
 @pytest.fixture(scope="module")
 def spawner(config):
-    """A student's KubeSpawner. It asks for the cluster as soon as it is made, and there is none. Raises TraitError for a
-    wrong type.
-    """
+    """A student's KubeSpawner. It asks for the cluster as soon as it is made, and there is none. A wrong type is refused."""
     import kubespawner.spawner
     user = SimpleNamespace(name="ada", escaped_name="ada", id=1, url="/user/ada/", settings={}, server=None, admin=False,
                            groups=[])
