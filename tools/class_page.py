@@ -40,7 +40,7 @@ def needs(students: int, costs: dict, guarantee: float, cpu: float) -> dict[str,
 
 def tables() -> str:
     """The generated part of the page."""
-    import yaml     # type: ignore[import-untyped]
+    import yaml
     costs = json.loads(COSTS.read_text(encoding="utf-8"))
     server = yaml.safe_load(VALUES.read_text(encoding="utf-8"))["singleuser"]
     parts = [one_student(costs, server["memory"]), one_node(costs, server), classes(costs, server), one_machine(costs), load_test()]

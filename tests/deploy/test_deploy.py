@@ -159,7 +159,8 @@ def test_install_tells_helm_all_it_needs(tmp_path):
     helm.write_text('#!/bin/sh\nfor word in "$@"; do echo "$word"; done\n')
     helm.chmod(0o755)
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "NAME": "class-a"}
-    done = subprocess.run([DEPLOY / "install", "mine.yaml", "secret.yaml"], env=environment, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([DEPLOY / "install", "mine.yaml", "secret.yaml"], env=environment, cwd=ROOT, capture_output=True,
+                          text=True)
     said = done.stdout.splitlines()
     files = [Path(file).name for word, file in zip(said, said[1:]) if word == "--values"]
     assert files == ["values.yaml", "mine.yaml", "secret.yaml"]         # what is the institution's counts more
