@@ -43,7 +43,7 @@ from project import COURSE, ROOT, notebooks, write
 
 RESULTS = ROOT / "docs/class.json"
 MOST = 200                  # students: this is no tool to bring a machine down
-MEMORY = 700                # MB for each, with a kernel at its peak
+MEMORY = 450                # MB for each, with a kernel at its peak
 SMALL = (5, 10)             # the classes that the model is made from
 LIMIT = 1200                # seconds for one student, all together
 RUSH = 10                   # minutes
