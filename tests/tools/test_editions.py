@@ -137,58 +137,50 @@ def test_notebooks_of_somebody_are_not_written_over(tmp_path):
 
 
 @pytest.fixture
-def course(tmp_path, monkeypatch):
-    """A course of one notebook, which a test changes."""
+def course(tmp_path):
+    """The folder of a course of one notebook, which links to no other one."""
     folder = tmp_path / "checkout/notebooks"
     (folder / "course").mkdir(parents=True)
     shutil.copy(COURSE / NAMES[3], folder)
-    monkeypatch.setattr(editions, "COURSE", folder)
-    monkeypatch.setattr(editions.edition_of, "__defaults__", (folder,))
-    monkeypatch.setattr(editions.linked, "__defaults__", (folder,))
+    change(folder, lambda source: re.sub(r"\]\(<?\d\d_[^)]+\)", "](https://example.org)", source))
+    return folder
 
-    def change(function):
-        notebook = read(folder / NAMES[3])
-        for cell in notebook.cells:
-            cell.source = re.sub(r"\]\(<?\d\d_[^)]+\)", "](https://example.org)", cell.source)
-        function(notebook)
-        nbformat.write(notebook, folder / NAMES[3])
-    return change
+
+def change(course, function):
+    notebook = read(course / NAMES[3])
+    for cell in notebook.cells:
+        cell.source = function(cell.source)
+    nbformat.write(notebook, course / NAMES[3])
+
+
+def link_to(course, target):
+    change(course, lambda source: f"{source}\n[link](<{target}>)" if source.startswith("# 03") else source)
 
 
 def test_a_link_to_a_note_leads_nowhere_for_students(course, tmp_path):
-    def link(notebook):
-        notebook.cells[0].source += "\n[note](#cell-id=03-recall-note)"
-    course(link)
-    assert write("lecturer", tmp_path / "lecturer") == 1
+    link_to(course, "#cell-id=03-recall-note")
+    assert write("lecturer", tmp_path / "lecturer", course) == 1
     with pytest.raises(Refused, match="cell 03-01 links to #cell-id=03-recall-note, which is not in this edition"):
-        write("student", tmp_path / "student")
+        write("student", tmp_path / "student", course)
     assert not (tmp_path / "student").exists()
 
 
 def test_a_file_that_is_linked_comes_along(course, tmp_path):
     (tmp_path / "checkout/figures").mkdir()
     (tmp_path / "checkout/figures/a graph.svg").write_text("<svg/>")
-
-    def link(target):
-        def change(notebook):
-            notebook.cells[0].source += f"\n![figure](<../{target}>)"
-        return change
-    course(link("figures/a graph.svg"))
-    write("student", tmp_path / "student")
+    link_to(course, "../figures/a graph.svg")
+    write("student", tmp_path / "student", course)
     assert (tmp_path / "student/figures/a graph.svg").read_text() == "<svg/>"
     (tmp_path / "outside.svg").touch()
-    course(link("../outside.svg"))
+    link_to(course, "../../outside.svg")
     with pytest.raises(Refused, match="which is not in this edition"):
-        write("student", tmp_path / "student")
+        write("student", tmp_path / "student", course)
 
 
 def test_a_solution_in_another_form_is_refused(course, tmp_path):
-    def another(notebook):
-        cell = next(cell for cell in notebook.cells if cell.id == "03-exercise-1-solution")
-        cell.source = cell.source.replace("Stronger hint", "Another hint")
-    course(another)
+    change(course, lambda source: source.replace("<summary>Stronger hint", "<summary>Another hint"))
     with pytest.raises(Refused, match="cell 03-exercise-1-solution has a solution in another form"):
-        write("student", tmp_path / "student")
+        write("student", tmp_path / "student", course)
 
 
 def test_the_commands_write_to_build_or_to_a_folder():

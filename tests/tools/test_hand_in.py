@@ -1,5 +1,6 @@
 """Hand-ins are collected and graded: right ones get their points, and no hostile one gets any, or anywhere."""
 
+import contextlib
 import csv
 import json
 import os
@@ -16,7 +17,7 @@ import hand_in
 from editions import for_students
 from hand_in import GRADING, Refused, accept, assignment_of, collect, grade, read_hand_in
 from project import ROOT, notebooks, read
-from sandbox import RIGHT, Limits, walls
+from sandbox import RIGHT, WRONG, Limits, Said, walls
 
 needs_root = pytest.mark.skipif(not walls(), reason="only root on Linux can put answers behind walls")
 
@@ -92,8 +93,16 @@ def test_the_table_of_points(graded, assignment):
     assert {row["student"] for row in rows if row["to read"]} >= {"yan", "cat", "sue", "dot"}
 
 
-@needs_root
-def test_an_answer_that_was_read_counts_as_long_as_it_stays(assignment, edition, tmp_path):
+class Says:
+    """Stands for a sandbox: says the same of each answer, and runs none."""
+
+    def __init__(self, said):
+        self.judge = lambda job: said
+
+
+def test_an_answer_that_was_read_counts_as_long_as_it_stays(assignment, edition, tmp_path, monkeypatch):
+    monkeypatch.setattr(hand_in, "sandboxes", lambda *_: contextlib.nullcontext([Says(Said(RIGHT))]))
+
     def hand_in_of(code):
         write_all(tmp_path / code[:6], edition, assignment, {"sue": HandIn(answers={"03.1": code})})
         collect(assignment, tmp_path / code[:6], tmp_path / "grading")
@@ -106,6 +115,14 @@ def test_an_answer_that_was_read_counts_as_long_as_it_stays(assignment, edition,
     accept(assignment, ["sue/03.1"], tmp_path / "grading")
     assert grade(assignment, tmp_path / "grading")["sue"]["03.1"].points == 1
     assert hand_in_of("# now other code\n" + code) == 0
+
+
+def test_nothing_is_graded_where_the_solution_of_the_course_is_not_right(assignment, edition, tmp_path, monkeypatch):
+    monkeypatch.setattr(hand_in, "sandboxes", lambda *_: contextlib.nullcontext([Says(Said(WRONG, "No module"))]))
+    write_all(tmp_path / "class", edition, assignment, {"ada": HandIn()})
+    collect(assignment, tmp_path / "class", tmp_path / "grading")
+    with pytest.raises(Refused, match="check of 03.1 does not take the solution of the course here .not yet: No module"):
+        grade(assignment, tmp_path / "grading")
 
 
 def test_nothing_is_graded_before_it_is_collected(assignment, tmp_path):

@@ -1,5 +1,6 @@
 """What an answer may use: exercises need nothing else, and each way out that is known is noticed."""
 
+import functools
 import re
 
 import pytest
@@ -13,6 +14,7 @@ RIGHT, WRONG = answers.load()
 NEED_A_READER = {"08.4": "getattr", "13.5": "type"}        # one right answer of each, and most are without
 
 
+@functools.cache
 def set_up_of(path):
     return next(cell.source for cell in read(path).cells if cell.cell_type == "code").replace("%xmode Minimal\n", "")
 
