@@ -164,6 +164,8 @@ def test_in_a_lecture_the_vote_has_a_slide_and_the_run_the_next_one(request, ope
     page.locator("body").click(position={"x": 1200, "y": 400})
     page.keyboard.press("Space")
     expect(slide.locator("figure").first).to_be_visible()
+    press(page, "c")        # no question is on this slide
+    expect(page.locator("details.answer[open]")).to_have_count(2)
 
 
 @pytest.mark.parametrize("path", ["lab/tree/lecture.ipynb?reset", "rise/lecture.ipynb"])
