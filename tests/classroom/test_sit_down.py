@@ -165,12 +165,57 @@ def test_a_home_is_there_with_its_owner_or_not_at_all(tmp_path, monkeypatch):
     assert seats.make_home(tmp_path, "anna", False).is_dir()
 
 
-def test_a_process_that_has_the_number_of_a_dead_server_is_not_taken_for_it():
+@pytest.fixture
+def process():
+    """Starts a line of Python as a process of its own, and waits until it has printed something."""
+    started = []
+
+    def start(code):
+        started.append(subprocess.Popen([sys.executable, "-c", f"{code}; print(flush=True); import time; time.sleep(60)"],
+                                        stdout=subprocess.PIPE))
+        started[-1].stdout.readline()
+        return psutil.Process(started[-1].pid)
+    yield start
+    for each in started:
+        each.kill()
+        each.communicate()
+
+
+LISTEN = "import socket; door = socket.create_server(('127.0.0.1', 0))"
+
+
+def loaded(pid, started_at):
+    """What a hub that was killed has left, as the next one reads it."""
     seat = seats.Seat()
-    seat.load_state({"pid": os.getpid(), "started_at": psutil.Process().create_time()})
-    assert seat.pid == os.getpid()
-    seat.load_state({"pid": os.getpid(), "started_at": 1.0})
-    assert seat.pid == 0
+    seat.load_state({"pid": pid, "started_at": started_at})
+    return seat.pid
+
+
+def test_a_server_that_a_killed_hub_has_left_is_known_again(process):
+    server = process(LISTEN)
+    assert loaded(server.pid, server.create_time()) == server.pid
+    assert server.is_running()
+
+
+def test_a_process_that_has_the_number_of_a_dead_server_is_not_taken_for_it(process):
+    other = process("pass")
+    assert loaded(other.pid, 1.0) == 0
+    assert other.is_running() and other.status() != psutil.STATUS_ZOMBIE
+
+
+def test_a_server_that_had_only_half_started_ends_so_that_the_student_gets_another(process):
+    server = process("pass")
+    assert loaded(server.pid, server.create_time()) == 0
+    assert server.wait(10) is not None or not server.is_running()
+
+
+@needs_root
+def test_two_classes_on_one_machine_have_different_users(tmp_path):
+    numbers = []
+    for name in ("one", "two"):
+        (tmp_path / name / "students").mkdir(parents=True)
+        numbers.append(seats.make_home(tmp_path / name, "anna", True).stat().st_uid)
+    assert abs(numbers[0] - numbers[1]) >= seats.USERS
 
 
 def test_the_labs_settings_are_those_that_are_documented():
