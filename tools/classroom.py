@@ -47,9 +47,9 @@ def install() -> None:
 
 
 def _installed(requirement):
-    name, _, wanted = requirement.partition("==")
+    name, _, wanted = requirement.partition("==")       # without a version, constraints.txt has it
     try:
-        return version(name) == wanted
+        return version(name) == (wanted or version(name))
     except ModuleNotFoundError:
         return False
 

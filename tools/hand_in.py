@@ -33,7 +33,7 @@ from editions import WRITTEN_BY_MACHINES
 from project import COURSE, ROOT, notebooks, read, write
 from rules import CHECK, SOLUTION
 from sandbox import OPEN, RIGHT, Job, Limits, Said, hides, sandboxes, walls
-from screening import beyond
+from screening import UNREADABLE, beyond
 
 CLASS = ROOT / "_class/students"        # where `make class` has a folder for each student
 GRADING = ROOT / "_grading"
@@ -171,7 +171,7 @@ def _plain(source: str) -> str:
 def _nodes(source: str) -> Iterable[ast.AST]:
     try:
         return ast.walk(ast.parse(_plain(source)))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except UNREADABLE:
         return ()
 
 

@@ -31,6 +31,10 @@ LEADING_OUT = {"f_back", "f_builtins", "f_code", "f_globals", "f_locals", "f_tra
 MEANT_OTHERWISE = {"array", "chunk", "copy", "select", "signal", "trace", "random"}     # modules too
 
 
+# What Python raises for code that it cannot read. SystemError: Python 3.11 counts wrongly in code that is nested too deeply.
+UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError, SystemError)
+
+
 def beyond(source: str, set_up: str = "") -> list[str]:
     """What in the code of an answer no exercise needs, in a few words each; empty for most answers, and for what is no Python.
 
@@ -38,7 +42,7 @@ def beyond(source: str, set_up: str = "") -> list[str]:
     """
     try:
         return list(dict.fromkeys(_Reader(ast.parse(source), ast.parse(set_up)).found()))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except UNREADABLE:
         return []       # it does not run, so it is not right
 
 

@@ -1,5 +1,6 @@
 """What an answer may use: exercises need nothing else, and each way out that is known is noticed."""
 
+import ast
 import functools
 import re
 
@@ -86,3 +87,10 @@ def test_wrong_answers_are_mostly_without_too():
     found = [code for path, code in codes if beyond(code, set_up_of(path))]
     assert len(codes) > 800 and len(found) < len(codes) / 50
     assert not re.search("allclose =", "".join(found))
+
+
+def test_code_that_this_python_cannot_read_is_no_failure_of_ours(monkeypatch):
+    def miscounted(*_):
+        raise SystemError("AST constructor recursion depth mismatch (before=42, after=32)")     # as Python 3.11 does
+    monkeypatch.setattr(ast, "parse", miscounted)
+    assert beyond("x = 1") == []
