@@ -12,19 +12,19 @@ COSTS = ROOT / "deploy/costs.json"
 VALUES = ROOT / "deploy/values.yaml"
 LOAD = ROOT / "docs/class.json"     # what `make load-test ARGS=--store` writes
 CLASSES = (30, 300, 3000)
-BYTES = {"M": 1, "G": 1000, "Mi": 1.048576, "Gi": 1073.741824}
+UNITS = {"M": 1, "G": 1024, "Mi": 1, "Gi": 1024}       # JupyterHub reads M and G as Mi and Gi
 
 
 def megabytes(amount: str) -> float:
-    """An amount of memory or disk as Kubernetes writes it, in MB."""
+    """An amount of memory or disk in the values of the chart, in MB. A MB is 2**20 bytes on the whole page, and a GB 2**30."""
     number, unit = re.fullmatch(r"([\d.]+)(\w+)", amount).groups()      # type: ignore[union-attr]
-    return float(number) * BYTES[unit]
+    return float(number) * UNITS[unit]
 
 
 def students_on_a_node(node: dict, guarantee: float, cpu: float) -> dict[str, int]:
     """How many servers each resource of a node is enough for."""
     left = 1 - node["kept_by_kubernetes"]
-    return {"memory": int(node["memory_gb"] * 1000 * left / guarantee), "processors": int(node["cores"] * left / cpu),
+    return {"memory": int(node["memory_gb"] * 1024 * left / guarantee), "processors": int(node["cores"] * left / cpu),
             "pods": node["most_pods"] - node["pods_of_the_system"]}
 
 
@@ -79,26 +79,30 @@ def one_node(costs: dict, server: dict) -> str:
 
 As an example, {node["memory_gb"]} GB and {node["cores"]} cores, of which Kubernetes keeps {node["kept_by_kubernetes"]:.0%}:
 
-- memory: {node["memory_gb"]} × 1000 × {left:.1f} / {guarantee:.0f} = {fit["memory"]} students;
+- memory: {node["memory_gb"]} × 1024 × {left:.1f} / {guarantee:.0f} = {fit["memory"]} students;
 - processors: {node["cores"]} × {left:.1f} / {cpu} = {fit["processors"]} students;
 - pods: Kubernetes runs {node["most_pods"]} on a node, and about {node["pods_of_the_system"]} are its own: {fit["pods"]} students.
 
-So {each} students fit on it. If each had 06 at its peak, they would use {each} × {peak} MB = {each * peak / 1000:.0f} GB."""
+So {each} students fit on it. If each had 06 at its peak, they would use {each} × {peak} MB = {each * peak / 1024:.0f} GB."""
 
 
 def classes(costs: dict, server: dict) -> str:
     guarantee, cpu = megabytes(server["memory"]["guarantee"]), server["cpu"]["guarantee"]
     disk, parts = megabytes(server["storage"]["capacity"]), costs["processor_seconds"]
-    each = min(students_on_a_node(costs["node"], guarantee, cpu).values())
+    each, node = min(students_on_a_node(costs["node"], guarantee, cpu).values()), costs["node"]
+    peak = costs["server_mb"] + costs["kernel_mb"]["06"]["peak"]
     wanted = {students: needs(students, costs, guarantee, cpu) for students in CLASSES[1:]}
-    head = "Students at once", "Nodes", "Disk for homes", "Time to start", "Run All of 06, all at once", "Node-hours of a lecture"
-    table = rows(head, *((f"{students:,}", f"{need['nodes']} + 1", f"{students * disk / 1000:,.0f} GB", f"{need['start']:.0f} s",
+    head = ("Students at once", "Memory guaranteed", "used with 06 at its peak", "Nodes", "Disk for homes", "Time to start",
+            "Run All of 06, all at once", "Node-hours of a lecture")
+    table = rows(head, *((f"{students:,}", f"{students * guarantee / 1024:,.0f} GB", f"{students * peak / 1024:,.0f} GB",
+                          f"{need['nodes']} + 1", f"{students * disk / 1024:,.0f} GB", f"{need['start']:.0f} s",
                           f"{need['run']:.0f} s", f"{need['node_hours']:.0f}") for students, need in wanted.items()))
     return f"""### A class
 
 {table}
 
-Nodes: students / {each}, and one more for those who come late. Node-hours: all nodes for {costs["hours"]} hours, which are the
+Memory guaranteed: students × {guarantee:.0f} MB; used: students × {peak} MB. Nodes: students / {each}, and one more for those who
+come late; with {node["memory_gb"]} GB each, that is {(wanted[CLASSES[1]]["nodes"] + 1) * node["memory_gb"]} GB for {CLASSES[1]} students. Node-hours: all nodes for {costs["hours"]} hours, which are the
 lecture and the time before it; times the price of an hour at your provider. Time to start: students ×
 ({parts["server"]} + {parts["copy of the course"]} + {parts["kernel and set-up cell"]}) seconds of a processor / all cores. No start
 can be faster than that."""
@@ -107,7 +111,7 @@ can be faster than that."""
 def one_machine(costs: dict) -> str:
     students, system, base = CLASSES[0], 2, costs["server_mb"]
     table = rows(("Notebook", "Memory"), *(
-        (name, f"{students} × {base + kernel['peak']} MB + {system} GB = {students * (base + kernel['peak']) / 1000 + system:.0f} GB")
+        (name, f"{students} × {base + kernel['peak']} MB + {system} GB = {students * (base + kernel['peak']) / 1024 + system:.0f} GB")
         for name, kernel in costs["kernel_mb"].items()))
     return f"""### One machine
 
@@ -125,25 +129,46 @@ def load_test() -> str:
     head = "Students", "Came", "Hub killed", "The last has a kernel after", "has saved after", "Memory of all at the peak", "Lost"
     table = rows(head, *((one["students"], f"within {one['arrivals_over_seconds']:g} s" if one["arrivals_over_seconds"] else "at once",
                           len(one["killed"]), f"{one['seconds']['last_kernel']} s", f"{one['seconds']['last_saved']} s",
-                          f"{one['memory_mb']['peak_of_all'] / 1000:.1f} GB", one["lost"]) for one in found["lessons"]))
+                          f"{one['memory_mb']['peak_of_all'] / 1024:.1f} GB", one["lost"]) for one in found["lessons"]))
     text = f"""{title}`make load-test` on a machine with {found["machine"]}, {found["date"]}. All do: log in, open 03, Run All, save.
 
 {table}"""
     return f"{text}\n\n{modelled(found['model'])}" if "model" in found else text
 
 
+TESTED = {"idle_mb": "MB, when all have a kernel", "peak_mb": "MB at the peak", "login_processor_seconds": "processor seconds of the logins",
+          "run_all_processor_seconds": "processor seconds of Run All", "last_kernel_seconds": "seconds until the last has a kernel",
+          "last_run_all_seconds": "seconds until the last Run All has ended"}
+USED_UP = {"memory": "memory is used up by {} students", "cores": "the cores, when {} come within {} minutes",
+           "hub": "the hub's one core, when {} come in that time", "disk": "the disk by {}"}
+
+
 def modelled(model: dict) -> str:
+    """The model of larger classes, how well it did for a class that could be measured, and what is used up first on one machine."""
     head = "Students", "Cores", "Memory", "Disk", "The hub's own processor time"
-    table = rows(head, *((size, need["cores_for_the_rush"], f"{need['memory_gb']} GB", f"{need['disk_gb']} GB",
+    table = rows(head, *((f"{int(size):,}", need["cores_for_the_rush"], f"{need['memory_gb']} GB", f"{need['disk_gb']} GB",
                           f"{need['hub_seconds']} s") for size, need in model["classes"].items()))
     middle = str(CLASSES[1])
-    return f"""A model from the classes of {" and ".join(map(str, model["made_from_classes_of"]))}, for one machine with enough cores,
-when all come within {model["rush_minutes"]} minutes:
+    size, tests = list(model["tested"].items())[-1]
+    small = " and ".join(map(str, model["tested_from_classes_of"]))
+    test = rows((f"{size} students, all at once", f"said from classes of {small}", "measured", "error"), *(
+        (TESTED[name], f"{one['predicted']:,.0f}", f"{one['measured']:,.0f}", f"{one['error_percent']:+.0f} %")
+        for name, one in tests.items()))
+    most = sorted(model["most_students_on_this_machine"].items(), key=lambda one: one[1])
+    used_up = "; ".join(USED_UP[what].format(f"{int(students):,}", model["rush_minutes"]) for what, students in most)
+    return f"""A model: the straight lines nearest to the classes that nobody disturbed ({", ".join(map(str, model["made_from_classes_of"]))}
+students), for one machine with enough cores, when all come within {model["rush_minutes"]} minutes. Its assumptions stand in tools/load/model.py.
 
 {table}
 
 The hub is one process, and uses one core at the most. So it starts at most
-{60 * CLASSES[1] / model["classes"][middle]["hub_seconds"]:.0f} students in a minute, on cores like these."""
+{60 * CLASSES[1] / model["classes"][middle]["hub_seconds"]:.0f} students in a minute, on cores like these.
+
+**What fails first on that machine:** {used_up}.
+
+How far such a model can be trusted: for the largest class that was measured, it was made from the smaller ones alone.
+
+{test}"""
 
 
 def main(arguments=None):

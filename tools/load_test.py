@@ -170,13 +170,16 @@ def results(reports: list[Report], shared: bool) -> dict:
     }
     undisturbed = [report for report in reports if not report.kills]
     if len({report.students for report in undisturbed}) > 1:
+        # The way of the model is tested where it can be: the small classes say what the big one takes. What is said of classes that
+        # cannot be measured here comes from all.
         small_ones, big = undisturbed[:2], undisturbed[2:]
-        costs = costs_of(small_ones)
+        costs = costs_of(undisturbed)
         disk = psutil.disk_usage(str(ROOT)).free / 2**30
         found["model"] = {
-            "made_from_classes_of": [report.students for report in small_ones],
+            "made_from_classes_of": [report.students for report in undisturbed],
+            "tested_from_classes_of": [report.students for report in small_ones],
             "costs": {name: {key: round(value, 3) for key, value in line.items()} for name, line in asdict(costs).items()},
-            "tested": {str(report.students): prediction(costs, report, cores) for report in big},
+            "tested": {str(report.students): prediction(costs_of(small_ones), report, cores) for report in big},
             "rush_minutes": RUSH,
             "classes": {str(size): rounded(model.needs(costs, size, RUSH) | model.all_at_once(costs, size, cores))
                         for size in SIZES},
