@@ -61,7 +61,8 @@ def one_student(costs: dict, memory: dict) -> str:
                           f"{base + kernel['peak']} MB") for name, kernel in kernels.items()))
     return f"""### One student
 
-A student's server takes {base} MB, and each open notebook a kernel beside it. Measured in {costs["measured_in"]}.
+A student's server takes {base} MB, and each open notebook a kernel beside it. MB are 2**20 bytes of a process's own memory, with
+those that it starts, and without the pages of files, which all on a machine have together. Measured {costs["measured_in"]}.
 
 {table}
 

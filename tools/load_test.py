@@ -170,8 +170,8 @@ def results(reports: list[Report], shared: bool) -> dict:
     }
     undisturbed = [report for report in reports if not report.kills]
     if len({report.students for report in undisturbed}) > 1:
-        # The way of the model is tested where it can be: the small classes say what the big one takes. What is said of classes that
-        # cannot be measured here comes from all.
+        # The model is tested where it can be: the small classes say what the big one takes. What is said of those that cannot be
+        # measured here comes from all.
         small_ones, big = undisturbed[:2], undisturbed[2:]
         costs = costs_of(undisturbed)
         disk = psutil.disk_usage(str(ROOT)).free / 2**30

@@ -1,4 +1,10 @@
-"""Settings of a student's server: at most so many kernels, idle ones end, and a full disk is told in a sentence."""
+"""Settings of a student's server: at most so many kernels, each with one thread, idle ones end, and a full disk is told in a
+sentence."""
+
+import os
+
+# Where kernels are more than processors, more threads only wait for each other (make benchmark). Kernels inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 c = get_config()        # type: ignore[name-defined] # noqa: F821 (Jupyter gives it)
 c.ServerApp.jpserver_extensions = {"seat": True}

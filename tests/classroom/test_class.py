@@ -107,6 +107,13 @@ def test_a_student_has_a_few_kernels_and_is_told_so(room):
         visitor.api("DELETE", f"kernels/{answer.json()['id']}")
 
 
+def test_a_students_kernel_has_one_thread(room):
+    visitor = seated(room, "kate")
+    kernel = visitor.api("POST", "kernels", json={"name": "python3"}).json()["id"]
+    assert run(room, "kate", kernel, "import torch; print(torch.get_num_threads())") == "1\n"
+    visitor.api("DELETE", f"kernels/{kernel}")
+
+
 def test_a_tensor_that_is_too_large_is_told_in_a_sentence_and_the_kernel_lives(room):
     visitor = seated(room, "kurt")
     kernel = visitor.api("POST", "kernels", json={"name": "python3"}).json()["id"]

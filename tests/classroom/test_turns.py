@@ -1,4 +1,4 @@
-"""When many come at once, they start in turns: each waits until a server before it answers, and nobody waits for one that failed."""
+"""When many come at once, they start in turns: each waits until a server before it answers, but not for one that failed."""
 
 import asyncio
 import os

@@ -185,14 +185,14 @@ def test_a_kernel_gives_back_once_however_often_the_course_asks_for_it(monkeypat
     assert len(calls) == 2
 
 
-def test_the_kernels_of_make_lab_sleep_where_they_wait(monkeypatch):
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+def test_the_kernels_of_make_lab_soon_sleep_where_they_wait(monkeypatch):
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     code = compile(CONFIG.read_text(encoding="utf-8"), str(CONFIG), "exec")
     exec(code, {"c": Config()})
-    assert os.environ["OMP_WAIT_POLICY"] == "passive"
-    monkeypatch.setenv("OMP_WAIT_POLICY", "active")      # the reader's own wish
+    assert os.environ["GOMP_SPINCOUNT"] == "1000"
+    monkeypatch.setenv("GOMP_SPINCOUNT", "30")      # the reader's own wish
     exec(code, {"c": Config()})
-    assert os.environ["OMP_WAIT_POLICY"] == "active"
+    assert os.environ["GOMP_SPINCOUNT"] == "30"
 
 
 def test_kernels_elsewhere_do_so_too():

@@ -1,11 +1,13 @@
 """Settings of the JupyterLab that `make lab` and `make lecture` open: what it saves has no trace of the machine, the notes
-for lecturers are shown with FOR=lecturer, and its kernels leave the processors to others where they wait."""
+for lecturers are shown with FOR=lecturer, and its kernels soon leave the processors to others where they wait."""
 
 import os
 
 # A kernel inherits these from its server, before it loads PyTorch. PyTorch's threads would keep a processor busy while they wait
-# for each other: two kernels that train on two processors then take ten times as long (make benchmark).
-KERNELS = {"OMP_WAIT_POLICY": "passive"}
+# for each other: two kernels that train on two processors then take ten times as long or more. Where they wait asleep
+# (OMP_WAIT_POLICY=passive), one kernel alone may take four times as long, because small nets wake them at each step. So they are
+# awake for so many turns of a loop, then they sleep (make benchmark).
+KERNELS = {"GOMP_SPINCOUNT": "1000"}
 for name, value in KERNELS.items():
     os.environ.setdefault(name, value)
 

@@ -2,7 +2,8 @@
 
 The assumptions:
 
-- A cost is a line: what the class takes with nobody in it, and as much again for each student. The nearest line to the measured classes is taken.
+- A cost is a line: what the class takes with nobody in it, and as much again for each student. It is the nearest line to the
+  measured classes.
 - What takes time is the work of the processor; nobody waits for the disk or the network. Other cores are as fast as these.
 - The hub is one process with one thread. It uses one core at the most, so it has a time of its own, however many cores there are.
 - Students share what they read: PyTorch's libraries are in memory once on each machine. Where a class is on many machines, each
