@@ -28,11 +28,11 @@ BETWEEN = 0.05      # seconds between two looks at the memory of a cell that run
 SETTLED = 0.5       # seconds, after which an idle process has come to rest
 TRAINING = "06", "history = train("     # a notebook, and a cell of it that keeps the processors busy
 ROUNDS = 3
-WAITING = {
-    "as PyTorch comes": {"OMP_WAIT_POLICY": None},
+WAITING = {        # what the environment has, of these variables
+    "as PyTorch comes": {},
     "OMP_WAIT_POLICY=passive": {"OMP_WAIT_POLICY": "passive"},
-    "GOMP_SPINCOUNT=1000": {"OMP_WAIT_POLICY": None, "GOMP_SPINCOUNT": "1000"},
-    "OMP_NUM_THREADS=1": {"OMP_WAIT_POLICY": None, "OMP_NUM_THREADS": "1"},
+    "GOMP_SPINCOUNT=1000": {"GOMP_SPINCOUNT": "1000"},
+    "OMP_NUM_THREADS=1": {"OMP_NUM_THREADS": "1"},
 }
 
 
@@ -167,10 +167,11 @@ def print_waiting():
     cells = sources(next(path for path in notebooks() if path.stem.startswith(number)))
     place = next(place for place, cell in enumerate(cells) if start in cell)
     seconds = {way: ([], []) for way in WAITING}
+    none_of_them = dict.fromkeys(name for variables in WAITING.values() for name in variables)
     with contextlib.ExitStack() as stack:
         kernels = {}
         for way, variables in WAITING.items():
-            kernels[way] = [stack.enter_context(started({"OMP_NUM_THREADS": None, **variables}))[1] for _ in range(2)]
+            kernels[way] = [stack.enter_context(started(none_of_them | variables))[1] for _ in range(2)]
             for client in kernels[way]:
                 for cell in cells[:place]:
                     run(client, cell)

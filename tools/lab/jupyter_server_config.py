@@ -4,7 +4,7 @@ for lecturers are shown with FOR=lecturer, and its kernels soon leave the proces
 import os
 
 # A kernel inherits these from its server, before it loads PyTorch. PyTorch's threads would keep a processor busy while they wait
-# for each other: two kernels that train on two processors then take ten times as long or more. Where they wait asleep
+# for each other: two kernels that train on two processors may then take twenty times as long. Where they wait asleep
 # (OMP_WAIT_POLICY=passive), one kernel alone may take four times as long, because small nets wake them at each step. So they are
 # awake for so many turns of a loop, then they sleep (make benchmark).
 KERNELS = {"GOMP_SPINCOUNT": "1000"}
