@@ -34,7 +34,7 @@ help:
 	@echo "make slides     write a deck for each notebook, which opens without a network"
 	@echo "make html       write the notebooks as pages to read, without Python and without a network"
 	@echo "make student    write the notebooks without solutions and notes for the lecturer (FOLDER=where, else _build/student)"
-	@echo "make lecturer   write the notebooks with everything, the notes open (FOLDER=where, else _build/lecturer)"
+	@echo "make lecturer   write the notebooks with everything, the notes shown (FOLDER=where, else _build/lecturer)"
 	@echo "make assignment write the exercises of a notebook as an assignment (N=03)"
 	@echo "make collect    copy what each student has saved of a notebook (N=03; FROM=folder with one for each student, else _class/students)"
 	@echo "make grade      grade what was collected by the checks of the course (N=03; ACCEPT=ada/03.2 lets an answer count that you have read)"

@@ -58,8 +58,6 @@ c.JupyterHub.services = [
      "display": False},
 ]
 c.JupyterHub.custom_scopes = {"custom:votes:read": {"description": "Read and clear the votes of the class."}}
-# A page of JupyterLab holds a token of who opened it. With it, the page may use the votes, as far as that person may.
-c.Seat.oauth_client_allowed_scopes = ["access:services!service=votes", "custom:votes:read"]
 c.Seat.environment = {"VOTES": "/services/votes/"}
 c.JupyterHub.load_roles = [
     {"name": "user", "scopes": ["self", "access:services!service=votes"]},

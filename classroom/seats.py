@@ -14,9 +14,10 @@ from typing import Any, ClassVar
 import psutil
 from jupyterhub.spawner import LocalProcessSpawner, SpawnException
 from jupyterhub.utils import can_connect, exponential_backoff
-from traitlets import Bool, Int, Unicode
+from traitlets import Bool, Int, Unicode, default
 
 import copies
+import votes
 from login import LECTURER
 from sit_down import control_group
 
@@ -46,6 +47,10 @@ class Seat(LocalProcessSpawner):
     pid: int
     _free_turns: ClassVar[asyncio.Semaphore | None] = None
     _started_at: float | None = None        # when the server's process was made, so that no other process is taken for it
+
+    @default("oauth_client_allowed_scopes")
+    def _who_reads_the_votes(self):
+        return votes.scopes_of(self)
 
     @property
     def home(self) -> Path:

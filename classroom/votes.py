@@ -29,7 +29,7 @@ from urllib.parse import urlsplit
 from jupyterhub.services.auth import HubAuth
 from tornado import httpserver, web
 
-READ = "custom:votes:read"
+USE, READ = "access:services!service=votes", "custom:votes:read"     # scopes of JupyterHub
 ANSWER = re.compile("[A-H]")
 LONGEST_QUESTION = 300          # letters
 MOST_OF_ONE = 200               # votes of one student: the course has fewer questions
@@ -37,6 +37,15 @@ MOST = 300_000                  # votes of all, which take about 60 MB
 MOST_KNOWN = 10_000             # tokens that the hub is not asked about again
 LIMITS = {"max_body_size": 4096, "max_header_size": 16 * 1024,      # bytes
           "body_timeout": 10, "idle_connection_timeout": 300}       # seconds
+
+
+def scopes_of(server: Any) -> list[str]:
+    """What a server (a JupyterHub Spawner) may do with the token that it gets of whoever opens it: its page votes with it.
+
+    It reads the votes only where the server's owner has the role "lecturer" (not by a group). A lecturer may open a student's
+    server too, and the student's code there could use that token.
+    """
+    return [USE, READ] if any(role.name == "lecturer" for role in server.user.roles) else [USE]
 
 
 class Full(Exception):

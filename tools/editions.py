@@ -1,8 +1,9 @@
 """Write an edition of the course into a folder: make student, make lecturer
 
-The student's edition has no solutions and no notes for the lecturer; the hints stay. The lecturer's has everything, and the notes
-are open in each JupyterLab. All else is the same, cell by cell: ids, stored outputs, the code in `course/`. Nothing is run.
-Writing again into a folder replaces the last edition there. Where something is wrong, one sentence says so, and that one stays.
+The student's edition has no solutions and no notes for the lecturer; the hints stay. The lecturer's has everything, and its notes
+are shown in each JupyterLab, folded. All else is the same, cell by cell: ids, stored outputs, the code in `course/`. Nothing is
+run. Writing again into a folder replaces the last edition there. Where something is wrong, one sentence says so, and that one
+stays.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from rules import CODE, LADDER, SOLUTION
 EDITIONS = ("student", "lecturer")
 MARK = ".edition"       # the file in a folder of notebooks that tells that this tool wrote it, and may write it again
 NOTE = '<details class="lecturer">'
-OPEN_NOTE = "<details open>"        # predictions.css hides the other one, wherever FOR is not lecturer
+SHOWN_NOTE = "<details>"        # predictions.css hides the other one, wherever FOR is not lecturer
 # What the course says of itself, and is not so in the edition without solutions and notes.
 FOR_STUDENTS = {
     "a hint, a stronger hint and a solution": "a hint and a stronger hint",
@@ -54,10 +55,10 @@ def for_students(notebook: NotebookNode) -> NotebookNode:
 
 
 def for_lecturers(notebook: NotebookNode) -> NotebookNode:
-    """Open the notes for the lecturer in a notebook."""
+    """Show the notes for the lecturer in a notebook. They stay folded, for the notebook may be on a projector."""
     for cell in notebook.cells:
         if kind(cell) == "notes":
-            cell.source = cell.source.replace(NOTE, OPEN_NOTE)
+            cell.source = cell.source.replace(NOTE, SHOWN_NOTE)
     return notebook
 
 

@@ -36,6 +36,7 @@ from sandbox import OPEN, RIGHT, Job, Limits, Said, hides, sandboxes, walls
 from screening import UNREADABLE, beyond
 
 CLASS = ROOT / "_class/students"        # where `make class` has a folder for each student
+LECTURER = "lecturer"                   # and one for who is none: the same name as in classroom/login.py, which needs a hub
 GRADING = ROOT / "_grading"
 ENVIRONMENT = ROOT / ".venv-grading"
 REQUIREMENTS = ROOT / "tools/gradebook_requirements.txt"
@@ -190,6 +191,8 @@ def collect(assignment: Assignment, students: Path, folder: Path = GRADING) -> d
     folder.chmod(0o700)     # answers that run may not read it
     found = {}
     for student in sorted(path.name for path in students.iterdir() if not path.name.startswith(".")):
+        if student == LECTURER and students.resolve() == CLASS.resolve():
+            continue
         if not NAME.fullmatch(student):
             found[student] = "Left out: a name has letters, digits and . _ @ - only."
             continue
@@ -383,7 +386,9 @@ def install() -> Path:
     packages = Path(sys.prefix, "lib", site, "site-packages")
     pip = [str(python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--quiet"]
     steps = [[sys.executable, "-m", "venv", str(ENVIRONMENT)],
-             [*pip, "-r", str(REQUIREMENTS), "-c", str(ROOT / "constraints.txt")]]
+             [*pip, "-r", str(REQUIREMENTS), "-c", str(ROOT / "constraints.txt")],
+             # nbgrader calls this one as a command, which pip does not make where .venv has the package, as it has with a hub.
+             [*pip, "--ignore-installed", "--no-deps", "alembic", "-c", str(ROOT / "constraints.txt")]]
     for step in steps:
         ran = subprocess.run(step, capture_output=True, text=True)
         if ran.returncode:

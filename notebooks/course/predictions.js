@@ -29,8 +29,8 @@ if (!window.seegradPredictions) {
     if (target.open && isAnswer(target)) openTheRun(target);
   }, true);
 
-  // A letter answers the question that is on the screen; in a notebook of JupyterLab, that of the selected cell. Once it is
-  // answered, the keys are JupyterLab's again, where A adds a cell. On a slide, the other letters open the other answers.
+  // A letter answers the question that is on the screen; in a notebook of JupyterLab, that of the selected cell, where it would
+  // add a cell. The other letters then open the other answers.
   const onScreen = (answer) => {
     const { top, bottom } = answer.getBoundingClientRect();
     return bottom > top && top >= 0 && bottom <= innerHeight && answer.checkVisibility({ visibilityProperty: true })
@@ -39,7 +39,10 @@ if (!window.seegradPredictions) {
   const isAnswered = (answers) => answers.some((answer) => answer.open);
   const onTheScreen = () => [...document.querySelectorAll("details.answer")]
     .filter((answer) => onScreen(answer) && (!inLab(answer) || answer.closest(".reveal, .jp-Cell.jp-mod-active"))).map(question);
-  const asked = () => onTheScreen().find((answers) => !isAnswered(answers) || answers[0].closest(".reveal")) ?? [];
+  const asked = () => {
+    const questions = onTheScreen();
+    return questions.find((answers) => !isAnswered(answers)) ?? questions[0] ?? [];
+  };
 
   // Shift+Enter in JupyterLab. On a folded heading it would run what is hidden, and go on: let it be seen. And on its way it comes
   // to a note that is not for students: go on to the next cell.

@@ -14,6 +14,8 @@ from conftest import Room, Visitor, needs_root
 
 from project import ROOT, notebooks
 
+SCOPES = re.compile(r'name="scopes"[^>]* value="([^"]*)"')
+
 
 def seated(room, name):
     visitor = Visitor(room, name)
@@ -65,6 +67,22 @@ def test_the_lecturer_sees_who_is_there_and_students_do_not(room):
     assert "ella" in [user["name"] for user in there.json()]
     assert lecturer.get(f"{room.address}/hub/admin").status_code == 200
     assert student.get(f"{room.address}/hub/admin").status_code == 403
+
+
+def test_a_students_server_cannot_read_the_votes_though_the_lecturer_opens_it(room):
+    seated(room, "emil")
+    lecturer = Visitor(room, "lecturer")
+    lecturer.log_in(room.lecturer_word)
+    assert lecturer.sit_down() == ""
+    reads = {}
+    for owner in ("lecturer", "emil"):
+        page = lecturer.get(f"{room.address}/user/{owner}/lab")
+        if "Authorize access" in page.text:
+            grant = {"_xsrf": re.search(r'name="_xsrf" value="([^"]*)"', page.text)[1], "scopes": SCOPES.findall(page.text)}
+            page = lecturer.post(page.url, data=grant, headers={"Referer": page.url})
+        token = json.loads(re.search(r'id="jupyter-config-data"[^>]*>(.*?)</script>', page.text, re.DOTALL)[1])["token"]
+        reads[owner] = lecturer.get(f"{room.address}/services/votes/", headers={"Authorization": f"token {token}"}).json()
+    assert reads == {"lecturer": {"reads": True}, "emil": {"reads": False}}
 
 
 def test_no_student_comes_to_another_students_server(room):

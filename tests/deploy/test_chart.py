@@ -83,6 +83,7 @@ def config(chart, values, rendered):
     from traitlets.config import Config
     patch = pytest.MonkeyPatch()
     patch.syspath_prepend(str(chart / "files/hub"))
+    patch.syspath_prepend(str(ROOT / "classroom"))      # what extraFiles puts into the hub
     patch.delitem(sys.modules, "z2jh", raising=False)
     import z2jh
     all_values = merge(yaml.safe_load((chart / "values.yaml").read_text()), values,
@@ -108,12 +109,12 @@ def spawner(config):
     """A student's KubeSpawner. It asks for the cluster as soon as it is made, and there is none. A wrong type is refused."""
     import kubespawner.spawner
     user = SimpleNamespace(name="ada", escaped_name="ada", id=1, url="/user/ada/", settings={}, server=None, admin=False,
-                           groups=[])
+                           groups=[], roles=[])
     hub = SimpleNamespace(public_host="", url="/hub/", base_url="/hub/", api_url="http://hub:8081/hub/api")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kubespawner.spawner, "load_config", lambda **_: None)
         patch.setattr(kubespawner.spawner, "shared_client", lambda *_: None)
-        made = kubespawner.KubeSpawner(config=config, user=user, hub=hub, _mock=True)
+        made = config.JupyterHub.spawner_class(config=config, user=user, hub=hub, _mock=True)
     made.orm_spawner = SimpleNamespace(name="", state={}, user=user, user_options={}, server=None)
     made.api_token, made.oauth_client_id = "token", "client"
     return made
@@ -186,7 +187,7 @@ def test_a_server_reaches_the_hub_and_the_web_only(rendered):
             assert ports == {53} or (ports == {443} and "169.254.0.0/16" in block["except"] and "10.0.0.0/8" in block["except"])
 
 
-def test_the_votes_are_served_by_the_hub(rendered, config, values):
+def test_the_votes_are_served_by_the_hub(rendered, config, values, spawner):
     service, = (one for one in config.JupyterHub.services if one["name"] == "votes")
     assert service["url"] == "http://hub:10101" and service["api_token"]
     assert service["command"][-1] == values["hub"]["extraFiles"]["votes"]["mountPath"]
@@ -195,6 +196,7 @@ def test_the_votes_are_served_by_the_hub(rendered, config, values):
     assert "/srv/classroom/votes.py" in [mount["mountPath"] for mount in mounts]
     for policy, direction in (("hub", "ingress"), ("proxy", "egress")):
         assert any({"port": 10101} in rule.get("ports", []) for rule in rendered["NetworkPolicy", policy]["spec"][direction])
+    assert spawner.oauth_client_allowed_scopes == ["access:services!service=votes"]
     role, = (one for one in config.JupyterHub.load_roles if one["name"] == "user")
     assert "self" in role["scopes"] and "access:services!service=votes" in role["scopes"]
 

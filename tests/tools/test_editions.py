@@ -9,7 +9,7 @@ import pytest
 
 import editions
 from cells import run_cells
-from editions import FOR_STUDENTS, MARK, OPEN_NOTE, Refused, for_students, links_in, write
+from editions import FOR_STUDENTS, MARK, SHOWN_NOTE, Refused, for_students, links_in, write
 from project import COURSE, ROOT, kind, notebooks, read
 from refresh import refresh
 from rules import CHECK, NOTE, SOLUTION
@@ -67,7 +67,7 @@ def test_all_else_is_the_same_cell_by_cell(written, name):
         assert cell == before
     for cell, before in zip(read(written["lecturer"] / name).cells, read(COURSE / name).cells, strict=True):
         assert NOTE.fullmatch(before.source) if kind(before) == "notes" else True
-        before.source = before.source.replace('<details class="lecturer">', OPEN_NOTE)
+        before.source = before.source.replace('<details class="lecturer">', SHOWN_NOTE)
         assert cell == before
 
 

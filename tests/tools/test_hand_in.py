@@ -140,6 +140,13 @@ def test_a_copy_from_before_stays_where_nothing_new_can_be_read(assignment, edit
     assert [path.name for path in (tmp_path / "grading/handed_in/03").glob("*.ipynb")] == ["ada.ipynb"]
 
 
+def test_the_lecturer_of_a_class_is_no_student_of_it(assignment, edition, tmp_path, monkeypatch):
+    write_all(tmp_path / "class", edition, assignment, {"ada": HandIn(), "lecturer": HandIn()})
+    assert set(collect(assignment, tmp_path / "class", tmp_path / "sent")) == {"ada", "lecturer"}
+    monkeypatch.setattr(hand_in, "CLASS", tmp_path / "class")
+    assert set(collect(assignment, tmp_path / "class", tmp_path / "grading")) == {"ada"}
+
+
 def test_a_folder_that_is_a_link_is_not_followed(assignment, edition, tmp_path):
     write_all(tmp_path / "class", edition, assignment, {"ada": HandIn()})
     (tmp_path / "class/eve").mkdir()
