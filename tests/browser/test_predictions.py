@@ -119,6 +119,7 @@ def test_untrusted_the_answers_and_the_run_are_folds_and_the_set_up_cell_brings_
     second = page.locator(".jp-Notebook .jp-Cell").filter(has=page.locator("details.answer")).nth(1)
     second.scroll_into_view_if_needed()
     second.locator("h2").click()
+    answer(second, "C").scroll_into_view_if_needed()    # pictures of the run above may still have moved it
     press(page, "c")
     expect(answer(second, "C").locator("p").first).to_be_visible()
 
