@@ -43,7 +43,7 @@ def tables() -> str:
     import yaml
     costs = json.loads(COSTS.read_text(encoding="utf-8"))
     server = yaml.safe_load(VALUES.read_text(encoding="utf-8"))["singleuser"]
-    parts = [one_student(costs, server["memory"]), one_node(costs, server), classes(costs, server), one_machine(costs), load_test()]
+    parts = [in_short(costs, server), one_student(costs, server["memory"]), one_node(costs, server), classes(costs, server), one_machine(costs), load_test()]
     return "\n" + "\n\n".join(parts) + "\n"
 
 
@@ -51,6 +51,24 @@ def rows(*cells: tuple) -> str:
     """A table in Markdown: the first row is its head."""
     head, *others = ("| " + " | ".join(map(str, row)) + " |" for row in cells)
     return "\n".join([head, "|---" * len(cells[0]) + "|", *others])
+
+
+def in_short(costs: dict, server: dict) -> str:
+    guarantee, cpu, node = megabytes(server["memory"]["guarantee"]), server["cpu"]["guarantee"], costs["node"]
+    students, need = CLASSES[1], needs(CLASSES[1], costs, guarantee, cpu)
+    peak = costs["server_mb"] + costs["kernel_mb"]["06"]["peak"]
+    text = f"""### A class of {students}, in short
+
+- **On a cluster** you pay for nodes: {need["nodes"]} + 1 of {node["memory_gb"]} GB. {students * guarantee / 1024:.0f} GB of them are guaranteed to the students, and
+  {students * peak / 1024:.0f} GB are used when all have 06 at its peak. What fails first: students come before the nodes are there, and wait.
+  Then the hub's limit for starts at the same time."""
+    if not LOAD.exists():
+        return text
+    model = json.loads(LOAD.read_text(encoding="utf-8"))["model"]
+    first, most = min(model["most_students_on_this_machine"].items(), key=lambda one: one[1])
+    return f"""{text}
+- **On one machine**, {students} students with 03 would need {model["classes"][str(students)]["memory_gb"]:.0f} GB: what fails first there is the {first}. The machine that
+  was measured has room for {int(most)}."""
 
 
 def one_student(costs: dict, memory: dict) -> str:
@@ -62,7 +80,7 @@ def one_student(costs: dict, memory: dict) -> str:
     return f"""### One student
 
 A student's server takes {base} MB, and each open notebook a kernel beside it. MB are 2**20 bytes of a process's own memory, with
-those that it starts, and without the pages of files, which all on a machine have together. Measured {costs["measured_in"]}.
+those that it starts. Pages of files, such as PyTorch's code, are left out, because all on a machine have them together. Measured {costs["measured_in"]}.
 
 {table}
 
@@ -93,7 +111,7 @@ def classes(costs: dict, server: dict) -> str:
     each, node = min(students_on_a_node(costs["node"], guarantee, cpu).values()), costs["node"]
     peak = costs["server_mb"] + costs["kernel_mb"]["06"]["peak"]
     wanted = {students: needs(students, costs, guarantee, cpu) for students in CLASSES[1:]}
-    head = ("Students at once", "Memory guaranteed", "used with 06 at its peak", "Nodes", "Disk for homes", "Time to start",
+    head = ("Students at once", "Memory guaranteed", "used with 06 at its peak", "Nodes", "Disk for homes", "Time to start, at least",
             "Run All of 06, all at once", "Node-hours of a lecture")
     table = rows(head, *((f"{students:,}", f"{students * guarantee / 1024:,.0f} GB", f"{students * peak / 1024:,.0f} GB",
                           f"{need['nodes']} + 1", f"{students * disk / 1024:,.0f} GB", f"{need['start']:.0f} s",
@@ -105,8 +123,8 @@ def classes(costs: dict, server: dict) -> str:
 Memory guaranteed: students × {guarantee:.0f} MB; used: students × {peak} MB. Nodes: students / {each}, and one more for those who
 come late; with {node["memory_gb"]} GB each, that is {(wanted[CLASSES[1]]["nodes"] + 1) * node["memory_gb"]} GB for {CLASSES[1]} students. Node-hours: all nodes for {costs["hours"]} hours, which are the
 lecture and the time before it; times the price of an hour at your provider. Time to start: students ×
-({parts["server"]} + {parts["copy of the course"]} + {parts["kernel and set-up cell"]}) seconds of a processor / all cores. No start
-can be faster than that."""
+({parts["server"]} + {parts["copy of the course"]} + {parts["kernel and set-up cell"]}) seconds of a processor / all cores, for server, copy of the course, and kernel.
+The nodes' processors allow no faster start; one hub may take longer."""
 
 
 def one_machine(costs: dict) -> str:
@@ -118,7 +136,10 @@ def one_machine(costs: dict) -> str:
 
 For `make class` with {students} students, all with one notebook at its peak, and {system} GB for the system and the hub:
 
-{table}"""
+{table}
+
+Who has a second notebook open has a second kernel: its memory after Run All comes on top. A kernel that nobody has used for an
+hour ends."""
 
 
 def load_test() -> str:
@@ -146,7 +167,7 @@ USED_UP = {"memory": "memory is used up by {} students", "cores": "the cores, wh
 
 def modelled(model: dict) -> str:
     """The model of larger classes, how well it did for a class that could be measured, and what is used up first on one machine."""
-    head = "Students", "Cores", "Memory", "Disk", "The hub's own processor time"
+    head = "Students", "Cores, on average", "Memory", "Disk for copies of the course", "The hub's own processor time"
     table = rows(head, *((f"{int(size):,}", need["cores_for_the_rush"], f"{need['memory_gb']} GB", f"{need['disk_gb']} GB",
                           f"{need['hub_seconds']} s") for size, need in model["classes"].items()))
     middle = str(CLASSES[1])
@@ -167,7 +188,8 @@ The hub is one process, and uses one core at the most. So it starts at most
 
 **What fails first on that machine:** {used_up}.
 
-How far such a model can be trusted: for the largest class that was measured, it was made from the smaller ones alone.
+Of all cores, 80 % are planned with: a queue grows where all of them are. How far can such a model be trusted? Made from the
+smaller classes alone, it said of the largest one that was measured:
 
 {test}"""
 
