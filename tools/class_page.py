@@ -21,6 +21,11 @@ def megabytes(amount: str) -> float:
     return float(number) * UNITS[unit]
 
 
+def with_06(costs: dict) -> int:
+    """MB of a student's server, with the kernel of notebook 06 at its peak."""
+    return costs["server_mb"] + costs["kernel_mb"]["06"]["peak"]
+
+
 def students_on_a_node(node: dict, guarantee: float, cpu: float) -> dict[str, int]:
     """How many servers each resource of a node is enough for."""
     left = 1 - node["kept_by_kubernetes"]
@@ -43,7 +48,8 @@ def tables() -> str:
     import yaml
     costs = json.loads(COSTS.read_text(encoding="utf-8"))
     server = yaml.safe_load(VALUES.read_text(encoding="utf-8"))["singleuser"]
-    parts = [in_short(costs, server), one_student(costs, server["memory"]), one_node(costs, server), classes(costs, server), one_machine(costs), load_test()]
+    parts = [in_short(costs, server), one_student(costs, server["memory"]), one_node(costs, server), classes(costs, server),
+             one_machine(costs), load_test()]
     return "\n" + "\n\n".join(parts) + "\n"
 
 
@@ -56,7 +62,7 @@ def rows(*cells: tuple) -> str:
 def in_short(costs: dict, server: dict) -> str:
     guarantee, cpu, node = megabytes(server["memory"]["guarantee"]), server["cpu"]["guarantee"], costs["node"]
     students, need = CLASSES[1], needs(CLASSES[1], costs, guarantee, cpu)
-    peak = costs["server_mb"] + costs["kernel_mb"]["06"]["peak"]
+    peak = with_06(costs)
     text = f"""### A class of {students}, in short
 
 - **On a cluster** you pay for nodes: {need["nodes"]} + 1 of {node["memory_gb"]} GB. {students * guarantee / 1024:.0f} GB of them are guaranteed to the students, and
@@ -84,7 +90,7 @@ those that it starts. Pages of files, such as PyTorch's code, are left out, beca
 
 {table}
 
-- **Guaranteed: {guarantee:.0f} MB.** Enough for one notebook at its peak in 00 to 06 ({base + kernels["06"]["peak"]} MB in 06).
+- **Guaranteed: {guarantee:.0f} MB.** Enough for one notebook at its peak in 00 to 06 ({with_06(costs)} MB in 06).
 - **Limit: {limit:.0f} MB.** The largest peak is {base + max(kernel["peak"] for kernel in kernels.values())} MB. Over the limit,
   Kubernetes ends the kernel, or the server.
 - **Promised more than there is: {limit / guarantee:.1f} times.** If all went to the limit at once, a node would be short."""
@@ -93,7 +99,7 @@ those that it starts. Pages of files, such as PyTorch's code, are left out, beca
 def one_node(costs: dict, server: dict) -> str:
     guarantee, cpu, node = megabytes(server["memory"]["guarantee"]), server["cpu"]["guarantee"], costs["node"]
     fit, left = students_on_a_node(node, guarantee, cpu), 1 - node["kept_by_kubernetes"]
-    each, peak = min(fit.values()), costs["server_mb"] + costs["kernel_mb"]["06"]["peak"]
+    each, peak = min(fit.values()), with_06(costs)
     return f"""### One node
 
 As an example, {node["memory_gb"]} GB and {node["cores"]} cores, of which Kubernetes keeps {node["kept_by_kubernetes"]:.0%}:
@@ -109,7 +115,7 @@ def classes(costs: dict, server: dict) -> str:
     guarantee, cpu = megabytes(server["memory"]["guarantee"]), server["cpu"]["guarantee"]
     disk, parts = megabytes(server["storage"]["capacity"]), costs["processor_seconds"]
     each, node = min(students_on_a_node(costs["node"], guarantee, cpu).values()), costs["node"]
-    peak = costs["server_mb"] + costs["kernel_mb"]["06"]["peak"]
+    peak = with_06(costs)
     wanted = {students: needs(students, costs, guarantee, cpu) for students in CLASSES[1:]}
     head = ("Students at once", "Memory guaranteed", "used with 06 at its peak", "Nodes", "Disk for homes", "Time to start, at least",
             "Run All of 06, all at once", "Node-hours of a lecture")
