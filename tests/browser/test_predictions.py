@@ -191,7 +191,7 @@ def test_where_no_hub_counts_votes_nothing_is_asked_for(open_page, lab, path):
 
 def test_notes_for_the_lecturer_are_shown_to_lecturers_only(open_lab, notebooks, tmp_path):
     page, _ = open_lab(trusted=True)
-    note = page.locator(".jp-MarkdownCell").filter(has=page.locator("details.lecturer", has_text="Plan: 9 minutes"))
+    note = page.locator(".jp-MarkdownCell").filter(has=page.locator("details.lecturer", has_text="Plan: 9 minutes."))
     expect(note).to_be_hidden()
     with running_lab(notebooks, tmp_path, "lecturer") as address:
         page, _ = open_lab(trusted=True, address=address)
