@@ -47,8 +47,9 @@ def tables() -> str:
     """The generated part of the page."""
     import yaml
     costs = json.loads(COSTS.read_text(encoding="utf-8"))
-    server = yaml.safe_load(VALUES.read_text(encoding="utf-8"))["singleuser"]
-    parts = [in_short(costs, server), one_student(costs, server["memory"]), one_node(costs, server), classes(costs, server),
+    values = yaml.safe_load(VALUES.read_text(encoding="utf-8"))
+    server = values["singleuser"]
+    parts = [in_short(costs, server, values["hub"]["concurrentSpawnLimit"]), one_student(costs, server["memory"]), one_node(costs, server), classes(costs, server),
              one_machine(costs), load_test()]
     return "\n" + "\n\n".join(parts) + "\n"
 
@@ -59,7 +60,7 @@ def rows(*cells: tuple) -> str:
     return "\n".join([head, "|---" * len(cells[0]) + "|", *others])
 
 
-def in_short(costs: dict, server: dict) -> str:
+def in_short(costs: dict, server: dict, starts: int) -> str:
     guarantee, cpu, node = megabytes(server["memory"]["guarantee"]), server["cpu"]["guarantee"], costs["node"]
     students, need = CLASSES[1], needs(CLASSES[1], costs, guarantee, cpu)
     peak = with_06(costs)
@@ -67,7 +68,7 @@ def in_short(costs: dict, server: dict) -> str:
 
 - **On a cluster** you pay for nodes: {need["nodes"]} + 1 of {node["memory_gb"]} GB. {students * guarantee / 1024:.0f} GB of them are guaranteed to the students, and
   {students * peak / 1024:.0f} GB are used when all have 06 at its peak. What fails first: students come before the nodes are there, and wait.
-  Then the hub's limit for starts at the same time."""
+  The hub lets {starts} start at the same time."""
     if not LOAD.exists():
         return text
     model = json.loads(LOAD.read_text(encoding="utf-8"))["model"]
@@ -80,6 +81,7 @@ def in_short(costs: dict, server: dict) -> str:
 def one_student(costs: dict, memory: dict) -> str:
     guarantee, limit = megabytes(memory["guarantee"]), megabytes(memory["limit"])
     base, kernels = costs["server_mb"], costs["kernel_mb"]
+    more = [name for name, kernel in kernels.items() if base + kernel["peak"] > guarantee]
     head = ("Notebook", "Kernel after the set-up cell", "after Run All", "peak", "server and kernel at the peak")
     table = rows(head, *((name, *(f"{kernel[state]} MB" for state in ("at rest", "after Run All", "peak")),
                           f"{base + kernel['peak']} MB") for name, kernel in kernels.items()))
@@ -90,10 +92,10 @@ those that it starts. Pages of files, such as PyTorch's code, are left out, beca
 
 {table}
 
-- **Guaranteed: {guarantee:.0f} MB.** Enough for one notebook at its peak in 00 to 06 ({with_06(costs)} MB in 06).
+- **Guaranteed: {guarantee:.0f} MB.** Enough for one notebook at its peak, but for {" and ".join(more)}, and for 07 on some processors.
 - **Limit: {limit:.0f} MB.** The largest peak is {base + max(kernel["peak"] for kernel in kernels.values())} MB. Over the limit,
   Kubernetes ends the kernel, or the server.
-- **Promised more than there is: {limit / guarantee:.1f} times.** If all went to the limit at once, a node would be short."""
+- **Promised more than there is.** The limit is {limit / guarantee:.1f} times what is guaranteed: if all went to it at once, a node would be short."""
 
 
 def one_node(costs: dict, server: dict) -> str:
@@ -190,11 +192,12 @@ students), for one machine with enough cores, when all come within {model["rush_
 {table}
 
 The hub is one process, and uses one core at the most. So it starts at most
-{60 * CLASSES[1] / model["classes"][middle]["hub_seconds"]:.0f} students in a minute, on cores like these.
+{60 * CLASSES[1] / model["classes"][middle]["hub_seconds"]:.0f} students in a minute, on cores like these, and nothing else then. What follows plans with 80 % of all cores, because a
+queue grows where all of them are busy.
 
 **What fails first on that machine:** {used_up}.
 
-Of all cores, 80 % are planned with: a queue grows where all of them are. How far can such a model be trusted? Made from the
+How far can such a model be trusted? Made from the
 smaller classes alone, it said of the largest one that was measured:
 
 {test}"""
