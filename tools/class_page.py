@@ -192,7 +192,7 @@ students), for one machine with enough cores, when all come within {model["rush_
 {table}
 
 The hub is one process, and uses one core at the most. So it starts at most
-{60 * CLASSES[1] / model["classes"][middle]["hub_seconds"]:.0f} students in a minute, on cores like these, and nothing else then. What follows plans with 80 % of all cores, because a
+{60 * CLASSES[1] / model["classes"][middle]["hub_seconds"]:.0f} students in a minute, on cores like these, and nothing else then. All other numbers plan with 80 % of the cores, because a
 queue grows where all of them are busy.
 
 **What fails first on that machine:** {used_up}.
